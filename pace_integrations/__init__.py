@@ -1,0 +1,60 @@
+"""Read a document collection once with a local language model that remembers, then ask it.
+
+Importing this package loads neither PyTorch nor a framework: the names below are resolved when
+they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pace_integrations.answer import Answer, Citation, Usage
+    from pace_integrations.config import GenerationConfig, MemoryConfig, ReadConfig
+    from pace_integrations.documents import Corpus, Document
+    from pace_integrations.errors import PaceError
+    from pace_integrations.session import Pace, Session
+
+__version__ = "0.1.0.dev0"
+
+_HOMES = {
+    "Answer": "answer",
+    "Citation": "answer",
+    "Corpus": "documents",
+    "Document": "documents",
+    "GenerationConfig": "config",
+    "MemoryConfig": "config",
+    "Pace": "session",
+    "PaceError": "errors",
+    "ReadConfig": "config",
+    "Session": "session",
+    "Usage": "answer",
+}
+
+__all__ = [
+    "Answer",
+    "Citation",
+    "Corpus",
+    "Document",
+    "GenerationConfig",
+    "MemoryConfig",
+    "Pace",
+    "PaceError",
+    "ReadConfig",
+    "Session",
+    "Usage",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | set(globals()))

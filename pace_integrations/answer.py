@@ -1,0 +1,115 @@
+"""What an answer is made of. Plain values: they know no model and no file format."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where an answer, or a part of it, stands in the corpus.
+
+    Attributes:
+        document: Title of the document.
+        document_id: Stable id of the document.
+        source: Path of the file, or None for text that came from no file.
+        passage: Number of the passage as the model saw it, ``[passage]``.
+        page: 1-based page index in the file.
+        page_label: Label printed on the page, such as ``"iv"``; None where there is none.
+        quote: The words of the page that support the answer best.
+        span: Start and end of the quote in the page's text, in characters.
+        method: ``"cited"`` if the model named the passage, ``"matched"`` if it was found by its
+            words because the model named none.
+        score: Share of the answer's words that the quote contains, 0 to 1.
+    """
+
+    document: str
+    document_id: str
+    source: str | None
+    passage: int
+    page: int
+    page_label: str | None
+    quote: str
+    span: tuple[int, int]
+    method: Literal["cited", "matched"]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer.
+
+    Attributes:
+        input_tokens: Tokens the answer was conditioned on, the corpus included.
+        cached_tokens: Those of them that were read before and not computed again.
+        output_tokens: Tokens written, the end-of-turn token included.
+    """
+
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Wall-clock seconds of one answer.
+
+    Attributes:
+        first_token: From the question to the first token.
+        total: From the question to the last token.
+    """
+
+    first_token: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryCounts:
+    """How the memory banks met the tokens of one answer, summed over layers.
+
+    Attributes:
+        high: Token lookups above ``theta_high``.
+        medium: Lookups between the thresholds.
+        low: Lookups at or below ``theta_low``; these leave the activation as it is.
+    """
+
+    high: int
+    medium: int
+    low: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer and all that can be said about where it came from.
+
+    Attributes:
+        text: The answer as the model wrote it, citation marks included.
+        citations: The pages it rests on; never one that does not exist.
+        usage: Tokens in, cached and out.
+        timings: Seconds to the first and the last token.
+        memory: Lookups of the memory banks, or None with the memory off.
+        finish_reason: ``"stop"`` at the model's end of turn or a stop string, ``"length"`` at
+            the token limit.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    usage: Usage
+    timings: Timings
+    memory: MemoryCounts | None
+    finish_reason: FinishReason
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """The answer as plain JSON-ready values."""
+        return asdict(self)

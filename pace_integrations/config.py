@@ -1,0 +1,112 @@
+"""Frozen settings, validated when they are made. No module here knows a model or a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pace_integrations.errors import ConfigError
+
+Rule = Literal["released"]
+Quantization = Literal["int8", "nf4"]
+
+
+def _check(ok: bool, message: str) -> None:
+    if not ok:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryConfig:
+    """Settings of the Activation Memory Bank (PaceLLM, arXiv 2506.17310, section 3).
+
+    The defaults are those of the authors' released code.
+
+    Attributes:
+        rule: How activations are mixed and stored; ``"released"`` is the authors' code.
+        slots: Slots per bank (M).
+        top_k: Most similar slots that are mixed in (k).
+        bottom_k: Least similar slots that are mixed in (k').
+        negative_weight: Weight of the least similar slots (lambda).
+        theta_high: Cosine similarity above which a stored value is reused.
+        theta_low: Cosine similarity above which it is mixed and merged.
+        blend: Share of the memory's output in the activation (alpha); 0 changes nothing.
+        momentum: Share of the old slot kept in a merge (m).
+        step: Most tokens of one sequence that are looked up and stored together.
+        layers: 0-based decoder layers that carry a bank; None takes the paper's relative depths.
+        write_while_decoding: Whether questions and answers enter the bank while they are asked.
+    """
+
+    rule: Rule = "released"
+    slots: int = 100
+    top_k: int = 5
+    bottom_k: int = 2
+    negative_weight: float = 0.1
+    theta_high: float = 0.75
+    theta_low: float = 0.25
+    blend: float = 0.2
+    momentum: float = 0.5
+    step: int = 1024
+    layers: tuple[int, ...] | None = None
+    write_while_decoding: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.rule == "released", f"rule must be 'released', got {self.rule!r}")
+        for name in ("slots", "top_k", "bottom_k", "step"):
+            value = getattr(self, name)
+            _check(value >= 1, f"{name} must be at least 1, got {value}")
+        for name in ("blend", "momentum"):
+            value = getattr(self, name)
+            _check(0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}")
+        low, high = self.theta_low, self.theta_high
+        _check(-1.0 <= low <= high <= 1.0, f"need -1 <= theta_low <= theta_high <= 1: {low}, {high}")
+        if self.layers is not None:
+            # JSON and command lines give lists; a frozen, hashable config keeps a tuple.
+            object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
+            _check(bool(self.layers), "layers must name at least one layer; memory=None turns it off")
+            _check(min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfig:
+    """How a corpus is read.
+
+    Attributes:
+        chunk: Tokens per prefill forward. It bounds memory and never changes the result.
+    """
+
+    chunk: int = 1024
+
+    def __post_init__(self) -> None:
+        _check(self.chunk >= 1, f"chunk must be at least 1 token, got {self.chunk}")
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationConfig:
+    """How an answer is written.
+
+    Attributes:
+        max_new_tokens: Most tokens of one answer.
+        temperature: 0 is greedy; above it, tokens are sampled.
+        top_p: Smallest probability mass sampled from; 1 is all of it.
+        top_k: Most likely tokens sampled from; 0 is all of them.
+        seed: Seed of the sampling; None draws a new one for every answer.
+        stop: Strings that end the answer; none of them is part of its text.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.stop, str):
+            object.__setattr__(self, "stop", (self.stop,))
+        object.__setattr__(self, "stop", tuple(self.stop))
+        _check(self.max_new_tokens >= 1, f"max_new_tokens must be >= 1, got {self.max_new_tokens}")
+        _check(self.temperature >= 0, f"temperature must not be negative, got {self.temperature}")
+        _check(0.0 < self.top_p <= 1.0, f"top_p must lie in (0, 1], got {self.top_p}")
+        _check(self.top_k >= 0, f"top_k must not be negative, got {self.top_k}")
+        _check(all(self.stop), "stop strings must not be empty")

@@ -1,0 +1,78 @@
+"""Every error the library raises on purpose.
+
+    PaceError
+    ├── ModelPatchError (ValueError)         a model whose feed-forward blocks cannot be hooked
+    ├── ModelLoadError (OSError)             a model that cannot be found or loaded
+    ├── DocumentError (ValueError)           paths or documents that cannot be used
+    ├── QuestionError (ValueError)           a question that cannot be asked
+    ├── ContextOverflowError (ValueError)    more tokens than the model's context holds
+    ├── SessionFileError (ValueError)        a saved session that is damaged or foreign
+    ├── IncompatibleSessionError (ValueError)  a saved session of another model or configuration
+    ├── ConfigError (ValueError)             a setting outside its range
+    └── MissingExtraError (ImportError)      an optional dependency that is not installed
+
+Each message says what is wrong, where, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class PaceError(Exception):
+    """Root of every error this library raises on purpose."""
+
+
+class ModelPatchError(PaceError, ValueError):
+    """The model has no feed-forward block that the memory can be attached to."""
+
+
+class ModelLoadError(PaceError, OSError):
+    """The model or its tokenizer cannot be found or loaded."""
+
+
+class DocumentError(PaceError, ValueError):
+    """A path, a folder or a corpus cannot be used as it is."""
+
+
+class QuestionError(PaceError, ValueError):
+    """A question is empty or malformed."""
+
+
+class ConfigError(PaceError, ValueError):
+    """A setting is outside its range."""
+
+
+class SessionFileError(PaceError, ValueError):
+    """A saved session is damaged, incomplete or of a foreign format."""
+
+
+class IncompatibleSessionError(PaceError, ValueError):
+    """A saved session belongs to another model or configuration."""
+
+
+class ContextOverflowError(PaceError, ValueError):
+    """More tokens are asked for than the model's context holds.
+
+    Attributes:
+        needed: Tokens that the request needs.
+        limit: Tokens that the model's context holds.
+    """
+
+    def __init__(self, message: str, *, needed: int, limit: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.limit = limit
+
+
+class MissingExtraError(PaceError, ImportError):
+    """An optional dependency is needed and not installed.
+
+    Attributes:
+        extra: Name of the extra that installs it.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(
+            f"{feature} needs the optional dependency group {extra!r}, which is not installed; "
+            f"run: pip install 'pace-integrations[{extra}]'"
+        )
+        self.extra = extra
