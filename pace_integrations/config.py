@@ -59,11 +59,11 @@ class MemoryConfig:
             value = getattr(self, name)
             _check(0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}")
         low, high = self.theta_low, self.theta_high
-        _check(-1.0 <= low <= high <= 1.0, f"need -1 <= theta_low <= theta_high <= 1: {low}, {high}")
+        _check(-1.0 <= low <= high <= 1.0, f"need -1 <= theta_low {low} <= theta_high {high} <= 1")
         if self.layers is not None:
             # JSON and command lines give lists; a frozen, hashable config keeps a tuple.
             object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
-            _check(bool(self.layers), "layers must name at least one layer; memory=None turns it off")
+            _check(bool(self.layers), "layers names no layer; memory=None turns the memory off")
             _check(min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}")
 
 
@@ -73,11 +73,14 @@ class ReadConfig:
 
     Attributes:
         chunk: Tokens per prefill forward. It bounds memory and never changes the result.
+        reserve: Tokens of the context that the corpus leaves free for question and answer.
     """
 
     chunk: int = 1024
+    reserve: int = 512
 
     def __post_init__(self) -> None:
+        _check(self.reserve >= 1, f"reserve must be at least 1 token, got {self.reserve}")
         _check(self.chunk >= 1, f"chunk must be at least 1 token, got {self.chunk}")
 
 
@@ -102,9 +105,8 @@ class GenerationConfig:
     stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.stop, str):
-            object.__setattr__(self, "stop", (self.stop,))
-        object.__setattr__(self, "stop", tuple(self.stop))
+        stop: object = self.stop  # a lone string is an easy mistake; its letters are not meant
+        object.__setattr__(self, "stop", (stop,) if isinstance(stop, str) else tuple(self.stop))
         _check(self.max_new_tokens >= 1, f"max_new_tokens must be >= 1, got {self.max_new_tokens}")
         _check(self.temperature >= 0, f"temperature must not be negative, got {self.temperature}")
         _check(0.0 < self.top_p <= 1.0, f"top_p must lie in (0, 1], got {self.top_p}")

@@ -1,0 +1,187 @@
+"""The only token loop: a prompt's tail goes in, pieces of text come out one token at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from transformers import (
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+from transformers.cache_utils import Cache
+
+from pace_integrations.answer import FinishReason
+from pace_integrations.config import GenerationConfig
+from pace_integrations.model.prefill import Around, prefill
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one token added.
+
+    Attributes:
+        text: New text; empty while a character or a possible stop string is incomplete.
+        tokens: Tokens written so far.
+        finish: Why the answer ends with this piece, or None while it goes on.
+    """
+
+    text: str
+    tokens: int
+    finish: FinishReason | None = None
+
+
+def decode(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: Sequence[int],
+    cache: Cache,
+    config: GenerationConfig,
+    *,
+    chunk: int,
+    around: Around,
+) -> Iterator[Piece]:
+    """Continues from `cache` with `ids` and writes an answer.
+
+    Args:
+        model: A causal language model.
+        tokenizer: Its tokenizer.
+        ids: The prompt's tail: at least one token.
+        cache: Cache to continue; it is extended.
+        config: Length, sampling and stop strings.
+        chunk: Most prompt tokens of one forward.
+        around: Makes the context that each forward runs in.
+
+    Yields:
+        A piece for every token, the last one with `finish` set.
+    """
+    prompt = torch.tensor([list(ids)], device=model.device)
+    # The last chunk goes through the LM head, for one position; those before it do not.
+    last = (prompt.shape[1] - 1) // chunk * chunk
+    if last:
+        for _ in prefill(model, prompt[:, :last], cache, chunk=chunk, around=around):
+            yield Piece("", 0)
+    choose, text = _Chooser(config, model.device), _Text(tokenizer, config.stop)
+    ends, tokens, fed = _end_tokens(model, tokenizer), 0, prompt[:, last:]
+    while True:
+        token = choose(_next_logits(model, fed, cache, around()))
+        tokens += 1
+        if int(token) in ends:
+            yield Piece(text.finish(), tokens, "stop")
+            return
+        piece = text.push(int(token))
+        if text.stopped:
+            yield Piece(piece, tokens, "stop")
+            return
+        if tokens == config.max_new_tokens:
+            yield Piece(piece + text.finish(), tokens, "length")
+            return
+        yield Piece(piece, tokens)
+        fed = token.view(1, 1)
+
+
+def _next_logits(
+    model: PreTrainedModel, ids: torch.Tensor, cache: Cache, context: AbstractContextManager[object]
+) -> torch.Tensor:
+    """Logits ``(1, vocabulary)`` of the token after `ids`, in float32."""
+    with torch.inference_mode(), context:
+        output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return output.logits[:, -1].float()  # type: ignore[no-any-return]
+
+
+class _Chooser:
+    """Picks the next token: the likeliest, or a sample of the likeliest."""
+
+    def __init__(self, config: GenerationConfig, device: torch.device) -> None:
+        self._greedy = config.temperature == 0
+        self._warp = LogitsProcessorList()
+        if self._greedy:
+            return
+        self._random = torch.Generator(device=device)
+        if config.seed is None:
+            self._random.seed()
+        else:
+            self._random.manual_seed(config.seed)
+        self._warp.append(TemperatureLogitsWarper(float(config.temperature)))
+        if config.top_k:
+            self._warp.append(TopKLogitsWarper(config.top_k))
+        if config.top_p < 1.0:
+            self._warp.append(TopPLogitsWarper(config.top_p))
+
+    def __call__(self, logits: torch.Tensor) -> torch.Tensor:
+        if self._greedy:
+            return logits.argmax(dim=-1)
+        with torch.inference_mode():
+            scores = self._warp(torch.LongTensor(), logits)  # no warper looks at the tokens so far
+            return torch.multinomial(scores.softmax(-1), 1, generator=self._random)[0]
+
+
+class _Text:
+    """Tokens to text, holding back what later tokens may still change.
+
+    Held back are incomplete characters (several tokens can make one) and endings that may grow
+    into a stop string. `stopped` is set when a stop string has appeared; the text ends before it.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, stops: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._stops = stops
+        self._ids: list[int] = []
+        # Decoding restarts at `_anchor`, a few tokens back, so that it does not grow quadratic
+        # yet still sees the token before (SentencePiece drops a leading space).
+        self._anchor = self._done = 0
+        self._held = ""
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        self._ids.append(token)
+        before = self._decode(self._ids[self._anchor : self._done])
+        now = self._decode(self._ids[self._anchor :])
+        if now.endswith("�"):
+            return ""
+        self._anchor, self._done = self._done, len(self._ids)
+        return self._release(self._held + now[len(before) :])
+
+    def finish(self) -> str:
+        """What is still held back, when no token follows."""
+        before = self._decode(self._ids[self._anchor : self._done])
+        rest = self._decode(self._ids[self._anchor :])[len(before) :]
+        released = self._release(self._held + rest)
+        if self.stopped:
+            return released
+        held, self._held = self._held, ""
+        return released + held
+
+    def _release(self, text: str) -> str:
+        cuts = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        if cuts:
+            self.stopped, self._held = True, ""
+            return text[: min(cuts)]
+        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def _decode(self, ids: list[int]) -> str:
+        text = self._tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return str(text)
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest proper start of `stop` that `text` ends with."""
+    lengths = range(min(len(text), len(stop) - 1), 0, -1)
+    return next((n for n in lengths if text.endswith(stop[:n])), 0)
+
+
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids that end an answer, by the generation config and the tokenizer."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ids = configured if isinstance(configured, list) else [configured]
+    return {i for i in (*ids, tokenizer.eos_token_id) if isinstance(i, int)}

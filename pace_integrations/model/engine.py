@@ -1,0 +1,119 @@
+"""A loaded model at work: its prompts, its memory patch and the thread that owns it.
+
+The engine speaks token ids, caches and memory states; what they mean is the session's affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from transformers.cache_utils import Cache
+
+from pace_integrations.config import GenerationConfig, MemoryConfig
+from pace_integrations.memory import MemoryPatch, MemoryState
+from pace_integrations.model.decode import Piece, decode
+from pace_integrations.model.kv import fork, new_cache
+from pace_integrations.model.loading import Loaded
+from pace_integrations.model.owner import Owner
+from pace_integrations.model.prefill import prefill
+from pace_integrations.model.prompts import Prompts
+
+
+class Context:
+    """What a model holds of what it has read: keys and values, and memory banks.
+
+    Attributes:
+        cache: Keys and values of every token read.
+        memory: State of the memory banks, or None with the memory off.
+    """
+
+    def __init__(self, cache: Cache, memory: MemoryState | None) -> None:
+        self.cache = cache
+        self.memory = memory
+
+    def fork(self, *, banks: bool) -> Context:
+        """A context that continues from this one and leaves it as it is.
+
+        Args:
+            banks: Whether the fork will write into its memory banks, which are then copied.
+        """
+        memory = self.memory
+        if memory is not None:
+            memory = memory.clone() if banks else memory.view()
+        return Context(fork(self.cache), memory)
+
+
+class Engine:
+    """One loaded model; all its work runs on one thread.
+
+    Args:
+        loaded: The model and its tokenizer.
+        memory: Settings of the memory banks, or None to leave the model as it is.
+
+    Raises:
+        ModelPatchError: The memory was asked for and the model has no place for it.
+    """
+
+    def __init__(self, loaded: Loaded, memory: MemoryConfig | None) -> None:
+        self.loaded = loaded
+        self.memory = memory
+        self.prompts = Prompts(loaded.tokenizer)
+        self.owner = Owner(f"pace-{loaded.name}")
+        self._patch = MemoryPatch(loaded.model, memory) if memory else None
+
+    def empty(self) -> Context:
+        """A context that holds nothing."""
+        memory = self._patch.new_state() if self._patch else None
+        return Context(new_cache(self.loaded.model), memory)
+
+    def read(
+        self, ids: Sequence[int], context: Context, *, cuts: Sequence[int], chunk: int
+    ) -> Iterator[int]:
+        """Reads tokens into `context`, yielding how many are done after each chunk.
+
+        Args:
+            ids: Tokens to read.
+            context: Context to extend.
+            cuts: Positions, counted from the context's first token, where documents start: the
+                memory starts a new step there.
+            chunk: Most tokens of one forward.
+        """
+
+        def around() -> AbstractContextManager[object]:
+            if self._patch is None or context.memory is None:
+                return nullcontext()
+            return self._patch.reading(context.memory, cuts=cuts)
+
+        tokens = torch.tensor([list(ids)], device=self.loaded.model.device)
+        yield from prefill(self.loaded.model, tokens, context.cache, chunk=chunk, around=around)
+        if context.memory is not None:
+            with torch.inference_mode():
+                context.memory.flush()
+
+    def answer(
+        self, ids: Sequence[int], context: Context, config: GenerationConfig, *, chunk: int
+    ) -> Iterator[Piece]:
+        """Continues `context` with a prompt's tail and writes an answer, piece by piece.
+
+        Args:
+            ids: The prompt's tail.
+            context: Context to continue; it is extended.
+            config: Length, sampling and stop strings.
+            chunk: Most prompt tokens of one forward.
+        """
+
+        def around() -> AbstractContextManager[object]:
+            if self._patch is None or context.memory is None:
+                return nullcontext()
+            return self._patch.asking(context.memory)
+
+        model, tokenizer = self.loaded.model, self.loaded.tokenizer
+        return decode(model, tokenizer, ids, context.cache, config, chunk=chunk, around=around)
+
+    def close(self) -> None:
+        """Ends the thread and takes the memory off the model."""
+        self.owner.close()
+        if self._patch:
+            self._patch.remove()

@@ -1,0 +1,183 @@
+"""Loads a Hugging Face causal language model and its tokenizer, quantised or not."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from pace_integrations.config import Quantization
+from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
+
+EMBEDDED = Path(__file__).parent / "nano"
+EMBEDDED_NAME = "pace-nano"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to run.
+
+    Attributes:
+        name: The name or path it was asked for by.
+        model: The model, in evaluation mode, on its device.
+        tokenizer: Its tokenizer.
+        quantization: ``"int8"``, ``"nf4"`` or None.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    quantization: Quantization | None
+
+    @cached_property
+    def revision(self) -> str:
+        """Commit of the Hub's repository, or a hash of a local checkpoint's files."""
+        commit = getattr(self.model.config, "_commit_hash", None)
+        return str(commit) if commit else _files_hash(Path(str(self.model.name_or_path)))
+
+    @property
+    def context_window(self) -> int:
+        """Most tokens of one sequence; a very large number where the model sets no limit."""
+        config = self.model.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length
+        return int(min(limit, 2**31))
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for two loaded models to compute the same, as JSON-ready values."""
+        return {
+            "model": self.name,
+            "revision": self.revision,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "quantization": self.quantization,
+        }
+
+
+def load(
+    model: str | os.PathLike[str] | None,
+    *,
+    dtype: str | torch.dtype = "auto",
+    device: str | None = None,
+    quantization: Quantization | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Loaded:
+    """Loads a model by name or path.
+
+    Args:
+        model: Name on the Hugging Face Hub, path of a local checkpoint, or None for the
+            embedded one.
+        dtype: ``"auto"`` keeps the checkpoint's (the embedded one runs in float32).
+        device: Where it runs, such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` spreads it over all
+            there is; None takes a GPU when there is one.
+        quantization: bitsandbytes quantisation of the linear layers.
+        revision: Commit, branch or tag on the Hub.
+        trust_remote_code: Whether code that the checkpoint carries may run.
+
+    Raises:
+        ModelLoadError: There is no such model, or its files cannot be used.
+        MissingExtraError: Quantisation was asked for and bitsandbytes is not installed.
+        ConfigError: `quantization` or `dtype` is none of the known words.
+    """
+    path, name = _locate(model)
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    placing = {
+        "dtype": _dtype(dtype, embedded=model is None, quantized=quantization is not None),
+        "quantization_config": _quantization_config(quantization),
+        "device_map": device or ("cuda" if torch.cuda.is_available() else "cpu"),
+    }
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+        network = AutoModelForCausalLM.from_pretrained(path, **options, **placing)
+    except ImportError as error:
+        raise ModelLoadError(f"model {name!r} needs a package: {_first_line(error)}") from error
+    except Exception as error:
+        # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
+        raise ModelLoadError(_cannot_load(name, path, error)) from error
+    return Loaded(name, network.eval(), tokenizer, quantization)
+
+
+def _locate(model: str | os.PathLike[str] | None) -> tuple[str, str]:
+    if model is not None:
+        name = os.fspath(model)
+        if not name.strip():
+            raise ModelLoadError("the model's name is empty; leave it out for the embedded model")
+        return name, name
+    if not (EMBEDDED / "config.json").is_file():
+        raise ModelLoadError(
+            f"the embedded model is missing from this installation ({EMBEDDED}); reinstall "
+            "pace-integrations, or name a model"
+        )
+    return str(EMBEDDED), EMBEDDED_NAME
+
+
+def _dtype(dtype: str | torch.dtype, *, embedded: bool, quantized: bool) -> str | torch.dtype:
+    if dtype == "auto":
+        if quantized:
+            return torch.bfloat16
+        # Small enough that float32 costs nothing, and there every invariance is sharp.
+        return torch.float32 if embedded else "auto"
+    chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
+        raise ConfigError(
+            f"dtype must be 'auto', 'float32', 'bfloat16' or 'float16', not {dtype!r}"
+        )
+    return chosen
+
+
+def _quantization_config(quantization: str | None) -> BitsAndBytesConfig | None:
+    if quantization is None:
+        return None
+    if quantization not in ("int8", "nf4"):
+        raise ConfigError(f"quantization must be None, 'int8' or 'nf4', not {quantization!r}")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtraError(f"quantization={quantization!r}", "quant")
+    if quantization == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+
+
+def _files_hash(folder: Path) -> str:
+    """SHA-256 over a local checkpoint's configuration, tokenizer and weights."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*")):
+        if file.suffix in {".json", ".safetensors", ".bin", ".model", ".jinja"}:
+            digest.update(file.name.encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _cannot_load(name: str, path: str, error: Exception) -> str:
+    if not Path(path).exists():
+        return (
+            f"no model {name!r}: it is neither a local folder nor a model that the Hugging Face "
+            "Hub or its local cache gives; check the name and the network, or leave it out for "
+            "the embedded model"
+        )
+    return (
+        f"cannot load the model in {name!r}: {_first_line(error)}; it must be a folder with "
+        "config.json, weights and tokenizer of a causal language model"
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

@@ -1,0 +1,179 @@
+"""One thread that does all work of one loaded model, fair between its jobs.
+
+A job is an iterator. The thread takes one step of each waiting job in turn, so that two streamed
+answers advance together; a job that fails hands its exception to its consumer at once; one that
+is closed stops before its next step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Generic, TypeVar
+
+from pace_integrations.errors import PaceError
+
+T = TypeVar("T")
+_END = StopIteration()  # travels to the consumer as the mark of a job's regular end
+
+
+class _Job(Generic[T]):
+    """An iterator on the owner's thread and where its items go."""
+
+    def __init__(self, work: Iterator[T], deliver: Callable[[T | BaseException], None]) -> None:
+        self._work = work
+        self._deliver = deliver
+        self.closed = False
+
+    def advance(self) -> bool:
+        """Takes one step; False when there is no other."""
+        try:
+            if self.closed:
+                _close(self._work)
+                return False
+            self._deliver(next(self._work))
+            return True
+        except StopIteration:
+            self._send_last(_END)
+        except BaseException as error:
+            self._send_last(error)
+        return False
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the job from outside."""
+        _close(self._work)
+        self._send_last(error)
+
+    def _send_last(self, last: BaseException) -> None:
+        try:
+            self._deliver(last)
+        except RuntimeError:
+            self.closed = True  # the consumer's event loop is gone: nobody is left to tell
+
+
+class Owner:
+    """The thread. It starts with the first job and ends with `close`.
+
+    Args:
+        name: Shown in thread listings.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._jobs: deque[_Job[object]] = deque()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._open = True
+
+    def stream(self, work: Iterator[T]) -> Stream[T]:
+        """Runs `work` on the thread; the result iterates over its items here."""
+        items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+        return Stream(self._submit(work, items.put), items)
+
+    def astream(self, work: Iterator[T]) -> AsyncStream[T]:
+        """Runs `work` on the thread; the result iterates over its items in the running loop."""
+        loop = asyncio.get_running_loop()
+        items: asyncio.Queue[T | BaseException] = asyncio.Queue()
+
+        def deliver(item: T | BaseException) -> None:
+            loop.call_soon_threadsafe(items.put_nowait, item)
+
+        return AsyncStream(self._submit(work, deliver), items)
+
+    def close(self) -> None:
+        """Ends the thread after the current step; jobs under way fail with `PaceError`."""
+        with self._wake:
+            self._open = False
+            self._wake.notify()
+        if self._thread and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _submit(self, work: Iterator[T], deliver: Callable[[T | BaseException], None]) -> _Job[T]:
+        job = _Job(work, deliver)
+        with self._wake:
+            if not self._open:
+                raise PaceError("this model was closed; load it again with Pace.load()")
+            self._jobs.append(job)  # type: ignore[arg-type]
+            self._wake.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+        return job
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            if job.advance():
+                with self._wake:
+                    self._jobs.append(job)
+        for job in self._jobs:
+            job.fail(PaceError("the model was closed while this was running"))
+        self._jobs.clear()
+
+    def _next(self) -> _Job[object] | None:
+        with self._wake:
+            while self._open and not self._jobs:
+                self._wake.wait()
+            return self._jobs.popleft() if self._open else None
+
+
+class Stream(Iterator[T]):
+    """Items of a job, waited for in the caller's thread."""
+
+    def __init__(self, job: _Job[T], items: queue.SimpleQueue[T | BaseException]) -> None:
+        self._job = job
+        self._items = items
+        self._ended = False
+
+    def __next__(self) -> T:
+        if self._ended:
+            raise StopIteration
+        item = self._items.get()
+        if isinstance(item, BaseException):
+            self._ended = True
+            raise StopIteration if item is _END else item
+        return item
+
+    def close(self) -> None:
+        """Stops the work before its next step."""
+        self._ended = self._job.closed = True
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class AsyncStream(AsyncIterator[T]):
+    """Items of a job, waited for without blocking the event loop."""
+
+    def __init__(self, job: _Job[T], items: asyncio.Queue[T | BaseException]) -> None:
+        self._job = job
+        self._items = items
+        self._ended = False
+
+    async def __anext__(self) -> T:
+        if self._ended:
+            raise StopAsyncIteration
+        try:
+            item = await self._items.get()
+        except asyncio.CancelledError:
+            self.close()
+            raise
+        if isinstance(item, BaseException):
+            self._ended = True
+            raise StopAsyncIteration if item is _END else item
+        return item
+
+    def close(self) -> None:
+        """Stops the work before its next step."""
+        self._ended = self._job.closed = True
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _close(work: Iterator[object]) -> None:
+    close = getattr(work, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,212 @@
+"""The only place that turns documents and messages into token ids.
+
+A prompt is *head, passages, tail*. Head and passages come first and never change as documents
+are added or questions asked, so their read state can be kept; the tail holds the question.
+Each piece is encoded on its own, and text that comes from a document or a user is encoded so
+that it can never become one of the model's control tokens.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, TypedDict
+
+from jinja2.exceptions import TemplateError
+from transformers import PreTrainedTokenizerBase
+
+from pace_integrations.errors import QuestionError
+
+UNANSWERABLE = "The documents do not say."
+INSTRUCTION = (
+    "Answer the question using only the numbered documents below. Be brief and cite the document "
+    "you used in brackets, like [1]. If they do not contain the answer, say: "
+    f"{UNANSWERABLE}\n\n"
+)
+
+# Private-use characters: no template literal contains them, no template strips them.
+_OPEN, _CLOSE = "\ue000", "\ue001"
+_SLOT = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
+_DOCUMENTS = f"{_OPEN}0{_CLOSE}"
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+def passage_text(number: int, title: str, label: str | None, text: str) -> str:
+    """A page as the model sees it.
+
+    Args:
+        number: Number to cite the passage by, from 1.
+        title: Title of the document.
+        label: Printed page label, or None for text without pages.
+        text: Text of the page.
+    """
+    page = f", page {label}" if label else ""
+    return f"[{number}] {title}{page}\n{text}\n\n"
+
+
+class Prompts:
+    """Encodes heads, passages and tails for one tokenizer.
+
+    Args:
+        tokenizer: The model's tokenizer, with or without a chat template.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._control = _control_tokens(tokenizer)
+        self._split = re.compile("|".join(map(re.escape, sorted(self._control, key=len)[::-1])))
+        self._has_system = self._template_keeps_system()
+
+    def head(self) -> list[int]:
+        """Ids that come before the first passage: the template's opening and the instruction."""
+        before, _, _ = self._render_with_documents([_user("")]).partition(_DOCUMENTS)
+        return [*self._encode_template(before), *self.plain(INSTRUCTION)]
+
+    def passage(self, number: int, title: str, label: str | None, text: str) -> list[int]:
+        """Ids of one numbered passage."""
+        return self.plain(passage_text(number, title, label, text))
+
+    def tail(self, question: str | Sequence[Message]) -> list[int]:
+        """Ids that follow the last passage, up to where the answer begins.
+
+        Args:
+            question: The question, or a conversation that ends with one.
+
+        Raises:
+            QuestionError: The question is empty, or the template refuses the conversation.
+        """
+        slots, contents = _slotted(_folded(*_conversation(question)))
+        _, _, after = self._render_with_documents(slots).partition(_DOCUMENTS)
+        return self._encode_slots(after, contents)
+
+    def chat(self, question: str | Sequence[Message]) -> list[int]:
+        """Ids of a conversation without documents, up to where the answer begins.
+
+        Raises:
+            QuestionError: The question is empty, or the template refuses the conversation.
+        """
+        system, turns = _conversation(question)
+        if system and self._has_system:
+            turns.insert(0, Message(role="system", content=system))
+            system = ""
+        slots, contents = _slotted(_folded(system, turns))
+        return self._encode_slots(self._render(slots), contents)
+
+    def plain(self, text: str) -> list[int]:
+        """Ids of text that must not become control tokens, whatever it spells."""
+        ids: list[int] = []
+        for piece in self._harmless_pieces(text):
+            ids += self._tokenizer.encode(piece, add_special_tokens=False)
+        return ids
+
+    def _harmless_pieces(self, text: str) -> Iterator[str]:
+        """Cuts every spelled control token after its first character; joined they are `text`."""
+        start = 0
+        if self._control:
+            for match in self._split.finditer(text):
+                yield text[start : match.start() + 1]
+                start = match.start() + 1
+        if start < len(text):
+            yield text[start:]
+
+    def _encode_template(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False) if text else []
+
+    def _encode_slots(self, rendered: str, contents: Sequence[str]) -> list[int]:
+        ids: list[int] = []
+        # re.split with one group alternates: literal, slot number, literal, slot number, ...
+        for i, piece in enumerate(_SLOT.split(rendered)):
+            ids += self._encode_template(piece) if i % 2 == 0 else self.plain(contents[int(piece)])
+        return ids
+
+    def _render_with_documents(self, turns: Sequence[Message]) -> str:
+        """The template around the documents' slot: a system turn, or the first user turn."""
+        if self._has_system:
+            return self._render([Message(role="system", content=_DOCUMENTS), *turns])
+        first, *rest = turns
+        return self._render([_user(_DOCUMENTS + first["content"]), *rest])
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        if not self._tokenizer.chat_template:
+            return _plain_template(messages, self._tokenizer)
+        try:
+            rendered: Any = self._tokenizer.apply_chat_template(
+                [{"role": m["role"], "content": m["content"]} for m in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,
+            )
+        except TemplateError as error:
+            raise QuestionError(
+                f"the chat template of {self._tokenizer.name_or_path!r} refuses this conversation: "
+                f"{error}; user and assistant turns must alternate and end with the user"
+            ) from error
+        return str(rendered)
+
+    def _template_keeps_system(self) -> bool:
+        """Whether a system turn is accepted and shown (Gemma refuses it, some drop it)."""
+        try:
+            probe = self._render([Message(role="system", content=_DOCUMENTS), _user("x")])
+        except QuestionError:
+            return False
+        return _DOCUMENTS in probe
+
+
+def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """Every added token that text could spell, but for runs of white space."""
+    added = {str(token.content) for token in tokenizer.added_tokens_decoder.values()}
+    return {token for token in added | set(tokenizer.all_special_tokens) if len(token.strip()) > 1}
+
+
+def _plain_template(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> str:
+    """Turns for a base model, which has no chat template."""
+    names = {"system": "", "user": "Question: ", "assistant": "Answer: "}
+    turns = "".join(f"{names[m['role']]}{m['content']}\n" for m in messages)
+    return f"{tokenizer.bos_token or ''}{turns}Answer:"
+
+
+def _user(content: str) -> Message:
+    return Message(role="user", content=content)
+
+
+def _conversation(question: str | Sequence[Message]) -> tuple[str, list[Message]]:
+    """All system text, and the other turns with neighbours of one role joined.
+
+    Templates demand both: one system turn in front, and alternating turns after it.
+    """
+    messages = [_user(question)] if isinstance(question, str) else list(question)
+    if not messages or messages[-1]["role"] != "user":
+        raise QuestionError("a conversation must end with the user's question")
+    if not messages[-1]["content"].strip():
+        raise QuestionError("the question is empty; write what you want to know")
+    system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
+    turns: list[Message] = []
+    for message in (m for m in messages if m["role"] != "system"):
+        if turns and turns[-1]["role"] == message["role"]:
+            joined = f"{turns.pop()['content']}\n\n{message['content']}"
+            message = Message(role=message["role"], content=joined)
+        turns.append(message)
+    return system, turns
+
+
+def _folded(system: str, turns: Sequence[Message]) -> list[Message]:
+    """The turns, with system text at the head of the first."""
+    if not system:
+        return list(turns)
+    first, *rest = turns
+    return [Message(role=first["role"], content=f"{system}\n\n{first['content']}"), *rest]
+
+
+def _slotted(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
+    """Messages whose contents are slots, and the contents by slot number (0: the documents)."""
+    slots = [
+        Message(role=message["role"], content=f"{_OPEN}{i}{_CLOSE}")
+        for i, message in enumerate(messages, start=1)
+    ]
+    return slots, ["", *(message["content"] for message in messages)]

@@ -1,0 +1,66 @@
+"""From what the model wrote to pages that exist, with the words that support it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pace_integrations.answer import Citation
+from pace_integrations.documents import Document, Page
+from pace_integrations.documents.quotes import Quote, best_passage, best_quote
+from pace_integrations.model.prompts import UNANSWERABLE
+
+_MARKS = re.compile(r"\[(\d{1,9}(?:\s*,\s*\d{1,9})*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A page under the number by which the model saw it."""
+
+    number: int
+    document: Document
+    page: Page
+
+
+def cite(text: str, question: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
+    """Resolves the ``[n]`` in an answer; where there is none, offers the best lexical match.
+
+    Numbers that no passage has are passed over: a citation never names a page that was not read.
+
+    Args:
+        text: The answer, citation marks included.
+        question: The question it answers.
+        passages: What was read, in order; passage ``n`` is ``passages[n - 1]``.
+    """
+    bare = _MARKS.sub(" ", text).strip()
+    if not passages or not bare or bare.startswith(UNANSWERABLE):
+        return ()
+    cited = [passages[n - 1] for n in _numbers(text) if 1 <= n <= len(passages)]
+    if cited:
+        quotes = ((p, best_quote(p.page.text, bare, question)) for p in cited)
+        return tuple(_citation(passage, quote, "cited") for passage, quote in quotes)
+    match = best_passage([p.page.text for p in passages], bare, question)
+    return (_citation(passages[match[0]], match[1], "matched"),) if match else ()
+
+
+def _numbers(text: str) -> list[int]:
+    """Cited numbers in order of first mention."""
+    groups = (group.split(",") for group in _MARKS.findall(text))
+    return list(dict.fromkeys(int(number) for group in groups for number in group))
+
+
+def _citation(passage: Passage, quote: Quote, method: Literal["cited", "matched"]) -> Citation:
+    return Citation(
+        document=passage.document.title,
+        document_id=passage.document.id,
+        source=passage.document.source,
+        passage=passage.number,
+        page=passage.page.index,
+        page_label=passage.page.label,
+        quote=quote.text,
+        span=(quote.start, quote.end),
+        method=method,
+        score=quote.score,
+    )

@@ -1,0 +1,214 @@
+"""The entry point: a loaded model with its memory, which reads corpora."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from tqdm.auto import tqdm
+
+from pace_integrations.config import MemoryConfig, Quantization, ReadConfig
+from pace_integrations.documents import Corpus
+from pace_integrations.errors import ContextOverflowError, DocumentError
+from pace_integrations.model.engine import Engine
+from pace_integrations.model.loading import load
+from pace_integrations.model.prompts import Prompts
+from pace_integrations.session.citations import Passage
+from pace_integrations.session.session import Session
+
+Progress = Callable[[int, int], None]
+
+_MEMORY = MemoryConfig()
+_READ = ReadConfig()
+
+
+class Pace:
+    """A loaded language model with the activation memory attached. Made by `Pace.load`.
+
+    Usable as a context manager; leaving it ends the model's thread.
+
+    Attributes:
+        memory: Settings of the memory, or None where it is off.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.memory = engine.memory
+        # The thread ends with its model, also when nobody calls close().
+        self._finalizer = weakref.finalize(self, engine.close)
+
+    @classmethod
+    def load(
+        cls,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        memory: MemoryConfig | None = _MEMORY,
+        dtype: str | torch.dtype = "auto",
+        device: str | None = None,
+        quantization: Quantization | None = None,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> Self:
+        """Loads a model.
+
+        Args:
+            model: Name on the Hugging Face Hub, path of a local checkpoint, or None for the
+                embedded model, which needs no download.
+            memory: Settings of the activation memory; None leaves the model as it is.
+            dtype: ``"auto"`` keeps the checkpoint's (the embedded one runs in float32).
+            device: Where it runs; None takes a GPU when there is one, ``"auto"`` spreads it.
+            quantization: ``"int8"`` or ``"nf4"`` by bitsandbytes (also on CPUs), or None.
+            revision: Commit, branch or tag on the Hub.
+            trust_remote_code: Whether code that the checkpoint carries may run.
+
+        Raises:
+            ModelLoadError: There is no such model, or its files cannot be used.
+            ModelPatchError: The memory has no place in this model.
+            MissingExtraError: Quantisation was asked for without the ``quant`` extra.
+        """
+        loaded = load(
+            model,
+            dtype=dtype,
+            device=device,
+            quantization=quantization,
+            revision=revision,
+            trust_remote_code=trust_remote_code,
+        )
+        return cls(Engine(loaded, memory))
+
+    @property
+    def name(self) -> str:
+        """The name or path the model was asked for by."""
+        return self._engine.loaded.name
+
+    @property
+    def context_window(self) -> int:
+        """Most tokens of corpus, question and answer together."""
+        return self._engine.loaded.context_window
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be equal for two of these to give the same answers, as JSON-ready values."""
+        memory = asdict(self.memory) if self.memory else None
+        return {**self._engine.loaded.identity(), "memory": memory}
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text."""
+        return len(self._engine.prompts.plain(text))
+
+    def blank(self) -> Session:
+        """A session that has read nothing: plain conversation."""
+        return Session(self, self._engine, self._engine.empty())
+
+    def read(
+        self,
+        corpus: Corpus,
+        *,
+        progress: bool | Progress = False,
+        config: ReadConfig = _READ,
+    ) -> Session:
+        """Reads a corpus once, so that any number of questions can be asked of it.
+
+        Args:
+            corpus: What to read.
+            progress: True draws a bar; a function is called with tokens done and in all, in
+                the calling thread. Interrupting it stops the reading after the current chunk.
+            config: How to read.
+
+        Raises:
+            DocumentError: There is nothing in the corpus.
+            ContextOverflowError: It does not fit the model's context.
+        """
+        plan = _plan(corpus, self._engine.prompts)
+        self._check_room(len(plan.ids), config)
+        context = self._engine.empty()
+        work = self._engine.read(plan.ids, context, cuts=plan.starts, chunk=config.chunk)
+        with closing(self._engine.owner.stream(work)) as steps, _Bar(progress) as show:
+            for done in steps:
+                show(done, len(plan.ids))
+        return Session(
+            self,
+            self._engine,
+            context,
+            tokens=len(plan.ids),
+            corpus=corpus,
+            passages=plan.passages,
+            config=config,
+        )
+
+    def close(self) -> None:
+        """Ends the model's thread; what is running fails with an error."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_room(self, tokens: int, config: ReadConfig) -> None:
+        if tokens + config.reserve > self.context_window:
+            raise ContextOverflowError(
+                f"the corpus is {tokens} tokens long and {config.reserve} are kept for questions, "
+                f"but the context of {self.name!r} holds {self.context_window}; read fewer or "
+                "shorter documents, or load a model with a longer context",
+                needed=tokens + config.reserve,
+                limit=self.context_window,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A corpus as tokens, where its documents start, and its numbered passages."""
+
+    ids: Sequence[int]
+    starts: Sequence[int]
+    passages: Sequence[Passage]
+
+
+def _plan(corpus: Corpus, prompts: Prompts) -> _Plan:
+    if not corpus.documents:
+        raise DocumentError("the corpus is empty; see its report for what became of each file")
+    ids = prompts.head()
+    starts: list[int] = []
+    passages: list[Passage] = []
+    for document in corpus.documents:
+        starts.append(len(ids))
+        for page in document.pages:
+            passages.append(Passage(len(passages) + 1, document, page))
+            ids += prompts.passage(len(passages), document.title, page.label, page.text)
+    return _Plan(ids, starts, passages)
+
+
+class _Bar:
+    """Shows progress as asked: not at all, by a bar, or through a function."""
+
+    def __init__(self, progress: bool | Progress) -> None:
+        self._call = progress if callable(progress) else None
+        self._draw = progress is True
+        self._bar: tqdm[Any] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._call:
+            self._call(done, total)
+        elif self._draw:
+            self._bar = self._bar or tqdm(total=total, unit="token", desc="reading")
+            self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

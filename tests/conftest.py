@@ -1,0 +1,47 @@
+"""Fixtures: tiny random models with a byte tokenizer, built in code, and no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from pace_integrations import Corpus, MemoryConfig, Pace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder of a tiny random Qwen3 with a byte tokenizer."""
+    from checkpoints import save_tiny
+
+    return save_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def pace(tiny_path: Path) -> Iterator[Pace]:
+    """The tiny model with a memory whose steps are short enough to matter."""
+    with Pace.load(tiny_path, memory=MemoryConfig(step=32, slots=16, layers=(0, 2))) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Corpus:
+    return Corpus.from_texts(
+        {
+            "Garden": "The oak stands near the pond. " * 6 + "The gate opens at 7:30.",
+            "Kitchen": "Bread is baked on Mondays. " * 6 + "The oven is a Marlow 200.",
+            "Attic": "Two trunks hold letters. " * 6 + "The key hangs by the door.",
+        }
+    )
