@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-Status = Literal[
-    "ok", "partial", "encrypted", "corrupt", "no_text_layer", "empty", "unsupported"
-]
+Status = Literal["ok", "partial", "encrypted", "corrupt", "no_text_layer", "empty", "unsupported"]
+
+
+def short_id(sha256: str) -> str:
+    """The document id that belongs to a hash: its first 16 hexadecimal digits."""
+    return sha256[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,8 @@ class Page:
 
     Attributes:
         index: 1-based position in the file.
-        label: Label printed on the page, such as ``"iv"``; None where the format has no pages.
+        label: Label printed on the page, such as ``"iv"``; a PDF without labels of its own has
+            its index here. None where the format has no printed pages.
         text: The page's text.
     """
 
@@ -47,16 +52,34 @@ class Document:
     source: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def from_pages(
+        cls,
+        title: str,
+        pages: Iterable[Page],
+        *,
+        source: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Document:
+        """Makes a document of pages that another reader produced; the hash is that of the text."""
+        kept = tuple(page for page in pages if page.text.strip())
+        digest = hashlib.sha256()
+        for page in kept:
+            # Lone surrogates are legal in a str and illegal in UTF-8; a hash must not fail on them.
+            digest.update(f"{page.index}\0{page.text}\0".encode("utf-8", "surrogatepass"))
+        sha256 = digest.hexdigest()
+        return cls(short_id(sha256), title, kept, sha256, source, dict(metadata or {}))
+
 
 @dataclass(frozen=True, slots=True)
 class FileReport:
     """What became of one file.
 
     Attributes:
-        path: The file.
-        status: ``ok``: every page was read. ``partial``: some pages failed or carry no text.
-            ``encrypted``, ``corrupt``, ``no_text_layer``, ``empty``, ``unsupported``: nothing
-            was read, for that reason.
+        path: The file, or the title of a text that came from no file.
+        status: ``ok``: every page was read. ``partial``: some pages failed or carry no text, or
+            some characters could not be decoded. ``encrypted``, ``corrupt``, ``no_text_layer``,
+            ``empty``, ``unsupported``: nothing was read, for that reason.
         pages: Pages in the file, as far as it could be told.
         pages_with_text: Pages that were read.
         seconds: Time spent on it.
@@ -93,3 +116,41 @@ class Report:
         return {"counts": self.counts(), "files": [asdict(file) for file in self.files]}
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader makes of the bytes of one file.
+
+    Attributes:
+        status: One of the status words of `FileReport`.
+        pages: The pages that carry text.
+        page_count: Pages in the file, as far as it could be told.
+        title: Title the file gives itself, or None.
+        metadata: What the file says of itself.
+        warnings: What was noticed on the way.
+        remedy: What the user can do about it, or None for ``ok``.
+    """
+
+    status: Status
+    pages: tuple[Page, ...] = ()
+    page_count: int = 0
+    title: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    remedy: str | None = None
+
+
+class Reader(Protocol):
+    """What reads one kind of file."""
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """Lower-case file suffixes of this kind, with the dot."""
+        ...
+
+    def recognises(self, head: bytes, suffix: str) -> bool:
+        """Tells from a file's first 1024 bytes and its lower-case suffix whether it is ours."""
+        ...
+
+    def read(self, data: bytes, suffix: str) -> Reading:
+        """Reads the bytes of one file. May raise anything: the caller reports it as corrupt."""
+        ...

@@ -1,0 +1,26 @@
+"""Files into pages: what was read, page by page, and what became of every file."""
+
+from __future__ import annotations
+
+from pace_integrations.documents.corpus import Corpus, NothingReadError
+from pace_integrations.documents.types import (
+    Document,
+    FileReport,
+    Page,
+    Reader,
+    Reading,
+    Report,
+    Status,
+)
+
+__all__ = [
+    "Corpus",
+    "Document",
+    "FileReport",
+    "NothingReadError",
+    "Page",
+    "Reader",
+    "Reading",
+    "Report",
+    "Status",
+]

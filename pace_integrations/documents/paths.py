@@ -1,0 +1,135 @@
+"""Turns what a user names (files, folders, patterns) into a list of files in a fixed order."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from pace_integrations.documents.readers import SUFFIXES, is_supported
+from pace_integrations.errors import DocumentError
+
+Paths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
+
+_NUMBER = re.compile(r"([0-9]+)")
+
+
+def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
+    """Sort key that puts ``page-2`` before ``page-10`` and ignores case."""
+    parts = _NUMBER.split(name.casefold())
+    key = tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
+    return key, name
+
+
+def _walk(folder: Path, entered: set[Path]) -> Iterator[Path]:
+    """The files below a folder, hidden ones left out; links may lead back up, so each once."""
+    real = folder.resolve()
+    if real in entered:
+        return
+    entered.add(real)
+    try:
+        paths = sorted(folder.iterdir(), key=lambda path: natural_key(path.name))
+    except OSError:
+        yield folder  # reported as a file that cannot be read, not dropped
+        return
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _walk(path, entered)
+        else:
+            yield path
+
+
+def _folder(folder: Path) -> list[Path]:
+    files = list(_walk(folder, set()))
+    if files == [folder]:
+        raise DocumentError(f"{str(folder)!r}: the folder cannot be listed; check its permissions")
+    if not any(is_supported(path) for path in files if path.is_file()):
+        raise DocumentError(
+            f"{str(folder)!r}: the folder has no file of a supported kind "
+            f"({len(files)} others); supported are {' '.join(SUFFIXES)}"
+        )
+    return files
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tells whether a path, or a folder it lies in, matches a pattern with ``**``."""
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        return any(_matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+    if not parts or not fnmatch.fnmatchcase(parts[0], pattern[0]):
+        return False
+    return _matches(parts[1:], pattern[1:])
+
+
+def _recursive(pattern: Path) -> list[Path]:
+    """Expands ``**`` by the walk that is safe from looping links; `glob` follows those."""
+    plain = next(i for i, part in enumerate(pattern.parts) if glob.has_magic(part))
+    base, rest = Path(*pattern.parts[:plain]), pattern.parts[plain:]
+    files = _walk(base, set()) if base.is_dir() else iter(())
+    return [path for path in files if _matches(path.relative_to(base).parts, rest)]
+
+
+def _flat(pattern: str) -> list[Path]:
+    matches = [Path(match) for match in glob.glob(pattern)]  # noqa: PTH207 - absolute patterns
+    matches.sort(key=lambda path: [natural_key(part) for part in path.parts])
+    entered: set[Path] = set()
+    nested = [list(_walk(path, entered)) if path.is_dir() else [path] for path in matches]
+    return [path for files in nested for path in files]
+
+
+def _pattern(pattern: str) -> list[Path]:
+    files = _recursive(Path(pattern)) if "**" in Path(pattern).parts else _flat(pattern)
+    if not files:
+        raise DocumentError(
+            f"{pattern!r}: the pattern matches no file; check it, and put it in quotes in a shell"
+        )
+    return files
+
+
+def _expanded(name: str) -> list[Path]:
+    if not name.strip() or "\0" in name:
+        raise DocumentError(f"{name!r} is not a path; name a file, a folder or a pattern")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(path)
+    if os.path.lexists(path):
+        return [path]
+    if glob.has_magic(name):
+        return _pattern(str(path))
+    raise DocumentError(
+        f"{name!r}: no such file or folder; check the spelling and the working directory "
+        f"({str(Path.cwd())!r})"
+    )
+
+
+def expand(paths: Paths) -> list[Path]:
+    """Lists the files that paths, folders and glob patterns stand for.
+
+    Folders are searched to the bottom in natural order of names; hidden files are skipped; a file
+    that comes up twice is kept where it came first.
+
+    Args:
+        paths: One path, folder or pattern, or several.
+
+    Returns:
+        The files, in reading order.
+
+    Raises:
+        DocumentError: A path does not exist, a folder holds no supported file, a pattern matches
+            nothing, or nothing was given.
+    """
+    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not given:
+        raise DocumentError("no path was given; name a file, a folder or a pattern")
+    found: dict[Path, Path] = {}
+    for name in given:
+        for path in _expanded(os.fspath(name)):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
