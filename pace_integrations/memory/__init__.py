@@ -1,0 +1,18 @@
+"""The activation memory: banks, and the patch that attaches them to a model."""
+
+from __future__ import annotations
+
+from pace_integrations.memory.automatic import PatchedModel, patched
+from pace_integrations.memory.bank import ActivationMemoryBank
+from pace_integrations.memory.blocks import default_layers
+from pace_integrations.memory.patch import MemoryPatch
+from pace_integrations.memory.state import MemoryState
+
+__all__ = [
+    "ActivationMemoryBank",
+    "MemoryPatch",
+    "MemoryState",
+    "PatchedModel",
+    "default_layers",
+    "patched",
+]

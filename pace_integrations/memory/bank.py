@@ -1,0 +1,177 @@
+"""The Activation Memory Bank of PaceLLM (arXiv 2506.17310, section 3.2), one per sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from pace_integrations.config import MemoryConfig
+from pace_integrations.errors import ConfigError
+from pace_integrations.memory import released
+from pace_integrations.memory.contents import Contents
+from pace_integrations.memory.lookup import Found, blend, find, join
+
+
+class ActivationMemoryBank:
+    """Banks of ``batch`` independent sequences: `M` slots of keys and values each.
+
+    Arithmetic is float32 whatever the dtype of the activations. The bank's tensors are values: an
+    update replaces them and never writes into them, so that what `state` or `clone` handed out
+    stays as it was, and copying a bank costs nothing.
+
+    Args:
+        features: Width of the activations (``d_ff``).
+        config: Rule, slots, thresholds and weights.
+        batch: Sequences; no row ever sees another row's bank.
+        device: Where the bank lives; None is PyTorch's default device.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        config: MemoryConfig,
+        *,
+        batch: int = 1,
+        device: torch.device | str | None = None,
+    ) -> None:
+        self.features = features
+        self.config = config
+        self.batch = batch
+        self._set(Contents.empty(batch, config.slots, features, device))
+        self._seen = self._contents.filled
+
+    def step(
+        self,
+        x: Tensor,
+        write: bool = True,
+        *,
+        mask: Tensor | None = None,
+        position: int | Tensor | None = None,
+    ) -> Tensor:
+        """Looks tokens up and stores them, `config.step` columns at a time.
+
+        Args:
+            x: Activations ``(batch, C, features)``. Within a step every token is looked up before
+                any is stored; more than `config.step` columns are cut into steps.
+            write: Whether the tokens are stored; without it this is `lookup`.
+            mask: True for tokens, False for padding ``(batch, C)``. Padding passes unchanged and
+                never enters the bank.
+            position: Position of the first token of each row in its sequence, an integer or a
+                tensor ``(batch,)``; None counts on from the tokens stored before.
+
+        Returns:
+            The activations with the memory mixed in, in the shape and dtype of `x`.
+
+        Raises:
+            ConfigError: The shape of `x` does not fit the bank.
+        """
+        self._check(x)
+        live = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        live = live if mask is None else mask.to(x.device, torch.bool)
+        # Padding holds no place in the sequence: the n-th token of a row is its n-th true one.
+        first = self._seen if position is None else position
+        positions = self._positions(first, live)
+        size, done = self.config.step, []
+        for start in range(0, x.shape[1], size):
+            part = slice(start, start + size)
+            out, found = self.look(x[:, part], mask=None if mask is None else live[:, part])
+            done.append(out)
+            if write:
+                self.update(found, positions=positions[:, part])
+                self._seen = positions[:, part][:, -1] + 1
+        return done[0] if len(done) == 1 else torch.cat(done, dim=1)
+
+    def lookup(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """The activations ``(batch, C, features)`` with the memory mixed in; nothing is stored."""
+        return self.look(x, mask=mask)[0]
+
+    def look(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Found]:
+        """First half of a step: the output, and what `update` needs to store these tokens.
+
+        A step may arrive in several parts. Each part is looked up by itself, in the bank as it was
+        before the step; `update` takes them all when the step is complete.
+
+        Args:
+            x: Activations ``(batch, C, features)``.
+            mask: True for tokens, False for padding ``(batch, C)``.
+
+        Returns:
+            The output in the shape and dtype of `x`, and what was found. With ``blend=0`` the
+            output is `x` itself.
+
+        Raises:
+            ConfigError: The shape of `x` does not fit the bank.
+        """
+        self._check(x)
+        self._move(x.device)
+        clean = x if mask is None else x.masked_fill(~mask[..., None], 0.0)
+        live = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+        bank = self._contents
+        with torch.no_grad():
+            found = find(clean.detach(), bank.keys, self._inverse, bank.filled, self.config, live)
+        if self.config.blend == 0:
+            return x, found
+        out = blend(found, clean, bank.values)
+        return (out if mask is None else torch.where(mask[..., None], out, x)), found
+
+    @torch.no_grad()
+    def update(self, *parts: Found, positions: Tensor) -> None:
+        """Second half of a step: stores the tokens of all its parts at once.
+
+        Args:
+            *parts: What `look` found, in order of the tokens.
+            positions: Position of each token in its sequence ``(batch, C)``, over all parts.
+        """
+        found = join(parts)
+        self._set(released.update(self._contents, found, positions.to(found.x.device), self.config))
+
+    def reset(self) -> None:
+        """Empties the bank."""
+        device = self._contents.keys.device
+        self._set(Contents.empty(self.batch, self.config.slots, self.features, device))
+        self._seen = self._contents.filled
+
+    def state(self) -> dict[str, Tensor]:
+        """The tensors ``keys values usage filled written``, shared and never written in place."""
+        return self._contents.tensors()
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Takes over tensors that `state` gave.
+
+        Raises:
+            ConfigError: A tensor is missing or has another shape than this bank's.
+        """
+        device = self._contents.keys.device
+        loaded = {}
+        for name, own in self.state().items():
+            given = state.get(name)
+            if given is None or given.shape != own.shape:
+                shape = None if given is None else tuple(given.shape)
+                raise ConfigError(f"bank state {name!r} must be {tuple(own.shape)}, got {shape}")
+            loaded[name] = given.to(device, own.dtype)
+        self._set(Contents(**loaded))
+        self._seen = self._contents.written.amax(1) + 1
+
+    def clone(self) -> ActivationMemoryBank:
+        """An independent bank with the same contents; the tensors are shared until one changes."""
+        twin = ActivationMemoryBank.__new__(ActivationMemoryBank)
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def _set(self, contents: Contents) -> None:
+        self._contents, self._inverse = contents, contents.inverse()
+
+    def _move(self, device: torch.device) -> None:
+        if self._contents.keys.device != device:
+            self._set(self._contents.to(device))
+
+    def _positions(self, first: int | Tensor, live: Tensor) -> Tensor:
+        count = live.to(torch.int64).cumsum(1) - 1
+        return count + (first.to(live.device)[:, None] if isinstance(first, Tensor) else first)
+
+    def _check(self, x: Tensor) -> None:
+        if x.ndim != 3 or x.shape[0] != self.batch or x.shape[2] != self.features:
+            shape = (self.batch, "C", self.features)
+            raise ConfigError(f"activations must be {shape}, got {tuple(x.shape)}")

@@ -1,0 +1,124 @@
+"""Finding the feed-forward blocks of a decoder by their structure, never by class name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import nn
+
+from pace_integrations.errors import ModelPatchError
+
+# Output projection of a feed-forward block and the projections that lead into it, any of them.
+_SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("down_proj", ("up_proj", "gate_up_proj")),
+    ("fc2", ("fc1",)),
+    ("c_proj", ("c_fc",)),
+    ("dense_4h_to_h", ("dense_h_to_4h",)),
+    ("fc_out", ("fc_in",)),
+)
+_REMEDY = (
+    "pass modules=[...] with the names of the output projections of its feed-forward blocks, as "
+    "model.named_modules() spells them, or turn the memory off with memory=None"
+)
+
+
+def default_layers(depth: int) -> tuple[int, ...]:
+    """The paper's layers at another depth: ``floor(12 n / 28)`` and ``floor(26 n / 28)``, 0-based.
+
+    PaceLLM (arXiv 2506.17310) puts its banks into layers 13 and 27 of 28, counted from 1.
+    """
+    return tuple(sorted({12 * depth // 28, 26 * depth // 28}))
+
+
+def find_decoder(model: nn.Module) -> nn.Module:
+    """The module that owns the list of decoder layers.
+
+    Raises:
+        ModelPatchError: No list of layers with feed-forward blocks is found.
+    """
+    for module in model.modules():
+        if _layers(module) is not None:
+            return module
+    raise ModelPatchError(
+        f"{type(model).__name__} has no decoder layers with a feed-forward block of a known form; "
+        + _REMEDY
+    )
+
+
+def find_projections(
+    model: nn.Module, layers: Sequence[int] | None, modules: Sequence[str] | None = None
+) -> dict[int, nn.Module]:
+    """Output projections of the feed-forward blocks that are to carry a bank, by layer.
+
+    Args:
+        model: A decoder, or a model that holds one.
+        layers: 0-based layers; None takes `default_layers`.
+        modules: Names of the output projections of all layers, in order, for models whose
+            structure is not known.
+
+    Raises:
+        ModelPatchError: A layer does not exist, holds no block of a known form, or routes its
+            tokens to experts.
+    """
+    found = [model.get_submodule(m) for m in modules] if modules else list(_decoder_layers(model))
+    chosen = default_layers(len(found)) if layers is None else tuple(layers)
+    for layer in chosen:
+        if not 0 <= layer < len(found):
+            raise ModelPatchError(
+                f"layer {layer} does not exist: {type(model).__name__} has {len(found)} decoder "
+                f"layers, 0 to {len(found) - 1}; set MemoryConfig.layers to existing ones"
+            )
+    return {i: found[i] if modules else _projection(found[i], i) for i in chosen}
+
+
+def width(projection: nn.Module) -> int:
+    """Features that an output projection takes in.
+
+    Raises:
+        ModelPatchError: The module says nothing about its input.
+    """
+    features = getattr(projection, "in_features", None)
+    if features is None and hasattr(projection, "nf"):  # Transformers' Conv1D: weight is (in, out)
+        features = projection.get_parameter("weight").shape[0]
+    if not isinstance(features, int):
+        raise ModelPatchError(
+            f"{type(projection).__name__} is not a linear projection with in_features; " + _REMEDY
+        )
+    return features
+
+
+def _matches(layer: nn.Module) -> Iterator[nn.Module]:
+    """Output projections in a layer whose block also has a projection that leads into it."""
+    for module in layer.modules():
+        children = dict(module.named_children())
+        for output, inputs in _SHAPES:
+            if output in children and any(name in children for name in inputs):
+                yield children[output]
+
+
+def _has_block(layer: nn.Module) -> bool:
+    return next(_matches(layer), None) is not None
+
+
+def _layers(owner: nn.Module) -> nn.ModuleList | None:
+    """The list of decoder layers among a module's children."""
+    for child in owner.children():
+        if isinstance(child, nn.ModuleList) and any(map(_has_block, child)):
+            return child
+    return None
+
+
+def _decoder_layers(model: nn.Module) -> nn.ModuleList:
+    layers = _layers(find_decoder(model))
+    assert layers is not None
+    return layers
+
+
+def _projection(layer: nn.Module, index: int) -> nn.Module:
+    found = list(_matches(layer))
+    if len(found) == 1:
+        return found[0]
+    raise ModelPatchError(
+        f"layer {index} ({type(layer).__name__}) has {len(found)} feed-forward blocks of a known "
+        "form, not one; " + _REMEDY
+    )

@@ -1,0 +1,148 @@
+"""Looking tokens up in a bank: cosine similarities, the two thresholds, and what is mixed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pace_integrations.config import MemoryConfig
+
+# Similarities closer than this count as equal and keep slot order. Slots that were merged together
+# are near-copies whose similarities differ by rounding alone, and rounding must not choose.
+_GRID = 2.0**20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What a lookup found for ``C`` tokens of each of ``B`` rows; all that an update needs.
+
+    Attributes:
+        x: The activations ``(B, C, features)``, as they came.
+        mix: Weight of each slot's value in each token's output ``(B, C, M)``, float32.
+        keep: Share of the activation that stays in the output ``(B, C)``, float32.
+        top: The most similar slots, best first ``(B, C, min(k, M))``.
+        best: Highest similarity of each token ``(B, C)``; minus infinity in an empty bank.
+        strength: Mean similarity of the most similar slots ``(B, C)``; minus infinity likewise.
+        live: Tokens that count ``(B, C)``; False for padding.
+    """
+
+    x: Tensor
+    mix: Tensor
+    keep: Tensor
+    top: Tensor
+    best: Tensor
+    strength: Tensor
+    live: Tensor
+
+    def copy(self) -> Found:
+        """The same, holding on to no tensor larger than itself."""
+        return Found(*(t.clone() for t in self.tensors()))
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every field, in order."""
+        return self.x, self.mix, self.keep, self.top, self.best, self.strength, self.live
+
+    def counts(self, config: MemoryConfig) -> Tensor:
+        """Lookups above, between and below the thresholds, as a tensor ``(3,)``."""
+        above = self.live & (self.best > config.theta_low)
+        high = above & (self.best > config.theta_high)
+        return torch.stack([high.sum(), (above & ~high).sum(), (self.live & ~above).sum()])
+
+
+def join(parts: tuple[Found, ...]) -> Found:
+    """One lookup of all tokens from lookups of consecutive ones."""
+    if len(parts) == 1:
+        return parts[0]
+    return Found(*(torch.cat(ts, dim=1) for ts in zip(*(p.tensors() for p in parts), strict=True)))
+
+
+def inverse_norms(x: Tensor) -> Tensor:
+    """One over the length of each vector in the last dimension; 0 for a zero vector."""
+    norm = torch.linalg.vector_norm(x, dim=-1)
+    return torch.where(norm > 0, 1.0 / norm, torch.zeros_like(norm))
+
+
+def find(
+    x: Tensor,
+    keys: Tensor,
+    inverse: Tensor,
+    filled: Tensor,
+    config: MemoryConfig,
+    live: Tensor,
+) -> Found:
+    """Looks tokens up: one matrix product per row, never a ``(C, M, features)`` intermediate.
+
+    Args:
+        x: Activations ``(B, C, features)`` of any floating dtype.
+        keys: Keys ``(B, M, features)``, float32.
+        inverse: Inverse norms of the keys ``(B, M)``.
+        filled: Filled slots of each row ``(B,)``.
+        config: Thresholds, numbers of neighbours and weights.
+        live: Tokens that count ``(B, C)``.
+
+    Returns:
+        What was found. The rule is the lookup of PaceLLM (arXiv 2506.17310, Algorithm 1) in the
+        form of the authors' code: between the thresholds the mean of the best values is halved.
+    """
+    work = x.float()
+    similarity = torch.bmm(work, keys.transpose(1, 2))
+    similarity *= inverse_norms(work)[..., None] * inverse[:, None, :]
+    valid = torch.arange(keys.shape[1], device=x.device) < filled[:, None]
+    top, bottom = _neighbours(similarity, valid, config)
+    masked = similarity.masked_fill(~valid[:, None, :], -torch.inf)
+    best = masked.amax(-1)
+    some = filled[:, None] > 0
+    top_valid = _gather(valid, top)
+    share = top_valid / top_valid.sum(-1, keepdim=True).clamp(min=1)
+    # Unfilled slots have zero keys, thus similarity 0, and drop out of the sum by themselves.
+    strength = (similarity.gather(2, top) * share).sum(-1)
+    mix, keep = _mixing(top, share, bottom, _gather(valid, bottom), best, config)
+    return Found(x, mix, keep, top, best, strength.masked_fill(~some, -torch.inf), live)
+
+
+def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
+    """The output ``keep * x + mix @ values`` in the dtype of `x`; differentiable in `x`.
+
+    Tokens with ``keep = 1`` and no weights come out bit by bit as they went in.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    mixed = torch.bmm(found.mix, values).to(wide)
+    return mixed.addcmul_(x.to(wide), found.keep[..., None].to(wide)).to(x.dtype)
+
+
+def _neighbours(similarity: Tensor, valid: Tensor, config: MemoryConfig) -> tuple[Tensor, Tensor]:
+    """Indices of the most and the least similar slots; equal similarities keep slot order."""
+    slots = similarity.shape[-1]
+    order = torch.arange(slots, device=similarity.device)
+    # Similarity and slot number in one integer: distinct, so that the choice is determined.
+    rank = (similarity * _GRID).round_().nan_to_num_().to(torch.int64) * slots
+    beyond = 4 * slots * int(_GRID)
+    best = (rank - order).masked_fill_(~valid[:, None, :], -beyond)
+    worst = (rank + order).masked_fill_(~valid[:, None, :], beyond)
+    top = best.topk(min(config.top_k, slots), dim=-1).indices
+    return top, worst.topk(min(config.bottom_k, slots), dim=-1, largest=False).indices
+
+
+def _gather(valid: Tensor, index: Tensor) -> Tensor:
+    """Which of the slots ``index (B, C, k)`` are filled."""
+    return valid[:, None, :].expand(-1, index.shape[1], -1).gather(2, index)
+
+
+def _mixing(
+    top: Tensor,
+    share: Tensor,
+    bottom: Tensor,
+    bottom_valid: Tensor,
+    best: Tensor,
+    config: MemoryConfig,
+) -> tuple[Tensor, Tensor]:
+    """Weights of the values and share of the activation in the output."""
+    middle = best <= config.theta_high
+    used = (best > config.theta_low) * config.blend
+    mean = share * torch.where(middle, 0.5, 1.0)[..., None]
+    negative = bottom_valid * (config.negative_weight / bottom_valid.sum(-1, True).clamp(min=1))
+    mix = torch.zeros(*best.shape, config.slots, device=best.device)
+    mix = mix.scatter(2, top, mean).scatter_add(2, bottom, negative)
+    return mix * used[..., None], 1.0 - used

@@ -1,0 +1,110 @@
+"""One sequence in one layer: its bank, and the step whose tokens are still coming in."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pace_integrations.memory.bank import ActivationMemoryBank
+from pace_integrations.memory.lookup import Found
+
+
+class LayerMemory:
+    """The bank of one layer for one sequence, and the tokens of its open step.
+
+    Attributes:
+        bank: The bank, as it was before the open step.
+        position: Tokens of the sequence that have passed.
+    """
+
+    def __init__(self, bank: ActivationMemoryBank) -> None:
+        self.bank = bank
+        self.position = 0
+        self._parts: tuple[Found, ...] = ()
+        self._open = 0
+        self._counts = torch.zeros(3, dtype=torch.int64)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether tokens wait for their step to be complete."""
+        return self._open > 0
+
+    def ask(self, x: Tensor) -> Tensor:
+        """Looks ``(1, C, features)`` up and stores nothing."""
+        return self._look(x)[0]
+
+    def read(self, x: Tensor, cuts: Sequence[int]) -> Tensor:
+        """Looks the next tokens ``(1, C, features)`` up and stores every step that they complete.
+
+        Args:
+            x: Activations.
+            cuts: Sorted positions at which a new step starts, whatever the one before holds.
+        """
+        done = []
+        for start, stop, fresh in self._pieces(x.shape[1], cuts):
+            if fresh:
+                self.flush()
+            out, found = self._look(x[:, start:stop])
+            done.append(out)
+            self._take(found)
+        if self._parts:
+            # The rest of the forward's activations must not stay alive behind a view.
+            self._parts = (*self._parts[:-1], self._parts[-1].copy())
+        return done[0] if len(done) == 1 else torch.cat(done, dim=1)
+
+    def flush(self) -> None:
+        """Closes the open step: stores its tokens, however few. Without one nothing happens."""
+        if self._open:
+            device = self._parts[0].x.device
+            span = torch.arange(self.position - self._open, self.position, device=device)
+            self.bank.update(*self._parts, positions=span[None])
+        self._parts, self._open = (), 0
+
+    def copy(self) -> LayerMemory:
+        """An independent memory with the same contents; tensors are shared until one changes."""
+        twin = LayerMemory.__new__(LayerMemory)
+        twin.__dict__.update(self.__dict__)
+        twin.bank = self.bank.clone()
+        return twin
+
+    def load(self, state: Mapping[str, Tensor], position: int) -> None:
+        """Takes over a bank's tensors and a position; an open step is dropped."""
+        self.bank.load_state(state)
+        self.position, self._parts, self._open = position, (), 0
+
+    def counts(self) -> Tensor:
+        """High, medium and low lookups ``(3,)`` since they were last reset, on the CPU."""
+        return self._counts.cpu()
+
+    def reset_counts(self) -> None:
+        """Starts counting lookups from zero."""
+        self._counts = torch.zeros(3, dtype=torch.int64)
+
+    def _pieces(self, count: int, cuts: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
+        """Parts of the next `count` tokens that lie in one step each: start, stop, cut before."""
+        start, first = 0, self.position
+        while start < count:
+            here = first + start
+            following = bisect_right(cuts, here)
+            fresh = following > 0 and cuts[following - 1] == here
+            room = self.bank.config.step - (0 if fresh else self._open)
+            limit = cuts[following] - first if following < len(cuts) else count
+            stop = min(count, start + room, limit)
+            yield start, stop, fresh
+            start = stop
+
+    def _look(self, x: Tensor) -> tuple[Tensor, Found]:
+        out, found = self.bank.look(x)
+        self._counts = self._counts.to(x.device) + found.counts(self.bank.config)
+        return out, found
+
+    def _take(self, found: Found) -> None:
+        tokens = found.x.shape[1]
+        self._parts = (*self._parts, found)
+        self._open += tokens
+        self.position += tokens
+        if self._open == self.bank.config.step:
+            self.flush()
