@@ -240,10 +240,12 @@ def test_an_empty_corpus_is_refused(pace: Pace) -> None:
 
 
 def test_a_closed_model_says_so_and_its_thread_ends(tiny_path: Path, corpus: Corpus) -> None:
+    before = set(threading.enumerate())
     with Pace.load(tiny_path) as pace:
         session = pace.read(corpus)
         ask(session, QUESTIONS[0])
-    assert f"pace-{tiny_path}" not in {thread.name for thread in threading.enumerate()}
+        assert set(threading.enumerate()) - before
+    assert not set(threading.enumerate()) - before
     with pytest.raises(PaceError, match="closed"):
         session.ask(QUESTIONS[0])
 

@@ -33,16 +33,9 @@ class Context:
         self.cache = cache
         self.memory = memory
 
-    def fork(self, *, banks: bool) -> Context:
-        """A context that continues from this one and leaves it as it is.
-
-        Args:
-            banks: Whether the fork will write into its memory banks, which are then copied.
-        """
-        memory = self.memory
-        if memory is not None:
-            memory = memory.clone() if banks else memory.view()
-        return Context(fork(self.cache), memory)
+    def fork(self) -> Context:
+        """A context that continues from this one and leaves it as it is; nothing is copied."""
+        return Context(fork(self.cache), self.memory.clone() if self.memory else None)
 
 
 class Engine:

@@ -99,8 +99,7 @@ class Session:
         prompts = self._engine.prompts
         ids = prompts.tail(question) if self.corpus else prompts.chat(question)
         self._check_room(len(ids), config)
-        memory = self._engine.memory
-        context = self._context.fork(banks=bool(memory and memory.write_while_decoding))
+        context = self._context.fork()
         words = question if isinstance(question, str) else question[-1]["content"]
         finish = partial(self._finish, words, self.tokens + len(ids), context)
         return ids, context, config, finish
