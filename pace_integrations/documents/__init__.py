@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pace_integrations.documents.corpus import Corpus, NothingReadError
+from pace_integrations.documents.quotes import Quote, best_passage, best_quote
 from pace_integrations.documents.types import (
     Document,
     FileReport,
@@ -19,8 +20,11 @@ __all__ = [
     "FileReport",
     "NothingReadError",
     "Page",
+    "Quote",
     "Reader",
     "Reading",
     "Report",
     "Status",
+    "best_passage",
+    "best_quote",
 ]

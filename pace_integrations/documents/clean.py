@@ -26,7 +26,7 @@ _BREAK = re.compile(r"([^\W\d_]+)-\n([^\W\d_]+)(\S*)(?:[ \n]|\Z)")
 _KEPT_BREAK = re.compile(r"(?<=\w)-\n(?=\w)")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _COMPOUND = frozenset(["full", "half", "high", "long", "low", "non", "self", "short", "well"])
-_ITEM = re.compile(r"[-–—•*▪◦·>]|\(?\w{1,3}[.)]\s|\d+(\.\d+)*\s|§")
+_ITEM = re.compile(r"[-–—•*▪◦·>]|\(?(\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})[.)]\s|\d+(\.\d+)*\s|§")
 _NARROWEST = 30
 _CLOSED = re.compile(r"[.!?:;。！？]['\"”’)\]]*$")
 

@@ -30,6 +30,7 @@ _NO_TITLE = re.compile(
     r"(document|presentation|powerpoint presentation|slide|book|doc)\s?\d*)",
     re.IGNORECASE | re.DOTALL,
 )
+_NO_VALUE = frozenset({"", "(unspecified)", "unspecified", "(anonymous)", "anonymous"})
 _METADATA = ("/Author", "/Subject", "/Keywords", "/Creator", "/Producer", "/CreationDate")
 _LONGEST = 200
 _LABEL = 32
@@ -53,7 +54,7 @@ def _metadata(reader: PdfReader) -> dict[str, str]:
         for key, value in values.items()
         if isinstance(value, str)
     }
-    return {key: value for key, value in cleaned.items() if value}
+    return {key: value for key, value in cleaned.items() if value not in _NO_VALUE}
 
 
 def _labels(reader: PdfReader, count: int) -> list[str]:
