@@ -81,6 +81,8 @@ class ActivationMemoryBank:
             if write:
                 self.update(found, positions=positions[:, part])
                 self._seen = positions[:, part][:, -1] + 1
+        if self.config.blend == 0:
+            return x
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
     def lookup(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -138,7 +140,7 @@ class ActivationMemoryBank:
         return self._contents.tensors()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes over tensors that `state` gave.
+        """Takes over tensors that `state` gave; positions count on from the last one written.
 
         Raises:
             ConfigError: A tensor is missing or has another shape than this bank's.

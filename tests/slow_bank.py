@@ -1,0 +1,90 @@
+"""The released rule, token by token in float64: written from its table, for comparison only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pace_integrations.config import MemoryConfig
+
+GRID = 2.0**20
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    lengths = float(np.sqrt(a @ a) * np.sqrt(b @ b))
+    return float(a @ b) / lengths if lengths > 0 else 0.0
+
+
+class SlowBank:
+    """One sequence's bank. `margin` is how close a decision came to going the other way."""
+
+    def __init__(self, features: int, config: MemoryConfig) -> None:
+        self.config = config
+        self.keys = np.zeros((config.slots, features))
+        self.values = np.zeros((config.slots, features))
+        self.usage = [0] * config.slots
+        self.written = [-1] * config.slots
+        self.filled = 0
+        self.margin = np.inf
+
+    def near(self, distance: float) -> None:
+        self.margin = min(self.margin, abs(distance))
+
+    def nearest(self, similarities: list[float], count: int, sign: int) -> list[int]:
+        """Slots in order of similarity; those equal to about a millionth keep slot order."""
+        grid = [round(s * GRID) for s in similarities]
+        order = sorted(range(len(grid)), key=lambda i: (-sign * grid[i], i))
+        for inside in order[:count]:
+            for outside in order[count:]:
+                gap = abs(similarities[inside] - similarities[outside])
+                if gap > 1e-5:
+                    continue
+                # A tie holds only if rounding keeps both on the same grid point.
+                for s in (similarities[inside], similarities[outside]):
+                    off = abs(s * GRID - round(s * GRID))
+                    self.near(1.0 if gap < 1e-12 and off < 0.25 else 0.0)
+        return order[:count]
+
+    def look(self, x: np.ndarray) -> tuple[np.ndarray, list[int], float]:
+        c = self.config
+        if self.filled == 0:
+            return x, [], -np.inf
+        similarities = [cosine(x, key) for key in self.keys[: self.filled]]
+        top = self.nearest(similarities, min(c.top_k, self.filled), 1)
+        low = self.nearest(similarities, min(c.bottom_k, self.filled), -1)
+        positive = sum(self.values[i] for i in top) / len(top)
+        negative = sum(self.values[i] for i in low) / len(low)
+        s, t = max(similarities), sum(similarities[i] for i in top) / len(top)
+        for theta in (c.theta_low, c.theta_high):
+            self.near(s - theta)
+            self.near(t - theta)
+        if s > c.theta_high:
+            r = positive + c.negative_weight * negative
+        elif s > c.theta_low:
+            r = positive / 2 + c.negative_weight * negative
+        else:
+            r = x
+        return (1 - c.blend) * x + c.blend * r, top, t
+
+    def step(self, tokens: np.ndarray, position: int) -> np.ndarray:
+        c = self.config
+        tokens = tokens.astype(np.float64)
+        looks = [self.look(x) for x in tokens]
+        outs = [out for out, _, _ in looks]
+        middle = [i for i, (_, _, t) in enumerate(looks) if c.theta_low < t <= c.theta_high]
+        novel = [i for i, (_, _, t) in enumerate(looks) if t <= c.theta_low]
+        if middle:
+            touched = sorted({slot for i in middle for slot in looks[i][1]})
+            mean_x = sum(tokens[i] for i in middle) / len(middle)
+            mean_out = sum(outs[i] for i in middle) / len(middle)
+            for slot in touched:
+                self.keys[slot] = c.momentum * self.keys[slot] + (1 - c.momentum) * mean_x
+                self.values[slot] = c.momentum * self.values[slot] + (1 - c.momentum) * mean_out
+                self.usage[slot] += 1
+                self.written[slot] = position + middle[-1]
+        free = list(range(self.filled, c.slots))
+        used = sorted(range(self.filled), key=lambda slot: (self.usage[slot], slot))
+        for i, slot in zip(novel, free + used, strict=False):
+            self.keys[slot], self.values[slot] = tokens[i], outs[i]
+            self.usage[slot], self.written[slot] = 1, position + i
+        self.filled = min(c.slots, self.filled + len(novel))
+        return np.array(outs).reshape(tokens.shape)
