@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -21,6 +22,19 @@ FAMILIES = ["llama", "qwen2", "qwen3"]
 @pytest.fixture(scope="module", params=FAMILIES)
 def model(request: pytest.FixtureRequest) -> PreTrainedModel:
     return tiny_model(request.param)
+
+
+@pytest.fixture
+def attach() -> Iterator[Callable[..., MemoryPatch]]:
+    """Patches that come off at the end of the test, whatever becomes of it."""
+    with ExitStack() as stack:
+
+        def make(*args: object, **kwargs: object) -> MemoryPatch:
+            patch = MemoryPatch(*args, **kwargs)
+            stack.callback(patch.remove)
+            return patch
+
+        yield make
 
 
 @pytest.fixture(scope="module")
@@ -71,32 +85,34 @@ def traces(model: nn.Module) -> dict[str, object]:
 
 
 @torch.no_grad()
-def test_without_blend_logits_are_bit_identical(model: PreTrainedModel) -> None:
+def test_without_blend_logits_are_bit_identical(
+    model: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
     ids = tokens(80)
     plain = model(ids).logits
     silent = MemoryConfig(slots=8, step=16, blend=0.0)
     with patched(model, silent):
         assert torch.equal(model(ids).logits, plain)
-    patch = MemoryPatch(model, silent)
+    patch = attach(model, silent)
     state = patch.new_state()
     with patch.reading(state):
         assert torch.equal(model(ids).logits, plain)
     assert state.bank(1).state()["filled"].item() == 8
-    patch.remove()
 
 
 @torch.no_grad()
-def test_the_memory_takes_effect_only_while_a_state_is_active(model: PreTrainedModel) -> None:
+def test_the_memory_takes_effect_only_while_a_state_is_active(
+    model: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
     ids = tokens(80)
     plain = model(ids).logits
-    patch = MemoryPatch(model, CONFIG)
+    patch = attach(model, CONFIG)
     assert torch.equal(model(ids).logits, plain)
     with patch.reading(patch.new_state()):
         remembered = model(ids).logits
     assert torch.equal(remembered[:, :16], plain[:, :16])
     assert (remembered - plain).abs().max() > 1e-2
     assert torch.equal(model(ids).logits, plain)
-    patch.remove()
 
 
 @torch.no_grad()
@@ -119,9 +135,9 @@ def test_nothing_is_left_behind(model: PreTrainedModel) -> None:
 
 @pytest.mark.parametrize("sizes", [[100], [16] * 6 + [4], [7] * 14 + [2], [1] * 100, [50, 50]])
 def test_chunk_sizes_change_neither_logits_nor_banks(
-    model: PreTrainedModel, sizes: list[int]
+    model: PreTrainedModel, sizes: list[int], attach: Callable[..., MemoryPatch]
 ) -> None:
-    patch, ids = MemoryPatch(model, CONFIG), tokens(100)
+    patch, ids = attach(model, CONFIG), tokens(100)
     whole, parts = patch.new_state(), patch.new_state()
     expected = read(model, patch, whole, ids, [100], cuts=[0, 30, 71])
     logits = read(model, patch, parts, ids, sizes, cuts=[0, 30, 71])
@@ -132,11 +148,12 @@ def test_chunk_sizes_change_neither_logits_nor_banks(
     whole.flush()
     parts.flush()
     close(parts, whole)
-    patch.remove()
 
 
-def test_documents_together_equal_one_by_one(llama: PreTrainedModel) -> None:
-    patch, ids = MemoryPatch(llama, CONFIG), tokens(90)
+def test_documents_together_equal_one_by_one(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
+    patch, ids = attach(llama, CONFIG), tokens(90)
     together, single = patch.new_state(), patch.new_state()
     expected = read(llama, patch, together, ids, [90], cuts=[0, 25, 57])
     together.flush()
@@ -149,7 +166,6 @@ def test_documents_together_equal_one_by_one(llama: PreTrainedModel) -> None:
         done += size
     torch.testing.assert_close(torch.cat(logits, 1), expected, rtol=1e-3, atol=1e-3)
     close(single, together)
-    patch.remove()
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -179,8 +195,10 @@ def test_rows_and_padding_equal_the_single_sequence(model: PreTrainedModel, side
 
 
 @torch.no_grad()
-def test_asking_leaves_the_banks_bit_identical(llama: PreTrainedModel) -> None:
-    patch = MemoryPatch(llama, CONFIG)
+def test_asking_leaves_the_banks_bit_identical(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
+    patch = attach(llama, CONFIG)
     state = patch.new_state()
     read(llama, patch, state, tokens(60), [60])
     state.flush()
@@ -193,13 +211,14 @@ def test_asking_leaves_the_banks_bit_identical(llama: PreTrainedModel) -> None:
     assert torch.equal(*answers)
     assert not torch.equal(answers[0], plain)
     assert all(torch.equal(before[name], tensor) for name, tensor in state.tensors().items())
-    patch.remove()
 
 
 @torch.no_grad()
-def test_writing_while_decoding_enters_the_clone_only(llama: PreTrainedModel) -> None:
+def test_writing_while_decoding_enters_the_clone_only(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
     config = MemoryConfig(slots=8, step=16, layers=(1,), write_while_decoding=True)
-    patch = MemoryPatch(llama, config)
+    patch = attach(llama, config)
     state = patch.new_state()
     with patch.asking(state):
         llama(tokens(20))
@@ -210,11 +229,10 @@ def test_writing_while_decoding_enters_the_clone_only(llama: PreTrainedModel) ->
     state.flush()
     twin.flush()
     assert not torch.equal(state.tensors()["1.keys"], twin.tensors()["1.keys"])
-    patch.remove()
 
 
-def test_two_states_never_mix(llama: PreTrainedModel) -> None:
-    patch = MemoryPatch(llama, CONFIG)
+def test_two_states_never_mix(llama: PreTrainedModel, attach: Callable[..., MemoryPatch]) -> None:
+    patch = attach(llama, CONFIG)
     streams = [tokens(64, seed) for seed in (1, 2)]
     alone, mixed = [], [patch.new_state() for _ in streams]
     for ids in streams:
@@ -228,12 +246,13 @@ def test_two_states_never_mix(llama: PreTrainedModel) -> None:
         a.flush()
         b.flush()
         close(a, b)
-    patch.remove()
 
 
 @torch.no_grad()
-def test_a_forward_that_raises_leaves_the_state_as_it_was(llama: PreTrainedModel) -> None:
-    patch, ids = MemoryPatch(llama, CONFIG), tokens(40)
+def test_a_forward_that_raises_leaves_the_state_as_it_was(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
+    patch, ids = attach(llama, CONFIG), tokens(40)
     state = patch.new_state()
     read(llama, patch, state, ids, [40])
     kept = state.clone()
@@ -254,29 +273,32 @@ def test_a_forward_that_raises_leaves_the_state_as_it_was(llama: PreTrainedModel
     state.flush()
     kept.flush()
     close(state, kept, atol=0)
-    patch.remove()
 
 
 @torch.no_grad()
-def test_saved_tensors_restore_the_memory(llama: PreTrainedModel) -> None:
-    patch = MemoryPatch(llama, CONFIG)
+def test_saved_tensors_restore_the_memory(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
+    patch = attach(llama, CONFIG)
     state, other = patch.new_state(), patch.new_state()
     read(llama, patch, state, tokens(60), [60])
     with pytest.raises(ConfigError, match="flush"):
         state.tensors()
     state.flush()
-    other.load_tensors({name: tensor.clone() for name, tensor in state.tensors().items()})
+    saved = {name: tensor.clone() for name, tensor in state.tensors().items()}
+    other.load_tensors(saved)
     assert other.position == 60
     more = [read(llama, patch, s, tokens(40, 3), [40]) for s in (state, other)]
     assert torch.equal(*more)
     with pytest.raises(ConfigError, match=r"lacks '1.usage'"):
-        other.load_tensors({n: t for n, t in state.tensors().items() if n != "1.usage"})
-    patch.remove()
+        other.load_tensors({n: t for n, t in saved.items() if n != "1.usage"})
 
 
 @torch.no_grad()
-def test_counts_add_up_and_start_anew_in_a_clone(llama: PreTrainedModel) -> None:
-    patch = MemoryPatch(llama, CONFIG)
+def test_counts_add_up_and_start_anew_in_a_clone(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
+    patch = attach(llama, CONFIG)
     state = patch.new_state()
     read(llama, patch, state, tokens(50), [20, 30])
     assert set(state.counts) == {1, 2}
@@ -290,7 +312,6 @@ def test_counts_add_up_and_start_anew_in_a_clone(llama: PreTrainedModel) -> None
     assert sum(state.total_counts()) == 100
     state.reset_counts()
     assert state.total_counts() == (0, 0, 0)
-    patch.remove()
 
 
 @torch.no_grad()
@@ -328,14 +349,16 @@ def test_patched_continues_over_generation_and_starts_anew_on_reset(
     assert torch.equal(llama.generate(ids, **settings), plain)
 
 
-def test_what_cannot_be_patched_says_why(llama: PreTrainedModel) -> None:
+def test_what_cannot_be_patched_says_why(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
     with pytest.raises(ModelPatchError, match=r"layer 9 does not exist: .* 4 decoder layers"):
-        MemoryPatch(llama, MemoryConfig(layers=(1, 9)))
+        attach(llama, MemoryConfig(layers=(1, 9)))
     with pytest.raises(ModelPatchError, match=r"Linear has no decoder layers.*modules=\[...\]"):
-        MemoryPatch(nn.Linear(3, 3), CONFIG)
+        attach(nn.Linear(3, 3), CONFIG)
     with patched(llama, CONFIG), pytest.raises(ModelPatchError, match="carries a memory already"):
-        MemoryPatch(llama, CONFIG)
-    patch = MemoryPatch(llama, CONFIG)
+        attach(llama, CONFIG)
+    patch = attach(llama, CONFIG)
     state = patch.new_state()
     with (
         patch.asking(state),
@@ -343,7 +366,6 @@ def test_what_cannot_be_patched_says_why(llama: PreTrainedModel) -> None:
         patch.reading(state),
     ):
         pass
-    patch.remove()
 
 
 @torch.no_grad()
