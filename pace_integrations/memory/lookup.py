@@ -19,7 +19,7 @@ class Found:
     """What a lookup found for ``C`` tokens of each of ``B`` rows; all that an update needs.
 
     Attributes:
-        x: The activations ``(B, C, features)``, as they came.
+        x: The activations ``(B, C, features)``, in float32 until they are set aside.
         mix: Weight of each slot's value in each token's output ``(B, C, M)``, float32.
         keep: Share of the activation that stays in the output ``(B, C)``, float32.
         top: The most similar slots, best first ``(B, C, min(k, M))``.
@@ -36,9 +36,10 @@ class Found:
     strength: Tensor
     live: Tensor
 
-    def copy(self) -> Found:
-        """The same, holding on to no tensor larger than itself."""
-        return Found(*(t.clone() for t in self.tensors()))
+    def aside(self, dtype: torch.dtype) -> Found:
+        """The same, fit to wait for the rest of its step: no views, activations as they came."""
+        x, *rest = self.tensors()
+        return Found(x.to(dtype, copy=True), *(t.clone() for t in rest))
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Every field, in order."""
@@ -99,7 +100,7 @@ def find(
     # Unfilled slots have zero keys, thus similarity 0, and drop out of the sum by themselves.
     strength = (similarity.gather(2, top) * share).sum(-1)
     mix, keep = _mixing(top, share, bottom, _gather(valid, bottom), best, config)
-    return Found(x, mix, keep, top, best, strength.masked_fill(~some, -torch.inf), live)
+    return Found(work, mix, keep, top, best, strength.masked_fill(~some, -torch.inf), live)
 
 
 def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
@@ -108,8 +109,9 @@ def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
     Tokens with ``keep = 1`` and no weights come out bit by bit as they went in.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
+    source = found.x if wide == found.x.dtype and not x.requires_grad else x.to(wide)
     mixed = torch.bmm(found.mix, values).to(wide)
-    return mixed.addcmul_(x.to(wide), found.keep[..., None].to(wide)).to(x.dtype)
+    return mixed.addcmul_(source, found.keep[..., None].to(wide)).to(x.dtype)
 
 
 def _neighbours(similarity: Tensor, valid: Tensor, config: MemoryConfig) -> tuple[Tensor, Tensor]:

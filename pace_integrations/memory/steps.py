@@ -52,7 +52,7 @@ class LayerMemory:
             self._take(found)
         if self._parts:
             # The rest of the forward's activations must not stay alive behind a view.
-            self._parts = (*self._parts[:-1], self._parts[-1].copy())
+            self._parts = (*self._parts[:-1], self._parts[-1].aside(x.dtype))
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
     def flush(self) -> None:
