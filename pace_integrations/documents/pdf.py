@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from pypdf import PasswordType, PdfReader
+from pypdf.generic import DictionaryObject
 
 from pace_integrations.documents.clean import clean_characters, clean_pages
 from pace_integrations.documents.fonts import prefer_named_encodings
@@ -103,7 +104,8 @@ class PdfFiles:
             return Reading("encrypted", remedy=_REMEDIES["encrypted"])
         count = len(reader.pages)
         if count == 0:
-            return Reading("empty", remedy=_REMEDIES["empty"])
+            status: Status = "empty" if _has_empty_tree(reader) else "corrupt"
+            return Reading(status, remedy=_REMEDIES[status])
         texts, failed, warnings = self._texts(reader, count)
         labels, metadata = _optional(reader, count, warnings)
         pages = tuple(
@@ -129,6 +131,12 @@ class PdfFiles:
             limits = f"{self.page_limit} pages or {self.seconds_limit:g} seconds"
             warnings.append(f"pages not read, over the limit of {limits} per file: {left}")
         return texts, failed, warnings
+
+
+def _has_empty_tree(reader: PdfReader) -> bool:
+    """Tells a file that was made without pages from one whose pages cannot be found."""
+    tree = reader.root_object["/Pages"].get_object()
+    return isinstance(tree, DictionaryObject) and not (tree.get("/Kids") or tree.get("/Count"))
 
 
 def _page_text(reader: PdfReader, index: int) -> tuple[str, str | None]:

@@ -48,7 +48,7 @@ def _line_breaks(text: str) -> Iterator[int]:
     """Where a new line is a new statement (heading, list item, row), not wrapped prose."""
     breaks = [match.end() for match in _LINE.finditer(text)]
     low = [_starts_low(text, position) for position in breaks]
-    wrapped = 2 * sum(low) > len(low)
+    wrapped = 2 * sum(low) >= len(low)
     lines = [b - a - 1 for a, b in pairwise([0, *breaks, len(text) + 1])]
     width = min(max(lines), LONGEST)
     for position, length, goes_on in zip(breaks, lines, low, strict=False):
