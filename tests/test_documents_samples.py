@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import runpy
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,13 @@ def test_each_example_fact_stands_once_and_is_found(examples, question, answer, 
     assert Path(pages[index][0].source).name.startswith(source)
     assert pages[index][1].index == page
     assert answer in quote.text
+
+
+def test_the_example_documents_are_those_of_their_recipe(examples, tmp_path):
+    make = runpy.run_path(str(ROOT / "recipes/make_example_documents.py"))["main"]
+    make(tmp_path)
+    made = Corpus.from_paths(tmp_path)
+    assert [d.pages for d in made.documents] == [d.pages for d in examples.documents]
+    files = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    make(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
