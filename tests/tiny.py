@@ -20,11 +20,52 @@ SHAPE = {
     "initializer_range": 0.2,
 }
 
+# What a family calls by other names, or needs besides.
+FAMILIES: dict[str, dict[str, object]] = {
+    "apertus": {},
+    "arcee": {},
+    "biogpt": {},
+    "bloom": {},
+    "cohere": {"logit_scale": 1.0},
+    "cohere2": {"logit_scale": 1.0},
+    "ernie4_5": {"head_dim": 8},
+    "exaone4": {},
+    "falcon": {},
+    "gemma": {"head_dim": 8},
+    "gemma2": {"head_dim": 8, "sliding_window": 16},
+    "gemma3_text": {"head_dim": 8, "sliding_window": 16},
+    "glm": {"head_dim": 8},
+    "glm4": {"head_dim": 8},
+    "gpt2": {},
+    "gpt_bigcode": {},
+    "gpt_neox": {},
+    "gptj": {"rotary_dim": 4},
+    "granite": {},
+    "helium": {"head_dim": 8},
+    "lfm2": {"full_attn_idxs": [0, 1, 2, 3], "block_auto_adjust_ff_dim": False},
+    "llama": {},
+    "mistral": {},
+    "mpt": {},
+    "nemotron": {},
+    "olmo": {},
+    "olmo2": {},
+    "olmo3": {},
+    "opt": {"ffn_dim": 96, "word_embed_proj_dim": 32},
+    "persimmon": {},
+    "phi": {},
+    "phi3": {},
+    "qwen2": {},
+    "qwen3": {"head_dim": 8},
+    "seed_oss": {"head_dim": 8},
+    "smollm3": {},
+    "stablelm": {},
+    "starcoder2": {},
+    "xglm": {"ffn_dim": 96},
+}
+
 
 def tiny_model(family: str = "qwen3", seed: int = 0, **overrides: object) -> PreTrainedModel:
-    """A random float32 model of a family (``"llama"``, ``"qwen2"``, ``"qwen3"``), ready to run."""
-    settings = {**SHAPE, **overrides}
-    if family == "qwen3":
-        settings.setdefault("head_dim", 8)
+    """A random float32 model of a family, named as in Transformers, ready to run."""
+    settings = {**SHAPE, **FAMILIES.get(family, {}), **overrides}
     torch.manual_seed(seed)
     return AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings)).eval()

@@ -15,6 +15,7 @@ _SHAPES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("c_proj", ("c_fc",)),
     ("dense_4h_to_h", ("dense_h_to_4h",)),
     ("fc_out", ("fc_in",)),
+    ("w2", ("w1",)),
 )
 _REMEDY = (
     "pass modules=[...] with the names of the output projections of its feed-forward blocks, as "
@@ -33,12 +34,18 @@ def default_layers(depth: int) -> tuple[int, ...]:
 def find_decoder(model: nn.Module) -> nn.Module:
     """The module that owns the list of decoder layers.
 
+    In a multimodal model this is the language tower: the one that holds the token embedding.
+
     Raises:
         ModelPatchError: No list of layers with feed-forward blocks is found.
     """
-    for module in model.modules():
-        if _layers(module) is not None:
-            return module
+    owners = [module for module in model.modules() if _layers(module) is not None]
+    words = getattr(model, "get_input_embeddings", lambda: None)()
+    for owner in owners:
+        if words is not None and any(module is words for module in owner.modules()):
+            return owner
+    if owners:
+        return owners[0]
     raise ModelPatchError(
         f"{type(model).__name__} has no decoder layers with a feed-forward block of a known form; "
         + _REMEDY
@@ -96,8 +103,16 @@ def _matches(layer: nn.Module) -> Iterator[nn.Module]:
                 yield children[output]
 
 
+def _routes(layer: nn.Module) -> bool:
+    """Whether a layer sends its tokens to experts: fused ones have three-dimensional weights."""
+    if any("expert" in name.rpartition(".")[2] for name, _ in layer.named_modules()):
+        return True
+    plain = (m for m in layer.modules() if not isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
+    return any(p.ndim == 3 for m in plain for p in m.parameters(recurse=False))
+
+
 def _has_block(layer: nn.Module) -> bool:
-    return next(_matches(layer), None) is not None
+    return next(_matches(layer), None) is not None or _routes(layer)
 
 
 def _layers(owner: nn.Module) -> nn.ModuleList | None:
@@ -115,6 +130,12 @@ def _decoder_layers(model: nn.Module) -> nn.ModuleList:
 
 
 def _projection(layer: nn.Module, index: int) -> nn.Module:
+    if _routes(layer):
+        raise ModelPatchError(
+            f"layer {index} ({type(layer).__name__}) is a mixture of experts, whose tokens take "
+            "different feed-forward blocks; the memory needs dense ones: choose dense layers with "
+            "MemoryConfig.layers if the model has some, or turn the memory off with memory=None"
+        )
     found = list(_matches(layer))
     if len(found) == 1:
         return found[0]
