@@ -1,0 +1,131 @@
+"""What the faces share: a session made on first use, and one reading of common settings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pace_integrations.config import GenerationConfig, MemoryConfig, Quantization
+from pace_integrations.documents import Corpus
+from pace_integrations.errors import ConfigError
+from pace_integrations.session import Pace, Session
+
+Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+
+_MEMORY = MemoryConfig()
+# What LangChain, LlamaIndex and OpenAI-style callers say, and what it is called here.
+_NAMES = {
+    "max_new_tokens": "max_new_tokens",
+    "max_tokens": "max_new_tokens",
+    "max_completion_tokens": "max_new_tokens",
+    "num_output": "max_new_tokens",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "seed": "seed",
+    "stop": "stop",
+}
+
+
+def generation(base: GenerationConfig, overrides: Mapping[str, Any]) -> GenerationConfig:
+    """Settings of one call: `base`, with what `overrides` sets and is not None.
+
+    Args:
+        base: Settings of the object that is called.
+        overrides: Settings of the call, under the frameworks' names; others are passed over.
+
+    Raises:
+        ConfigError: A setting is outside its range.
+    """
+    given = {_NAMES[k]: v for k, v in overrides.items() if k in _NAMES and v is not None}
+    if "stop" in given and not isinstance(given["stop"], str):
+        given["stop"] = tuple(given["stop"])
+    return replace(base, **given)
+
+
+class Binding:
+    """A session, loaded and read when it is first used.
+
+    Args:
+        session: A session that has read already; nothing else may then be given.
+        pace: A loaded model.
+        model: Name or path of a model to load; None with no `pace` takes the embedded one.
+        corpus: What to read.
+        paths: Files, folders or globs to read.
+        memory: Settings of the memory of a model that is loaded here; None turns it off.
+        quantization: Quantisation of a model that is loaded here.
+
+    Raises:
+        ConfigError: More than one model or more than one corpus is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: Session | None = None,
+        pace: Pace | None = None,
+        model: str | os.PathLike[str] | None = None,
+        corpus: Corpus | None = None,
+        paths: Paths | None = None,
+        memory: MemoryConfig | None = _MEMORY,
+        quantization: Quantization | None = None,
+    ) -> None:
+        models = [
+            name
+            for name, value in (("session", session), ("pace", pace), ("model", model))
+            if value is not None
+        ]
+        corpora = [
+            name
+            for name, value in (("session", session), ("corpus", corpus), ("paths", paths))
+            if value is not None
+        ]
+        for given in (models, corpora):
+            if len(given) > 1:
+                raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
+        self._given = session
+        self._pace = pace
+        self._options: dict[str, Any] = {
+            "model": model,
+            "memory": memory,
+            "quantization": quantization,
+        }
+        self._corpus = corpus
+        self._paths = paths
+        self._lock = threading.Lock()
+
+    @property
+    def session(self) -> Session:
+        """The session; the first use loads the model and reads the corpus."""
+        with self._lock:
+            if self._given is None:
+                self._given = self._read()
+            return self._given
+
+    async def asession(self) -> Session:
+        """The session; a first use loads and reads without blocking the event loop."""
+        return self._given or await asyncio.to_thread(lambda: self.session)
+
+    @property
+    def pace(self) -> Pace:
+        """The loaded model."""
+        return self.session.pace
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for two bindings to answer alike, as JSON-ready values."""
+        corpus = self.session.corpus
+        return {
+            **self.pace.fingerprint,
+            "corpus": corpus.fingerprint if corpus else None,
+        }
+
+    def _read(self) -> Session:
+        pace = self._pace or Pace.load(**self._options)
+        corpus = self._corpus
+        if corpus is None and self._paths is not None:
+            corpus = Corpus.from_paths(self._paths)
+        return pace.read(corpus) if corpus is not None else pace.blank()
