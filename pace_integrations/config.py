@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pace_integrations.errors import ConfigError
 
-Rule = Literal["released"]
+Rule = Literal["released", "paper"]
 Quantization = Literal["int8", "nf4"]
+
+# Defaults that belong to a rule: the authors' released code, and the paper's Algorithm 1.
+_RULES: dict[str, dict[str, float]] = {
+    "released": {"theta_high": 0.75, "theta_low": 0.25, "blend": 0.2},
+    "paper": {"theta_high": 0.7, "theta_low": 0.3, "blend": 1.0},
+}
+_BY_RULE: Any = None
 
 
 def _check(ok: bool, message: str) -> None:
@@ -20,10 +27,12 @@ def _check(ok: bool, message: str) -> None:
 class MemoryConfig:
     """Settings of the Activation Memory Bank (PaceLLM, arXiv 2506.17310, section 3).
 
-    The defaults are those of the authors' released code.
+    The defaults are those of the authors' released code; thresholds and blend that are not given
+    are those of the rule: 0.75, 0.25 and 0.2 released, 0.7, 0.3 and 1 in the paper.
 
     Attributes:
-        rule: How activations are mixed and stored; ``"released"`` is the authors' code.
+        rule: How activations are mixed and stored: ``"released"`` is the authors' code,
+            ``"paper"`` is Algorithm 1 as printed.
         slots: Slots per bank (M).
         top_k: Most similar slots that are mixed in (k).
         bottom_k: Least similar slots that are mixed in (k').
@@ -31,7 +40,7 @@ class MemoryConfig:
         theta_high: Cosine similarity above which a stored value is reused.
         theta_low: Cosine similarity above which it is mixed and merged.
         blend: Share of the memory's output in the activation (alpha); 0 changes nothing.
-        momentum: Share of the old slot kept in a merge (m).
+        momentum: Share of the old slot kept in a merge (m); the paper's rule always keeps half.
         step: Most tokens of one sequence that are looked up and stored together.
         layers: 0-based decoder layers that carry a bank; None takes the paper's relative depths.
         write_while_decoding: Whether questions and answers enter the bank while they are asked.
@@ -42,16 +51,19 @@ class MemoryConfig:
     top_k: int = 5
     bottom_k: int = 2
     negative_weight: float = 0.1
-    theta_high: float = 0.75
-    theta_low: float = 0.25
-    blend: float = 0.2
+    theta_high: float = _BY_RULE
+    theta_low: float = _BY_RULE
+    blend: float = _BY_RULE
     momentum: float = 0.5
     step: int = 1024
     layers: tuple[int, ...] | None = None
     write_while_decoding: bool = False
 
     def __post_init__(self) -> None:
-        _check(self.rule == "released", f"rule must be 'released', got {self.rule!r}")
+        _check(self.rule in _RULES, f"rule must be one of {[*_RULES]}, got {self.rule!r}")
+        for name, default in _RULES[self.rule].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
         for name in ("slots", "top_k", "bottom_k", "step"):
             value = getattr(self, name)
             _check(value >= 1, f"{name} must be at least 1, got {value}")

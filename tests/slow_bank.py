@@ -1,4 +1,4 @@
-"""The released rule, token by token in float64: written from its table, for comparison only."""
+"""The rules, token by token in float64: written from their table, for comparison only."""
 
 from __future__ import annotations
 
@@ -60,10 +60,13 @@ class SlowBank:
         if s > c.theta_high:
             r = positive + c.negative_weight * negative
         elif s > c.theta_low:
-            r = positive / 2 + c.negative_weight * negative
+            r = self.between(positive, x) + c.negative_weight * negative
         else:
             r = x
         return (1 - c.blend) * x + c.blend * r, top, t
+
+    def between(self, positive: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return positive / 2
 
     def step(self, tokens: np.ndarray, position: int) -> np.ndarray:
         c = self.config
@@ -88,3 +91,36 @@ class SlowBank:
             self.usage[slot], self.written[slot] = 1, position + i
         self.filled = min(c.slots, self.filled + len(novel))
         return np.array(outs).reshape(tokens.shape)
+
+
+class SlowPaperBank(SlowBank):
+    """Algorithm 1 as printed: one decision and one mean per step."""
+
+    def between(self, positive: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return (positive + x) / 2
+
+    def step(self, tokens: np.ndarray, position: int) -> np.ndarray:
+        c = self.config
+        tokens = tokens.astype(np.float64)
+        looks = [self.look(x) for x in tokens]
+        outs = np.array([out for out, _, _ in looks])
+        mean, mean_out = tokens.mean(0), outs.mean(0)
+        t = sum(t for _, _, t in looks) / len(looks)
+        for theta in (c.theta_low, c.theta_high):
+            self.near(t - theta)
+        average = [
+            sum(cosine(x, key) for x in tokens) / len(tokens) for key in self.keys[: self.filled]
+        ]
+        if t > c.theta_low:
+            for slot in self.nearest(average, min(c.top_k, self.filled), 1):
+                self.usage[slot] += 1
+                if t <= c.theta_high:
+                    self.keys[slot] = (self.keys[slot] + mean) / 2
+                    self.values[slot] = (self.values[slot] + mean) / 2
+                    self.written[slot] = position + len(tokens) - 1
+        else:
+            slot = min(range(c.slots), key=lambda i: (self.usage[i], i))
+            self.keys[slot], self.values[slot], self.usage[slot] = mean, mean_out, 1
+            self.written[slot] = position + len(tokens) - 1
+            self.filled = max(self.filled, slot + 1)
+        return outs

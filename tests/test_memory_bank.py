@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from slow_bank import SlowBank
+from slow_bank import SlowBank, SlowPaperBank
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pace_integrations.config import MemoryConfig
@@ -17,6 +17,7 @@ from pace_integrations.errors import ConfigError
 from pace_integrations.memory import ActivationMemoryBank
 
 CONFIG = MemoryConfig(slots=8, top_k=3, bottom_k=2, step=16)
+RULES = ["released", "paper"]
 
 
 def stream(seed: int, tokens: int, features: int, noise: float = 0.4) -> torch.Tensor:
@@ -46,34 +47,29 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance: fl
         torch.testing.assert_close(a[name], b[name], **(tolerance or {"rtol": 0, "atol": 0}))
 
 
-@settings(max_examples=120, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    features=st.integers(3, 24),
-    sizes=st.lists(st.integers(1, 20), min_size=1, max_size=5),
+shapes = {
+    "seed": st.integers(0, 2**32 - 1),
+    "features": st.integers(3, 24),
+    "sizes": st.lists(st.integers(1, 20), min_size=1, max_size=6),
+    "noise": st.floats(0.05, 1.5),
+}
+configs = st.builds(
+    MemoryConfig,
     slots=st.integers(1, 12),
     top_k=st.integers(1, 6),
     bottom_k=st.integers(1, 4),
-    noise=st.floats(0.05, 1.5),
     blend=st.sampled_from([0.0, 0.2, 1.0]),
     momentum=st.sampled_from([0.0, 0.5, 0.9]),
+    theta_low=st.sampled_from([0.0, 0.25, 0.4]),
+    step=st.just(20),
 )
-def test_released_rule_equals_the_slow_reference(
-    seed: int,
-    features: int,
-    sizes: list[int],
-    slots: int,
-    top_k: int,
-    bottom_k: int,
-    noise: float,
-    blend: float,
-    momentum: float,
-) -> None:
-    config = MemoryConfig(
-        slots=slots, top_k=top_k, bottom_k=bottom_k, blend=blend, momentum=momentum, step=20
-    )
-    slow, fast = SlowBank(features, config), ActivationMemoryBank(features, config)
-    position = 0
+
+
+def follows(
+    slow: SlowBank, seed: int, features: int, sizes: list[int], noise: float
+) -> ActivationMemoryBank:
+    """Runs a stream through both, and compares every output and the bank at the end."""
+    fast, position = ActivationMemoryBank(features, slow.config), 0
     for tokens in stream(seed, sum(sizes), features, noise).split(sizes):
         expected = slow.step(tokens.numpy(), position)
         # Where a decision hangs on the last bits, float32 and float64 may both be right.
@@ -87,6 +83,33 @@ def test_released_rule_equals_the_slow_reference(
     assert state["usage"].tolist() == slow.usage
     assert state["written"].tolist() == slow.written
     assert state["filled"] == slow.filled
+    return fast
+
+
+@settings(max_examples=120, deadline=None)
+@given(config=configs, **shapes)
+def test_the_released_rule_equals_its_slow_reference(
+    config: MemoryConfig, seed: int, features: int, sizes: list[int], noise: float
+) -> None:
+    follows(SlowBank(features, config), seed, features, sizes, noise)
+
+
+@settings(max_examples=120, deadline=None)
+@given(config=configs, **shapes)
+def test_the_papers_rule_equals_its_slow_reference(
+    config: MemoryConfig, seed: int, features: int, sizes: list[int], noise: float
+) -> None:
+    config = replace(config, rule="paper")
+    follows(SlowPaperBank(features, config), seed, features, sizes, noise)
+
+
+def test_thresholds_and_blend_follow_the_rule() -> None:
+    paper, released = MemoryConfig(rule="paper"), MemoryConfig()
+    assert (paper.theta_high, paper.theta_low, paper.blend) == (0.7, 0.3, 1.0)
+    assert (released.theta_high, released.theta_low, released.blend) == (0.75, 0.25, 0.2)
+    assert MemoryConfig(rule="paper", blend=0.5).blend == 0.5
+    with pytest.raises(ConfigError, match="rule must be one of"):
+        MemoryConfig(rule="other")
 
 
 def test_equal_similarities_keep_slot_order() -> None:
@@ -110,8 +133,10 @@ def test_an_empty_bank_changes_nothing_and_keeps_the_first_tokens() -> None:
     assert state["written"].tolist() == [list(range(8))]
 
 
-def test_a_lookup_stores_nothing() -> None:
-    bank, x = settled()
+@pytest.mark.parametrize("rule", RULES)
+def test_a_lookup_stores_nothing(rule: str) -> None:
+    config = replace(CONFIG, rule=rule)
+    bank, x = settled(config=config)
     before = {name: tensor.clone() for name, tensor in bank.state().items()}
     assert torch.equal(bank.lookup(x), bank.step(x, write=False))
     same(bank.state(), before)
@@ -144,10 +169,12 @@ def test_half_precision_input_is_looked_up_in_float32() -> None:
     assert torch.equal(bank.lookup(x), bank.lookup(x.float()).bfloat16())
 
 
-def test_rows_of_a_batch_never_meet() -> None:
+@pytest.mark.parametrize("rule", RULES)
+def test_rows_of_a_batch_never_meet(rule: str) -> None:
+    config = replace(CONFIG, rule=rule)
     rows = [torch.stack([stream(10 * r + i, 16, 24) for i in range(3)]) for r in range(3)]
-    together = ActivationMemoryBank(24, CONFIG, batch=3)
-    alone = [ActivationMemoryBank(24, CONFIG) for _ in rows]
+    together = ActivationMemoryBank(24, config, batch=3)
+    alone = [ActivationMemoryBank(24, config) for _ in rows]
     for i in range(3):
         out = together.step(torch.stack([row[i] for row in rows]))
         for r, bank in enumerate(alone):
@@ -158,11 +185,13 @@ def test_rows_of_a_batch_never_meet() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 7.0, float("nan")])
-def test_padding_passes_and_never_enters(value: float) -> None:
+@pytest.mark.parametrize("rule", RULES)
+def test_padding_passes_and_never_enters(value: float, rule: str) -> None:
+    config = replace(CONFIG, rule=rule)
     mask = torch.tensor([[False] * 3 + [True] * 9 + [False] * 2, [True] * 12 + [False] * 2])
     padded, alone = (
-        ActivationMemoryBank(24, CONFIG, batch=2),
-        [ActivationMemoryBank(24, CONFIG) for _ in range(2)],
+        ActivationMemoryBank(24, config, batch=2),
+        [ActivationMemoryBank(24, config) for _ in range(2)],
     )
     for i in range(4):
         x = torch.stack([stream(i, 14, 24), stream(50 + i, 14, 24)])
@@ -177,8 +206,10 @@ def test_padding_passes_and_never_enters(value: float) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[16], [1] * 16, [3, 13], [5, 5, 6]])
-def test_a_step_in_parts_is_the_same_step(sizes: list[int]) -> None:
-    bank, x = settled()
+@pytest.mark.parametrize("rule", RULES)
+def test_a_step_in_parts_is_the_same_step(sizes: list[int], rule: str) -> None:
+    config = replace(CONFIG, rule=rule)
+    bank, x = settled(config=config)
     whole = bank.clone()
     expected = whole.step(x)
     looks = [bank.look(part) for part in x.split(sizes, dim=1)]
@@ -196,8 +227,10 @@ def test_more_tokens_than_a_step_are_cut_into_steps() -> None:
     assert one.state()["written"].max() >= 32
 
 
-def test_what_was_handed_out_stays_as_it_was() -> None:
-    bank, x = settled()
+@pytest.mark.parametrize("rule", RULES)
+def test_what_was_handed_out_stays_as_it_was(rule: str) -> None:
+    config = replace(CONFIG, rule=rule)
+    bank, x = settled(config=config)
     twin, state = bank.clone(), bank.state()
     kept = {name: tensor.clone() for name, tensor in state.items()}
     bank.step(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import torch
@@ -134,10 +135,11 @@ def test_nothing_is_left_behind(model: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[100], [16] * 6 + [4], [7] * 14 + [2], [1] * 100, [50, 50]])
+@pytest.mark.parametrize("rule", ["released", "paper"])
 def test_chunk_sizes_change_neither_logits_nor_banks(
-    model: PreTrainedModel, sizes: list[int], attach: Callable[..., MemoryPatch]
+    model: PreTrainedModel, sizes: list[int], rule: str, attach: Callable[..., MemoryPatch]
 ) -> None:
-    patch, ids = attach(model, CONFIG), tokens(100)
+    patch, ids = attach(model, replace(CONFIG, rule=rule)), tokens(100)
     whole, parts = patch.new_state(), patch.new_state()
     expected = read(model, patch, whole, ids, [100], cuts=[0, 30, 71])
     logits = read(model, patch, parts, ids, sizes, cuts=[0, 30, 71])

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.memory import released
+from pace_integrations.memory import paper, released
 from pace_integrations.memory.contents import Contents
 from pace_integrations.memory.lookup import Found, blend, find, join
+
+_UPDATES = {"released": released.update, "paper": paper.update}
 
 
 class ActivationMemoryBank:
@@ -127,7 +129,8 @@ class ActivationMemoryBank:
             positions: Position of each token in its sequence ``(batch, C)``, over all parts.
         """
         found = join(parts)
-        self._set(released.update(self._contents, found, positions.to(found.x.device), self.config))
+        update = _UPDATES[self.config.rule]
+        self._set(update(self._contents, found, positions.to(found.x.device), self.config))
 
     def reset(self) -> None:
         """Empties the bank."""

@@ -11,7 +11,7 @@ from pace_integrations.config import MemoryConfig
 
 # Similarities closer than this count as equal and keep slot order. Slots that were merged together
 # are near-copies whose similarities differ by rounding alone, and rounding must not choose.
-_GRID = 2.0**20
+GRID = 2.0**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +84,9 @@ def find(
         live: Tokens that count ``(B, C)``.
 
     Returns:
-        What was found. The rule is the lookup of PaceLLM (arXiv 2506.17310, Algorithm 1) in the
-        form of the authors' code: between the thresholds the mean of the best values is halved.
+        What was found. Above ``theta_high`` the memory is ``mu+ + lambda mu-``. Between the
+        thresholds it is ``mu+ / 2 + lambda mu-`` in the authors' code and
+        ``(mu+ + x) / 2 + lambda mu-`` in the paper (arXiv 2506.17310, Algorithm 1 and equation 4).
     """
     work = x.float()
     similarity = torch.bmm(work, keys.transpose(1, 2))
@@ -114,13 +115,26 @@ def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
     return mixed.addcmul_(source, found.keep[..., None].to(wide)).to(x.dtype)
 
 
+def outputs(found: Found, x: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    """Weighted sums ``(B, R, features)`` over tokens of the lookup's outputs.
+
+    Args:
+        found: The lookup.
+        x: Its activations in float32 ``(B, C, features)``.
+        weights: Weight of each token in each of ``R`` sums ``(B, R, C)``.
+        values: Values of the bank that was looked up.
+    """
+    kept = torch.bmm(weights * found.keep[:, None, :], x)
+    return torch.baddbmm(kept, torch.bmm(weights, found.mix), values)
+
+
 def _neighbours(similarity: Tensor, valid: Tensor, config: MemoryConfig) -> tuple[Tensor, Tensor]:
     """Indices of the most and the least similar slots; equal similarities keep slot order."""
     slots = similarity.shape[-1]
     order = torch.arange(slots, device=similarity.device)
     # Similarity and slot number in one integer: distinct, so that the choice is determined.
-    rank = (similarity * _GRID).round_().nan_to_num_().to(torch.int64) * slots
-    beyond = 4 * slots * int(_GRID)
+    rank = (similarity * GRID).round_().nan_to_num_().to(torch.int64) * slots
+    beyond = 4 * slots * int(GRID)
     best = (rank - order).masked_fill_(~valid[:, None, :], -beyond)
     worst = (rank + order).masked_fill_(~valid[:, None, :], beyond)
     top = best.topk(min(config.top_k, slots), dim=-1).indices
@@ -147,4 +161,6 @@ def _mixing(
     negative = bottom_valid * (config.negative_weight / bottom_valid.sum(-1, True).clamp(min=1))
     mix = torch.zeros(*best.shape, config.slots, device=best.device)
     mix = mix.scatter(2, top, mean).scatter_add(2, bottom, negative)
-    return mix * used[..., None], 1.0 - used
+    # The paper averages the activation in between the thresholds; the authors' code leaves it out.
+    own = 0.5 * middle if config.rule == "paper" else 0.0
+    return mix * used[..., None], 1.0 - used + used * own

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.memory.contents import Contents
-from pace_integrations.memory.lookup import Found
+from pace_integrations.memory.lookup import Found, outputs
 
 
 def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig) -> Contents:
@@ -30,19 +30,6 @@ def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig
     middle = familiar & (found.strength <= config.theta_high)
     merged = _merge(bank, found, middle, positions, config)
     return _replace(bank, merged, found, found.live & ~familiar, positions)
-
-
-def outputs(found: Found, x: Tensor, weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted sums ``(B, R, features)`` over tokens of the lookup's outputs.
-
-    Args:
-        found: The lookup.
-        x: Its activations in float32 ``(B, C, features)``.
-        weights: Weight of each token in each of ``R`` sums ``(B, R, C)``.
-        values: Values of the bank that was looked up.
-    """
-    kept = torch.bmm(weights * found.keep[:, None, :], x)
-    return torch.baddbmm(kept, torch.bmm(weights, found.mix), values)
 
 
 def _merge(
