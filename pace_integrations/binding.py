@@ -101,14 +101,11 @@ class Binding:
     @property
     def session(self) -> Session:
         """The session; the first use loads the model and reads the corpus."""
-        with self._lock:
-            if self._given is None:
-                self._given = self._read()
-            return self._given
+        return self._given or self._ensure()
 
     async def asession(self) -> Session:
         """The session; a first use loads and reads without blocking the event loop."""
-        return self._given or await asyncio.to_thread(lambda: self.session)
+        return self._given or await asyncio.to_thread(self._ensure)
 
     @property
     def pace(self) -> Pace:
@@ -122,6 +119,11 @@ class Binding:
             **self.pace.fingerprint,
             "corpus": corpus.fingerprint if corpus else None,
         }
+
+    def _ensure(self) -> Session:
+        with self._lock:
+            session = self._given = self._given or self._read()
+            return session
 
     def _read(self) -> Session:
         pace = self._pace or Pace.load(**self._options)
