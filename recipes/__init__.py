@@ -1,0 +1,1 @@
+"""Recipes that made what the package ships."""

@@ -1,0 +1,1 @@
+"""The recipe of the embedded model, from raw data to the packaged checkpoint."""
