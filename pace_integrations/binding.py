@@ -105,7 +105,9 @@ class Binding:
 
     async def asession(self) -> Session:
         """The session; a first use loads and reads without blocking the event loop."""
-        return self._given or await asyncio.to_thread(self._ensure)
+        if self._given is not None:
+            return self._given
+        return await asyncio.to_thread(self._ensure)
 
     @property
     def pace(self) -> Pace:
@@ -122,7 +124,8 @@ class Binding:
 
     def _ensure(self) -> Session:
         with self._lock:
-            session = self._given = self._given or self._read()
+            session = self._given or self._read()
+            self._given = session
             return session
 
     def _read(self) -> Session:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the Hub's client, which reads it once
 
 from pace_integrations import Corpus, MemoryConfig, Pace
 
@@ -14,11 +17,6 @@ from pace_integrations import Corpus, MemoryConfig, Pace
 @pytest.fixture(scope="session", autouse=True)
 def _quiet_threads() -> None:
     torch.set_num_threads(1)
-
-
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import socket
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
+from huggingface_hub import is_offline_mode
+from huggingface_hub.constants import ENDPOINT as HUB
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -92,7 +97,11 @@ def load(
         ConfigError: `quantization` or `dtype` is none of the known words.
     """
     path, name = _locate(model)
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    options: dict[str, Any] = {
+        "revision": revision,
+        "trust_remote_code": trust_remote_code,
+        "local_files_only": Path(path).exists() or not _hub_in_reach(),
+    }
     placing = {
         "dtype": _dtype(dtype, embedded=model is None, quantized=quantization is not None),
         "quantization_config": _quantization_config(quantization),
@@ -121,6 +130,18 @@ def _locate(model: str | os.PathLike[str] | None) -> tuple[str, str]:
             "pace-integrations, or name a model"
         )
     return str(EMBEDDED), EMBEDDED_NAME
+
+
+def _hub_in_reach() -> bool:
+    """Whether the Hub's name resolves: offline, the client would retry for most of a minute."""
+    if is_offline_mode():
+        return False
+    if getproxies():
+        return True  # names may resolve at the proxy only
+    try:
+        return bool(socket.getaddrinfo(urlsplit(HUB).hostname, 443))
+    except OSError:
+        return False
 
 
 def _dtype(dtype: str | torch.dtype, *, embedded: bool, quantized: bool) -> str | torch.dtype:

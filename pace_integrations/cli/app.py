@@ -1,0 +1,147 @@
+"""Commands: options in, a session in the middle, text or JSON out.
+
+PyTorch is imported by the first call that needs it, so that ``pace --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pace_integrations import __version__
+from pace_integrations.cli.options import Options, Quantization
+from pace_integrations.cli.output import Output
+from pace_integrations.errors import PaceError, QuestionError
+
+app = typer.Typer(
+    name="pace",
+    help="Read documents once with a local language model, then ask them questions.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, folders or globs.")]
+Questions = Annotated[
+    list[str], typer.Option("--question", "-q", help="A question; repeat it to ask several.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="Name or path of a Hugging Face model; default: embedded.")
+]
+Quantised = Annotated[Quantization | None, typer.Option(help="Quantise the model.")]
+Memory = Annotated[bool, typer.Option("--memory/--no-memory", help="The activation memory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+MaxNewTokens = Annotated[int, typer.Option(help="Most tokens of an answer.")]
+Temperature = Annotated[float, typer.Option(help="0 is greedy; above it, answers are sampled.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the sampling.")]
+Chunk = Annotated[int, typer.Option(help="Tokens per prefill step; it bounds memory.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, auto; default: the best.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"pace-integrations {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def ask(
+    paths: Paths,
+    question: Questions,
+    model: Model = None,
+    quantization: Quantised = None,
+    memory: Memory = True,
+    json: Json = False,
+    max_new_tokens: MaxNewTokens = 256,
+    temperature: Temperature = 0.0,
+    seed: Seed = None,
+    chunk: Chunk = 1024,
+    dtype: Dtype = "auto",
+    device: Device = None,
+) -> None:
+    """Read documents and answer questions about them.
+
+    With --json, one question prints its answer as one object; several print {"answers": [...]}.
+    """
+    options = Options(
+        model, quantization, memory, max_new_tokens, temperature, seed, chunk, dtype, device
+    )
+    output = Output(json=json)
+    with _errors(output):
+        if not all(text.strip() for text in question):
+            raise QuestionError("a question is empty; write what you want to know after -q")
+        session = options.read(paths, output)
+        for text in question:
+            output.answer(text, session.stream(text, generation=options.generation()))
+        output.finish(session)
+
+
+@app.command()
+def chat(
+    paths: Paths,
+    model: Model = None,
+    quantization: Quantised = None,
+    memory: Memory = True,
+    json: Json = False,
+    max_new_tokens: MaxNewTokens = 256,
+    temperature: Temperature = 0.0,
+    seed: Seed = None,
+    chunk: Chunk = 1024,
+    dtype: Dtype = "auto",
+    device: Device = None,
+) -> None:
+    """Read documents once, then answer questions from the terminal or from standard input.
+
+    /quit or the end of input ends it; Ctrl-C stops the answer being written. Each question is
+    answered on its own. With --json, each answer is one line.
+    """
+    options = Options(
+        model, quantization, memory, max_new_tokens, temperature, seed, chunk, dtype, device
+    )
+    output = Output(json=json)
+    with _errors(output):
+        session = options.read(paths, output)
+        for text in _lines(output):
+            try:
+                output.line(text, session.stream(text, generation=options.generation()))
+            except PaceError as error:
+                output.error(error)
+
+
+def _lines(output: Output) -> Iterator[str]:
+    """Questions typed or piped in, up to ``/quit`` or the end."""
+    while True:
+        try:
+            line = output.prompt() if sys.stdin.isatty() else sys.stdin.readline()
+        except (EOFError, KeyboardInterrupt):
+            return
+        if line == "" or line.strip() == "/quit":
+            return
+        if line.strip():
+            yield line.strip()
+
+
+class _errors:  # noqa: N801 - reads as a keyword
+    """Ends the command with one line and code 2 on an error, with 130 on Ctrl-C."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, PaceError):
+            self._output.error(error)
+            raise typer.Exit(2) from None
+        if isinstance(error, KeyboardInterrupt):
+            raise typer.Exit(130) from None

@@ -1,0 +1,85 @@
+"""What the commands' options mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pace_integrations.cli.output import Output
+from pace_integrations.config import GenerationConfig, MemoryConfig, ReadConfig
+from pace_integrations.documents import Corpus, NothingReadError
+
+if TYPE_CHECKING:
+    from pace_integrations.session import Session
+
+
+class Quantization(StrEnum):
+    """Words of ``--quantization``."""
+
+    int8 = "int8"
+    nf4 = "nf4"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Options shared by all commands that read and answer."""
+
+    model: str | None
+    quantization: Quantization | None
+    memory: bool
+    max_new_tokens: int
+    temperature: float
+    seed: int | None
+    chunk: int
+    dtype: str
+    device: str | None
+
+    def generation(self) -> GenerationConfig:
+        """How answers are written.
+
+        Raises:
+            ConfigError: An option is outside its range.
+        """
+        return GenerationConfig(
+            max_new_tokens=self.max_new_tokens, temperature=self.temperature, seed=self.seed
+        )
+
+    def read(self, paths: Sequence[Path], output: Output) -> Session:
+        """Loads the model and reads the documents; problems of single files are shown.
+
+        Raises:
+            PaceError: Nothing could be read, loaded or held.
+        """
+        self.generation()
+        config = ReadConfig(chunk=self.chunk)
+        corpus = _corpus(paths, output)
+        output.report(corpus.report)
+        # Imports PyTorch: after everything that can be refused without it.
+        from transformers.utils.logging import disable_progress_bar
+
+        from pace_integrations.session import Pace
+
+        if self.model is None or Path(self.model).exists():
+            disable_progress_bar()  # a download keeps its bars, a local file needs none
+        with output.waiting(f"loading {self.model or 'the embedded model'}"):
+            pace = Pace.load(
+                self.model,
+                memory=MemoryConfig() if self.memory else None,
+                quantization=self.quantization.value if self.quantization else None,
+                dtype=self.dtype,
+                device=self.device,
+            )
+        with output.progress("reading", "tokens") as show:
+            return pace.read(corpus, progress=show, config=config)
+
+
+def _corpus(paths: Sequence[Path], output: Output) -> Corpus:
+    try:
+        with output.progress("opening", "files") as show:
+            return Corpus.from_paths(paths, progress=show)
+    except NothingReadError as error:
+        output.report(error.report)
+        raise

@@ -1,0 +1,148 @@
+"""What the commands show: answers on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from pace_integrations.answer import Answer, Citation
+    from pace_integrations.documents import Report
+    from pace_integrations.session import AnswerStream, Session
+
+
+class Output:
+    """Text for people, or JSON for programs.
+
+    Args:
+        json: Whether standard output carries JSON.
+    """
+
+    def __init__(self, *, json: bool) -> None:
+        self._json = json
+        self._answers: list[dict[str, Any]] = []
+        self._out = Console(highlight=False, markup=False, soft_wrap=True)
+        self._err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        _hush()
+
+    def answer(self, question: str, stream: AnswerStream) -> None:
+        """Shows one answer of several as it is written; JSON waits for `finish`."""
+        if self._json:
+            self._answers.append({"question": question, **stream.answer.to_dict()})
+            return
+        self._out.print(printable(question), style="bold")
+        self._write(stream)
+
+    def line(self, question: str, stream: AnswerStream) -> None:
+        """Shows one answer of a conversation; Ctrl-C stops it and nothing else."""
+        try:
+            if self._json:
+                self._print_json({"question": question, **stream.answer.to_dict()})
+            else:
+                self._write(stream)
+        except KeyboardInterrupt:
+            stream.close()
+            self._err.print("\n(stopped)")
+
+    def finish(self, session: Session) -> None:
+        """Ends a command that answered a fixed list of questions."""
+        if not self._json:
+            return
+        corpus = session.corpus
+        report = corpus.report.to_dict() if corpus else {}
+        answers = self._answers
+        whole = answers[0] if len(answers) == 1 else {"answers": answers}
+        self._print_json({**whole, "report": report})
+
+    def error(self, error: Exception) -> None:
+        """Shows what went wrong, in one line."""
+        if self._json:
+            self._print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+        else:
+            self._err.print(f"pace: {printable(str(error))}")
+
+    def report(self, report: Report) -> None:
+        """Shows the files that were not read whole, and what to do about them."""
+        for file in report.problems:
+            remedy = f"; {file.remedy}" if file.remedy else ""
+            self._err.print(printable(f"{file.path}: {file.status}{remedy}"), style="yellow")
+
+    def prompt(self) -> str:
+        """Asks for a question."""
+        return self._err.input("\n> ")
+
+    def waiting(self, what: str) -> AbstractContextManager[object]:
+        """Shows that something without a known length goes on."""
+        return self._err.status(printable(what))
+
+    @contextmanager
+    def progress(self, what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+        """Shows a bar that vanishes at the end; gives what moves it."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        bar = Progress(
+            *columns,
+            TextColumn(unit),
+            TimeRemainingColumn(),
+            console=self._err,
+            transient=True,
+            disable=not self._err.is_terminal,
+        )
+        with bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _write(self, stream: AnswerStream) -> None:
+        for piece in stream:
+            self._out.print(printable(piece), end="")
+        self._out.print()
+        answer = stream.answer
+        if answer.citations:
+            self._out.print(_table(answer.citations))
+        self._err.print(_summary(answer), style="dim")
+
+    def _print_json(self, value: dict[str, Any]) -> None:
+        # Not through rich: JSON must stay as it is, byte for byte.
+        print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201
+
+
+def printable(text: str) -> str:
+    """Text without the control characters by which a document could steer the terminal."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+def _table(citations: Sequence[Citation]) -> Table:
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for title in ("", "document", "page", "found in the words"):
+        table.add_column(title, overflow="fold")
+    for c in citations:
+        mark = f"[{c.passage}]" if c.method == "cited" else f"~[{c.passage}]"
+        table.add_row(mark, printable(c.document), _page(c), printable(" ".join(c.quote.split())))
+    return table
+
+
+def _page(citation: Citation) -> str:
+    label, index = citation.page_label, str(citation.page)
+    return index if label in (None, index) else f"{printable(label)} ({index})"
+
+
+def _summary(answer: Answer) -> str:
+    usage, timings = answer.usage, answer.timings
+    return (
+        f"{usage.cached_tokens} tokens read before, {usage.output_tokens} written; "
+        f"first after {timings.first_token:.2f} s, all after {timings.total:.2f} s"
+    )
+
+
+def _hush() -> None:
+    """Keeps the libraries' own log lines and bars off the screen."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    for name in ("bitsandbytes", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)

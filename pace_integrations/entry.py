@@ -1,0 +1,23 @@
+"""The console script. It starts without the ``cli`` extra, to say how to install it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+from pace_integrations.errors import MissingExtraError
+
+
+def main() -> None:
+    """Runs the command line."""
+    if any(importlib.util.find_spec(name) is None for name in ("typer", "rich")):
+        sys.exit(_fail(MissingExtraError("the command line", "cli")))
+    # Only now: what follows needs the extra.
+    from pace_integrations.cli import app
+
+    app()
+
+
+def _fail(error: Exception) -> int:
+    print(f"pace: {error}", file=sys.stderr)  # noqa: T201
+    return 2
