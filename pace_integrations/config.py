@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from pace_integrations.errors import ConfigError
 
-Rule = Literal["released", "paper"]
+Rule = Literal["released", "paper", "slotwise"]
 Quantization = Literal["int8", "nf4"]
 
 # Defaults that belong to a rule: the authors' released code, and the paper's Algorithm 1.
 _RULES: dict[str, dict[str, float]] = {
     "released": {"theta_high": 0.75, "theta_low": 0.25, "blend": 0.2},
     "paper": {"theta_high": 0.7, "theta_low": 0.3, "blend": 1.0},
+    "slotwise": {"theta_high": 0.75, "theta_low": 0.25, "blend": 0.2},
 }
 _BY_RULE: Any = None
 
@@ -28,11 +29,11 @@ class MemoryConfig:
     """Settings of the Activation Memory Bank (PaceLLM, arXiv 2506.17310, section 3).
 
     The defaults are those of the authors' released code; thresholds and blend that are not given
-    are those of the rule: 0.75, 0.25 and 0.2 released, 0.7, 0.3 and 1 in the paper.
+    are those of the rule: 0.7, 0.3 and 1 in the paper, otherwise 0.75, 0.25 and 0.2.
 
     Attributes:
         rule: How activations are mixed and stored: ``"released"`` is the authors' code,
-            ``"paper"`` is Algorithm 1 as printed.
+            ``"paper"`` is Algorithm 1 as printed, ``"slotwise"`` is ours and does not collapse.
         slots: Slots per bank (M).
         top_k: Most similar slots that are mixed in (k).
         bottom_k: Least similar slots that are mixed in (k').
@@ -41,6 +42,7 @@ class MemoryConfig:
         theta_low: Cosine similarity above which it is mixed and merged.
         blend: Share of the memory's output in the activation (alpha); 0 changes nothing.
         momentum: Share of the old slot kept in a merge (m); the paper's rule always keeps half.
+        horizon: Tokens in which ``"slotwise"`` renews a full bank once.
         step: Most tokens of one sequence that are looked up and stored together.
         layers: 0-based decoder layers that carry a bank; None takes the paper's relative depths.
         write_while_decoding: Whether questions and answers enter the bank while they are asked.
@@ -55,6 +57,7 @@ class MemoryConfig:
     theta_low: float = _BY_RULE
     blend: float = _BY_RULE
     momentum: float = 0.5
+    horizon: int = 65536
     step: int = 1024
     layers: tuple[int, ...] | None = None
     write_while_decoding: bool = False
@@ -64,7 +67,7 @@ class MemoryConfig:
         for name, default in _RULES[self.rule].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
-        for name in ("slots", "top_k", "bottom_k", "step"):
+        for name in ("slots", "top_k", "bottom_k", "horizon", "step"):
             value = getattr(self, name)
             _check(value >= 1, f"{name} must be at least 1, got {value}")
         for name in ("blend", "momentum"):

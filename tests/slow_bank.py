@@ -124,3 +124,59 @@ class SlowPaperBank(SlowBank):
             self.written[slot] = position + len(tokens) - 1
             self.filled = max(self.filled, slot + 1)
         return outs
+
+
+class SlowSlotwiseBank(SlowPaperBank):
+    """Unchanged activations: the mutually different enter, the stale leave at a fixed pace."""
+
+    def ordered(
+        self, items: list[int], value: dict[int, float], tie: dict[int, float]
+    ) -> list[int]:
+        """Items by value; values equal to about a millionth go by `tie`."""
+        for i in items:
+            for j in items:
+                gap = abs(value[i] - value[j]) if value[i] != value[j] else 0.0
+                off = max(abs(value[k] * GRID - round(value[k] * GRID)) for k in (i, j))
+                if i != j and gap < 1e-5 and not (gap < 1e-12 and off < 0.25):
+                    self.near(0.0)
+        return sorted(items, key=lambda i: (round(value[i] * GRID), tie[i]))
+
+    def step(self, tokens: np.ndarray, position: int) -> np.ndarray:
+        c, end = self.config, position + len(tokens)
+        tokens = tokens.astype(np.float64)
+        outs, best = [], {}
+        for i, x in enumerate(tokens):
+            outs.append(self.look(x)[0])
+            similarities = [cosine(x, key) for key in self.keys[: self.filled]]
+            best[i] = max(similarities, default=-2.0)
+            if best[i] > c.theta_low:
+                self.usage[self.nearest(similarities, 1, 1)[0]] += 1
+        entering = self.entering(tokens, best)
+        room = c.slots - self.filled + end * c.slots // c.horizon - position * c.slots // c.horizon
+        slots = [*range(self.filled, c.slots), *self.stalest(end)]
+        for token, slot in zip(entering[:room], slots, strict=False):
+            self.keys[slot], self.values[slot] = tokens[token], outs[token]
+            self.usage[slot], self.written[slot] = 1, position + token
+            self.filled = max(self.filled, slot + 1)
+        return np.array(outs)
+
+    def entering(self, tokens: np.ndarray, best: dict[int, float]) -> list[int]:
+        spread = {i: ((i + 1) * 0.6180339887498949) % 1.0 for i in range(len(tokens))}
+        pool = self.ordered([i for i in best if tokens[i].any()], best, spread)
+        pool = pool[: 2 * self.config.slots]
+        novelty = {
+            i: max([best[i], *(cosine(tokens[i], tokens[j]) for j in pool[:p])])
+            for p, i in enumerate(pool)
+        }
+        for value in novelty.values():
+            self.near(value - self.config.theta_high)
+        order = self.ordered(pool, novelty, {i: p for p, i in enumerate(pool)})
+        return [i for i in order if novelty[i] <= self.config.theta_high]
+
+    def stalest(self, end: int) -> list[int]:
+        filled = range(self.filled)
+        age = {j: end - self.written[j] for j in filled}
+        rate = sorted(filled, key=lambda j: (self.usage[j] / age[j], j))
+        last = max(self.config.slots - 1, 1)
+        stale = {j: age[j] * (2 * last - r) for r, j in enumerate(rate)}
+        return sorted(filled, key=lambda j: (-stale[j], j))

@@ -9,15 +9,15 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from slow_bank import SlowBank, SlowPaperBank
+from slow_bank import SlowBank, SlowPaperBank, SlowSlotwiseBank
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import ActivationMemoryBank
 
-CONFIG = MemoryConfig(slots=8, top_k=3, bottom_k=2, step=16)
-RULES = ["released", "paper"]
+CONFIG = MemoryConfig(slots=8, top_k=3, bottom_k=2, step=16, horizon=48)
+RULES = ["released", "paper", "slotwise"]
 
 
 def stream(seed: int, tokens: int, features: int, noise: float = 0.4) -> torch.Tensor:
@@ -101,6 +101,15 @@ def test_the_papers_rule_equals_its_slow_reference(
 ) -> None:
     config = replace(config, rule="paper")
     follows(SlowPaperBank(features, config), seed, features, sizes, noise)
+
+
+@settings(max_examples=120, deadline=None)
+@given(config=configs, horizon=st.integers(10, 100), **shapes)
+def test_the_slotwise_rule_equals_its_slow_reference(
+    config: MemoryConfig, horizon: int, seed: int, features: int, sizes: list[int], noise: float
+) -> None:
+    config = replace(config, rule="slotwise", horizon=horizon)
+    follows(SlowSlotwiseBank(features, config), seed, features, sizes, noise)
 
 
 def test_thresholds_and_blend_follow_the_rule() -> None:
@@ -243,6 +252,32 @@ def test_what_was_handed_out_stays_as_it_was(rule: str) -> None:
     same(bank.state(), twin.state())
 
 
+def coherence(keys: torch.Tensor) -> tuple[float, float]:
+    """Effective rank (exponential of the entropy of squared singular values) and mean cosine."""
+    share = torch.linalg.svdvals(keys).square()
+    share = share / share.sum()
+    unit = torch.nn.functional.normalize(keys, dim=-1)
+    cosine = ((unit @ unit.T).sum() - len(keys)) / (len(keys) * (len(keys) - 1))
+    return float(torch.special.entr(share).sum().exp()), float(cosine)
+
+
+def test_slotwise_stays_diverse_and_current() -> None:
+    config = MemoryConfig(rule="slotwise", slots=20, step=64, horizon=1280)
+    bank, x = ActivationMemoryBank(32, config), stream(3, 5120, 32)
+    bank.step(x[None])
+    some = torch.Generator().manual_seed(0)
+    random = [coherence(x[torch.randperm(5120, generator=some)[:20]]) for _ in range(20)]
+    rank, cosine = (sum(values) / 20 for values in zip(*random, strict=True))
+    kept = coherence(bank.state()["keys"][0])
+    assert kept[0] >= 0.95 * rank
+    assert abs(kept[1]) <= max(1.3 * abs(cosine), 0.02)
+    age = 5120 - bank.state()["written"][0]
+    assert age.min() <= 64
+    assert age.max() >= 1000
+    # A slot holds one token, unchanged, and its position says which.
+    assert torch.equal(bank.state()["keys"][0], x[bank.state()["written"][0]])
+
+
 def test_reset_empties_the_bank() -> None:
     bank, x = settled()
     bank.reset()
@@ -288,8 +323,9 @@ class Recorder(TorchDispatchMode):
         return out
 
 
-def test_a_step_makes_no_large_intermediate_and_never_waits_for_the_device() -> None:
-    config = MemoryConfig(slots=40, step=64)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_step_makes_no_large_intermediate_and_never_waits_for_the_device(rule: str) -> None:
+    config = MemoryConfig(rule=rule, slots=40, step=64)
     bank = ActivationMemoryBank(100, config)
     for i in range(2):
         bank.step(stream(i, 64, 100)[None])

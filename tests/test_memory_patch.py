@@ -135,7 +135,7 @@ def test_nothing_is_left_behind(model: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[100], [16] * 6 + [4], [7] * 14 + [2], [1] * 100, [50, 50]])
-@pytest.mark.parametrize("rule", ["released", "paper"])
+@pytest.mark.parametrize("rule", ["released", "paper", "slotwise"])
 def test_chunk_sizes_change_neither_logits_nor_banks(
     model: PreTrainedModel, sizes: list[int], rule: str, attach: Callable[..., MemoryPatch]
 ) -> None:

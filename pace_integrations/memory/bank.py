@@ -9,11 +9,11 @@ from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.memory import paper, released
+from pace_integrations.memory import paper, released, slotwise
 from pace_integrations.memory.contents import Contents
 from pace_integrations.memory.lookup import Found, blend, find, join
 
-_UPDATES = {"released": released.update, "paper": paper.update}
+_UPDATES = {"released": released.update, "paper": paper.update, "slotwise": slotwise.update}
 
 
 class ActivationMemoryBank:

@@ -115,19 +115,6 @@ def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
     return mixed.addcmul_(source, found.keep[..., None].to(wide)).to(x.dtype)
 
 
-def outputs(found: Found, x: Tensor, weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted sums ``(B, R, features)`` over tokens of the lookup's outputs.
-
-    Args:
-        found: The lookup.
-        x: Its activations in float32 ``(B, C, features)``.
-        weights: Weight of each token in each of ``R`` sums ``(B, R, C)``.
-        values: Values of the bank that was looked up.
-    """
-    kept = torch.bmm(weights * found.keep[:, None, :], x)
-    return torch.baddbmm(kept, torch.bmm(weights, found.mix), values)
-
-
 def _neighbours(similarity: Tensor, valid: Tensor, config: MemoryConfig) -> tuple[Tensor, Tensor]:
     """Indices of the most and the least similar slots; equal similarities keep slot order."""
     slots = similarity.shape[-1]
@@ -162,5 +149,5 @@ def _mixing(
     mix = torch.zeros(*best.shape, config.slots, device=best.device)
     mix = mix.scatter(2, top, mean).scatter_add(2, bottom, negative)
     # The paper averages the activation in between the thresholds; the authors' code leaves it out.
-    own = 0.5 * middle if config.rule == "paper" else 0.0
+    own = 0.0 if config.rule == "released" else 0.5 * middle
     return mix * used[..., None], 1.0 - used + used * own

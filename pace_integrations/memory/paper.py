@@ -7,7 +7,8 @@ from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.memory.contents import Contents
-from pace_integrations.memory.lookup import GRID, Found, inverse_norms, outputs
+from pace_integrations.memory.lookup import GRID, Found, inverse_norms
+from pace_integrations.memory.writing import outputs
 
 
 def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig) -> Contents:

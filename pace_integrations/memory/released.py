@@ -7,7 +7,8 @@ from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.memory.contents import Contents
-from pace_integrations.memory.lookup import Found, outputs
+from pace_integrations.memory.lookup import Found
+from pace_integrations.memory.writing import outputs, place
 
 
 def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig) -> Contents:
@@ -63,22 +64,9 @@ def _replace(
     old: Contents, bank: Contents, found: Found, novel: Tensor, positions: Tensor
 ) -> Contents:
     """Writes novel tokens, in order, into free slots and then into the least used ones."""
-    slots = bank.usage.shape[1]
     order = bank.usage.masked_fill(~bank.valid, -1).argsort(dim=1, stable=True)
     rank = order.argsort(dim=1)
     seen = novel.to(torch.int64).cumsum(1)
     # The r-th novel token is the first one at which r + 1 of them have been seen.
     token = torch.searchsorted(seen, rank + 1).clamp(max=novel.shape[1] - 1)
-    taken = rank < seen[:, -1:]
-    x, mix = (
-        t.gather(1, token[..., None].expand(-1, -1, t.shape[-1])) for t in (found.x, found.mix)
-    )
-    keep, x = found.keep.gather(1, token)[..., None], x.float()
-    values = torch.baddbmm(keep * x, mix, old.values)
-    return Contents(
-        torch.where(taken[..., None], x, bank.keys),
-        torch.where(taken[..., None], values, bank.values),
-        torch.where(taken, torch.ones_like(bank.usage), bank.usage),
-        (bank.filled + seen[:, -1]).clamp(max=slots),
-        torch.where(taken, positions.gather(1, token), bank.written),
-    )
+    return place(bank, found, positions, token, rank < seen[:, -1:], old.values)
