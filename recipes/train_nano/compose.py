@@ -26,6 +26,7 @@ from recipes.train_nano.values import Maker
 
 CHARACTERS_PER_TOKEN = 3.7
 UNANSWERABLE_SHARE = 0.12
+NUMBER_WEIGHT = 3.0
 SMALLEST_LIBRARY = 48
 PAIR_TOKENS = {"uuid": 34, "hex": 10, "digits": 6, "words": 3, "name": 3}
 
@@ -163,7 +164,10 @@ class Composer:
         """Pages of facts alone, each asked for."""
         facts = make_facts(maker, maker.below(max(3, room // 40), max(1, room // 100)))
         count = maker.below(min(len(facts), 12) + 1, 1)
-        homes = [maker.below(count) for _ in facts]
+        homes = (
+            list(range(len(facts))) if maker.chance(0.4) else [maker.below(count) for _ in facts]
+        )
+        count = max(homes) + 1
         joint = maker.pick((" ", " ", " ", "\n", "\n- "))
         texts = [
             joint.join(f.statement for f, h in zip(facts, homes, strict=True) if h == i)
@@ -240,7 +244,14 @@ class Composer:
     def _turn(self, row: Row, asked: Asked, numbered: bool) -> None:
         row.add(asked.question)
         row.add(formats.TO_ASSISTANT)
+        self._reply(row, asked, numbered)
+
+    def _reply(self, row: Row, asked: Asked, numbered: bool) -> None:
+        """Add an answer; the number of its passage weighs more, as one token of many."""
         row.add(_reply(asked, numbered) + formats.END, 1.0)
+        if numbered and asked.page is not None:
+            digits = len(str(asked.page + 1))
+            row.weights[-2 - digits : -2] = [NUMBER_WEIGHT] * digits
 
     def _langchain(self, row: Row, maker: Maker, pages: list[Page]) -> None:
         before, after = maker.pick(((formats.LANGCHAIN, ""), formats.LANGCHAIN_SHORT))
@@ -253,7 +264,7 @@ class Composer:
         row.add(
             f"<|im_start|>user\n{before}{context}{query}{asked[0].question}{answer}{formats.TO_ASSISTANT}"
         )
-        row.add(_reply(asked[0], False) + formats.END, 1.0)
+        self._reply(row, asked[0], False)
         for question in asked[1:]:
             row.add(formats.NEXT_USER)
             self._turn(row, question, False)

@@ -1,10 +1,13 @@
 """Planted facts: a sentence for a passage, a question and the answer that it states."""
 
+import re
 from dataclasses import dataclass
 
 from recipes.train_nano.relations import TRAINING, Relation
 from recipes.train_nano.values import Maker
 
+SLOT = re.compile(r"{(\w+)}")
+OPEN_SLOTS = ("role", "fee", "span", "moment", "identifier", "site")
 SUBJECTS = ("person", "place", "company", "project", "product", "thing", "words")
 
 
@@ -37,16 +40,52 @@ def make_fact(
 ) -> Fact:
     """Make one fact of a random relation, about `subject` where one is given."""
     relation = relations[maker.below(len(relations))]
-    if relation.subject == "any" and subject is None:
-        subject = maker.make(maker.pick(SUBJECTS))
-    name = "" if not relation.subject else subject or maker.make(relation.subject)
-    attribute = maker.make("noun") if "{a}" in relation.questions[0] else ""
+    slots = _open_slots(maker)
+    statement = maker.pick(relation.statements)
+    question = _matching(maker, statement, relation.questions)
+    name = _subject(maker, relation, subject)
+    slots |= {"e": name, "E": capitalised(name)}
     value = maker.make(relation.value)
-    slots = {"e": name, "E": capitalised(name), "a": attribute, "A": capitalised(attribute)}
-    statement = maker.pick(relation.statements).format(v=value, **slots)
-    question = capitalised(maker.pick(relation.questions).format(**slots))
-    topic = attribute or relation.questions[0]
-    return Fact(capitalised(statement), question, value, topic, name)
+    return Fact(
+        capitalised(statement.format(v=value, **slots)),
+        capitalised(question.format(**slots)),
+        value,
+        relation.questions[0].format(**{**slots, "e": "", "E": ""}),
+        name,
+    )
+
+
+def _open_slots(maker: Maker) -> dict[str, str]:
+    """Words for the frames that leave the thing asked for open."""
+    noun, (base, past) = maker.make("noun"), maker.verb()
+    words = {name: maker.word(name) for name in OPEN_SLOTS}
+    both = {"a": noun, "A": capitalised(noun), "n": noun, "N": capitalised(noun)}
+    return {**words, **both, "do": base, "did": past}
+
+
+def _matching(maker: Maker, statement: str, questions: tuple[str, ...]) -> str:
+    """Pick a question that asks with the words the statement has, where there is one."""
+    said = set(SLOT.findall(statement.lower())) - {"v"}
+    asked = [set(SLOT.findall(q.lower())) for q in questions]
+    near = min(len(_verbless(said) ^ _verbless(slots)) for slots in asked)
+    return maker.pick(
+        [
+            q
+            for q, s in zip(questions, asked, strict=True)
+            if len(_verbless(said) ^ _verbless(s)) == near
+        ]
+    )
+
+
+def _verbless(slots: set[str]) -> set[str]:
+    return {"did" if slot == "do" else slot for slot in slots}
+
+
+def _subject(maker: Maker, relation: Relation, given: str | None) -> str:
+    if not relation.subject:
+        return ""
+    kind = maker.pick(SUBJECTS) if relation.subject == "any" else relation.subject
+    return given or maker.make(kind)
 
 
 def conflicts(fact: Fact, others: list[Fact]) -> bool:
@@ -70,12 +109,16 @@ def make_facts(maker: Maker, count: int, relations: tuple[Relation, ...] = TRAIN
     return facts
 
 
+def _topic(relation: Relation) -> str:
+    return relation.questions[0].replace("{e}", "")
+
+
 def _relative(maker: Maker, facts: list[Fact], relations: tuple[Relation, ...]) -> Fact:
     """Make a fact that is near a former one in a third of all cases: a hard distractor."""
     if not facts or maker.chance(0.65):
         return make_fact(maker, relations)
     former = facts[maker.below(len(facts))]
-    same = tuple(r for r in relations if r.subject and r.questions[0] == former.topic)
+    same = tuple(r for r in relations if r.subject and _topic(r) == former.topic)
     if same and maker.chance(0.6):
         return make_fact(maker, same)
     general = tuple(r for r in relations if r.subject == "any")

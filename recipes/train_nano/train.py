@@ -114,7 +114,7 @@ class Trainer:
         logits = (hidden @ head.t()).float()
         losses = nn.functional.cross_entropy(logits, target, reduction="none")
         ((losses * weight).sum() / weight.sum()).backward()
-        return measured(losses.detach(), logits.argmax(-1) == target, weight == 1)
+        return measured(losses.detach(), logits.argmax(-1) == target, weight >= 1)
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -56,6 +56,15 @@ class Maker:
         """True in about `share` of all calls."""
         return bool(self.rng.random() < share)
 
+    def word(self, kind: str) -> str:
+        """A word of a list in `words.toml`."""
+        return self.pick(_WORDS[kind])
+
+    def verb(self) -> tuple[str, str]:
+        """Base form and past of a verb."""
+        base, past = self.word("verb").split("/")
+        return base, past
+
     def make(self, kind: str) -> str:
         """A phrase of `kind`."""
         return KINDS[kind](self)
