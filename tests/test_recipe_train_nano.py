@@ -93,7 +93,7 @@ def _composer(prepared: Path) -> Composer:
     return Composer(load_sources(prepared), load_tokenizer(prepared), 5)
 
 
-@pytest.mark.parametrize("kind", ["copy", "facts", "pairs", "mixed", "prose"])
+@pytest.mark.parametrize("kind", ["copy", "cite", "facts", "pairs", "mixed", "prose"])
 def test_batches_are_a_function_of_the_step(prepared: Path, kind: str) -> None:
     mix = Mix({kind: 1.0}, bare=0.5)
     first = _composer(prepared).batch(3, 4, 256, mix)

@@ -36,7 +36,7 @@ class Mix:
     """What the rows of a stage are.
 
     Args:
-        shares: Share of each kind of row: `copy`, `facts`, `mixed`, `prose`.
+        shares: Share of each kind of row: `copy`, `cite`, `facts`, `pairs`, `mixed`, `prose`.
         bare: Share of fact rows without the instruction, to save tokens early.
         context: Share of context tokens that bear loss.
         plain: Share of rows in the frameworks' formats.
@@ -125,7 +125,7 @@ class Composer:
             room = length - len(row.ids)
             self._fill(row, maker, kind if room > length // 2 else "facts", length, mix)
         ids, weights = row.fitted(length)
-        if kind != "prose" and kind != "copy":
+        if kind not in ("prose", "copy", "cite"):
             context = (weights == 0) & (ids > PADDING) & (maker.rng.random(length) < mix.context)
             weights[context] = 0.5
         return ids, weights
@@ -134,8 +134,10 @@ class Composer:
         room = length - len(row.ids)
         if kind == "copy":
             self._copy(row, maker, room)
+        elif kind == "cite":
+            self._cite(row, maker, length)
         elif kind == "prose":
-            row.add(prose_passage(maker, self._sources.prose, int(room * 5)), 1.0)
+            row.add(prose_passage(maker, self._sources.prose, int(room * 5)), 0.5)
         else:
             pages, asked = self._library(maker, kind, room)
             self._render(row, maker, _laid_out(maker, pages), asked, length, mix)
@@ -159,6 +161,25 @@ class Composer:
             encoded = self._tokenizer.encode(groups[int(i)], add_special_tokens=False).ids
             row.add_ids(encoded[:2], 0.0)
             row.add_ids(encoded[2:], 1.0)
+
+    def _cite(self, row: Row, maker: Maker, length: int) -> None:
+        """Numbered pages of random words, then spans of them, each with the number of its page."""
+        words = maker.below(40, 3) if maker.chance(0.5) else maker.below(10, 3)
+        count = maker.below(max(3, min(40, (length - len(row.ids)) // (2 * words + 14))), 2)
+        pages = [[_random_word(maker) for _ in range(words)] for _ in range(count)]
+        row.add(formats.SYSTEM)
+        for i, page in enumerate(_titled(maker, [" ".join(page) for page in pages])):
+            row.add(formats.passage(i + 1, page.title, page.label, page.text))
+        row.add(formats.TO_USER)
+        while length - len(row.ids) > 20:
+            chosen = maker.below(count)
+            start = maker.below(words - 2)
+            span = " ".join(pages[chosen][start : start + maker.below(5, 3)])
+            row.add(formats.TO_ASSISTANT)
+            begin = len(row.ids)
+            self._reply(row, Asked(span, span, chosen), True)
+            # Only the number can be known: which span comes is chance.
+            row.weights[begin:] = [w if w == NUMBER_WEIGHT else 0.0 for w in row.weights[begin:]]
 
     def _fact_library(self, maker: Maker, room: int) -> tuple[list[Page], list[Asked]]:
         """Pages of facts alone, each asked for."""

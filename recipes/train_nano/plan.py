@@ -61,7 +61,7 @@ class Plan:
         return min(rise, max(0.02, fall))
 
 
-LATE = Mix({"pairs": 0.06, "facts": 0.25, "mixed": 0.65, "prose": 0.04})
+LATE = Mix({"cite": 0.15, "pairs": 0.06, "facts": 0.25, "mixed": 0.5, "prose": 0.04})
 TINY = Plan(
     stages=(
         Stage(300, (128,), Mix({"copy": 0.6, "facts": 0.4}, bare=1.0)),
