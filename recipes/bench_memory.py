@@ -270,7 +270,8 @@ def main() -> None:
     if given.case:
         print(json.dumps(one_step(given.case[0], int(given.case[1]), int(given.case[2]))))
         return
-    steps(given.widths)
+    if given.widths:
+        steps(given.widths)
     if given.tokens:
         prefill(given.tokens, given.pairs)
 

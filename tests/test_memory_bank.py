@@ -178,6 +178,15 @@ def test_half_precision_input_is_looked_up_in_float32() -> None:
     assert torch.equal(bank.lookup(x), bank.lookup(x.float()).bfloat16())
 
 
+def test_autocast_does_not_narrow_the_bank() -> None:
+    bank, x = settled()
+    twin = bank.clone()
+    expected = twin.step(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(bank.step(x), expected)
+    same(bank.state(), twin.state())
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_rows_of_a_batch_never_meet(rule: str) -> None:
     config = replace(CONFIG, rule=rule)

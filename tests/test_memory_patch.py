@@ -296,6 +296,20 @@ def test_saved_tensors_restore_the_memory(
         other.load_tensors({n: t for n, t in saved.items() if n != "1.usage"})
 
 
+def test_foreign_tensors_leave_the_memory_as_it_was(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
+    patch = attach(llama, CONFIG)
+    state = patch.new_state()
+    read(llama, patch, state, tokens(60), [60])
+    state.flush()
+    before = state.tensors()
+    foreign = {**before, "2.keys": before["2.keys"][..., :5], "1.usage": before["1.usage"] + 1}
+    with pytest.raises(ConfigError, match="'keys' must be"):
+        state.load_tensors(foreign)
+    assert all(torch.equal(before[name], tensor) for name, tensor in state.tensors().items())
+
+
 @torch.no_grad()
 def test_counts_add_up_and_start_anew_in_a_clone(
     llama: PreTrainedModel, attach: Callable[..., MemoryPatch]

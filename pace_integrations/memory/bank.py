@@ -113,11 +113,14 @@ class ActivationMemoryBank:
         clean = x if mask is None else x.masked_fill(~mask[..., None], 0.0)
         live = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
         bank = self._contents
-        with torch.no_grad():
-            found = find(clean.detach(), bank.keys, self._inverse, bank.filled, self.config, live)
-        if self.config.blend == 0:
-            return x, found
-        out = blend(found, clean, bank.values)
+        # Under autocast the products would run in half precision and flip decisions.
+        with torch.autocast(x.device.type, enabled=False):
+            with torch.no_grad():
+                own = clean.detach()
+                found = find(own, bank.keys, self._inverse, bank.filled, self.config, live)
+            if self.config.blend == 0:
+                return x, found
+            out = blend(found, clean, bank.values)
         return (out if mask is None else torch.where(mask[..., None], out, x)), found
 
     @torch.no_grad()
@@ -129,8 +132,9 @@ class ActivationMemoryBank:
             positions: Position of each token in its sequence ``(batch, C)``, over all parts.
         """
         found = join(parts)
-        update = _UPDATES[self.config.rule]
-        self._set(update(self._contents, found, positions.to(found.x.device), self.config))
+        rule, device = _UPDATES[self.config.rule], found.x.device
+        with torch.autocast(device.type, enabled=False):
+            self._set(rule(self._contents, found, positions.to(device), self.config))
 
     def reset(self) -> None:
         """Empties the bank."""

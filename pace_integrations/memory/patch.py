@@ -21,6 +21,8 @@ class _Active:
     def __init__(
         self, state: MemoryState, *, write: bool, cuts: Sequence[int], mask: Tensor | None
     ) -> None:
+        if mask is not None and mask.shape[0] != state.batch:
+            raise ModelPatchError(f"the mask has {mask.shape[0]} rows, the memory {state.batch}")
         self._state = state
         self._write = write
         self._cuts = cuts

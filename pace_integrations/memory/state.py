@@ -142,10 +142,12 @@ class MemoryState:
         for key in keys:
             if key not in tensors or tensors[key].shape[0] != self.batch:
                 raise ConfigError(f"memory state lacks {key!r} for {self.batch} sequence(s)")
-        for layer, rows in self._layers.items():
+        fresh = self.snapshot()
+        for layer, rows in fresh.items():
             for i, row in enumerate(rows):
                 own = {name: tensors[f"{layer}.{name}"][i : i + 1] for name in names}
                 row.load(own, int(tensors["positions"][i]))
+        self.restore(fresh)
 
     def snapshot(self) -> dict[int, list[LayerMemory]]:
         """The memory as it is now, for `restore`; it costs nothing."""
