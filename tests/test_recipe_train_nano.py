@@ -151,6 +151,8 @@ def test_the_checkpoint_is_an_ordinary_one(checkpoint: Path, trained: Trainer) -
     assert tokenizer.convert_tokens_to_ids(
         ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"]
     ) == [0, 1, 2, 3]
+    text = "It ends in 24 months."
+    assert tokenizer.decode(tokenizer.encode(text)) == text
     weight = model.get_parameter("model.embed_tokens.weight")
     average = trained.average["model.embed_tokens.weight"]
     torch.testing.assert_close(weight.float(), average, atol=1e-2, rtol=1e-2)

@@ -164,15 +164,17 @@ class Composer:
 
     def _cite(self, row: Row, maker: Maker, length: int) -> None:
         """Numbered pages of random words, then spans of them, each with the number of its page."""
-        words = maker.below(40, 3) if maker.chance(0.5) else maker.below(10, 3)
-        count = maker.below(max(3, min(40, (length - len(row.ids)) // (2 * words + 14))), 2)
-        pages = [[_random_word(maker) for _ in range(words)] for _ in range(count)]
+        words = maker.below(30, 4) if maker.chance(0.4) else maker.below(9, 4)
+        pages: list[list[str]] = []
+        end, most = (len(row.ids) + length) // 2, maker.below(16, 3)
         row.add(formats.SYSTEM)
-        for i, page in enumerate(_titled(maker, [" ".join(page) for page in pages])):
-            row.add(formats.passage(i + 1, page.title, page.label, page.text))
+        while len(row.ids) < end and len(pages) < most:
+            pages.append([_random_word(maker) for _ in range(words)])
+            page = _titled(maker, [" ".join(pages[-1])])[0]
+            row.add(formats.passage(len(pages), page.title, page.label, page.text))
         row.add(formats.TO_USER)
         while length - len(row.ids) > 20:
-            chosen = maker.below(count)
+            chosen = maker.below(len(pages))
             start = maker.below(words - 2)
             span = " ".join(pages[chosen][start : start + maker.below(5, 3)])
             row.add(formats.TO_ASSISTANT)

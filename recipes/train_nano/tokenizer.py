@@ -13,7 +13,7 @@ def blank_tokenizer() -> Tokenizer:
     """Return an untrained tokenizer with the recipe's rules.
 
     A space is put before every piece of text that lacks one, so that a word has the same tokens at
-    the start of an answer as in the middle of the passage it is copied from.
+    the start of an answer as in the middle of the passage it is copied from. Decoding drops it.
     """
     tokenizer = Tokenizer(models.BPE())
     # Digits are split last: before, each single digit would be given a space of its own.
@@ -23,7 +23,7 @@ def blank_tokenizer() -> Tokenizer:
             pre_tokenizers.Digits(individual_digits=True),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
     return tokenizer
 
 
