@@ -98,9 +98,13 @@ class Pace:
         memory = asdict(self.memory) if self.memory else None
         return {**self._engine.loaded.identity(), "memory": memory}
 
+    def token_ids(self, text: str) -> list[int]:
+        """Token ids of a text, control tokens it spells taken as text."""
+        return self._engine.prompts.plain(text)
+
     def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
-        return len(self._engine.prompts.plain(text))
+        return len(self.token_ids(text))
 
     def blank(self) -> Session:
         """A session that has read nothing: plain conversation."""

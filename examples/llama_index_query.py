@@ -1,0 +1,16 @@
+"""A LlamaIndex query engine over documents that were read whole, once."""
+
+from pace_integrations.llama_index import PaceQueryEngine
+
+
+def main() -> None:
+    engine = PaceQueryEngine.from_paths("examples/documents/rental-contract.pdf")
+    for question in ("What is the monthly rent?", "When does the tenancy begin?"):
+        response = engine.query(question)
+        print(question, response)
+        for source in response.source_nodes:
+            print("   ", source.metadata["file_name"], "page", source.metadata["page"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""The LlamaIndex face: the session's tokens, counted, streamed, traced, never blocking."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llama_index.core import Settings
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.schema import Document as LlamaDocument
+from pdfs import typeset
+from pydantic import ValidationError
+
+from pace_integrations import Corpus, GenerationConfig, Pace, Session
+from pace_integrations.errors import ContextOverflowError, QuestionError
+from pace_integrations.llama_index import PaceLLM, PaceQueryEngine
+
+QUESTION = "When does the gate open?"
+SHORT = GenerationConfig(max_new_tokens=16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("papers")
+    (folder / "house.pdf").write_bytes(typeset("The gate opens at 7:30.", "Bread on Mondays."))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def session(pace: Pace, folder: Path) -> Session:
+    return pace.read(Corpus.from_paths(folder))
+
+
+@pytest.fixture
+def llm(session: Session) -> PaceLLM:
+    return PaceLLM(session=session, max_new_tokens=16)
+
+
+@pytest.fixture
+def engine(session: Session) -> PaceQueryEngine:
+    return PaceQueryEngine.from_session(session, max_new_tokens=16)
+
+
+@pytest.fixture
+def expected(session: Session) -> str:
+    return session.ask(QUESTION, generation=SHORT).text
+
+
+@pytest.fixture(autouse=True)
+def _no_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for the global LLM or embedding would get OpenAI's."""
+
+    def refuse(self: object) -> None:
+        raise AssertionError("Settings was asked for a model")
+
+    monkeypatch.setattr(type(Settings), "llm", property(refuse))
+    monkeypatch.setattr(type(Settings), "embed_model", property(refuse))
+
+
+def user(text: str) -> list[ChatMessage]:
+    return [ChatMessage(role=MessageRole.USER, content=text)]
+
+
+async def test_the_eight_forms_agree(llm: PaceLLM, expected: str) -> None:
+    last = [
+        llm.complete(QUESTION).text,
+        llm.chat(user(QUESTION)).message.content,
+        list(llm.stream_complete(QUESTION))[-1].text,
+        list(llm.stream_chat(user(QUESTION)))[-1].message.content,
+        (await llm.acomplete(QUESTION)).text,
+        (await llm.achat(user(QUESTION))).message.content,
+        [r async for r in await llm.astream_complete(QUESTION)][-1].text,
+        [r async for r in await llm.astream_chat(user(QUESTION))][-1].message.content,
+    ]
+    assert last == [expected] * 8
+
+
+async def test_deltas_join_to_the_text_so_far(llm: PaceLLM, expected: str) -> None:
+    text = ""
+    for response in llm.stream_complete(QUESTION):
+        text += response.delta or ""
+        assert response.text == text
+    assert text == expected
+    deltas = [r.delta async for r in await llm.astream_chat(user(QUESTION))]
+    assert "".join(delta or "" for delta in deltas) == expected
+
+
+async def test_the_event_loop_goes_on(llm: PaceLLM, engine: PaceQueryEngine) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0)
+
+    ticking = asyncio.create_task(tick())
+    for work in (llm.acomplete(QUESTION), llm.achat(user(QUESTION)), engine.aquery(QUESTION)):
+        before = ticks
+        await work
+        assert ticks > before + 5
+    ticking.cancel()
+
+
+def test_usage_lies_where_counters_look(llm: PaceLLM, session: Session) -> None:
+    usage = session.ask(QUESTION, generation=SHORT).usage
+    for response in (llm.complete(QUESTION), list(llm.stream_complete(QUESTION))[-1]):
+        assert response.raw["usage"] == {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens,
+            "prompt_tokens_details": {"cached_tokens": session.tokens},
+        }
+
+
+def test_the_token_counting_handler_counts_streams_too(session: Session) -> None:
+    usage = session.ask(QUESTION, generation=SHORT).usage
+    counter = TokenCountingHandler(tokenizer=session.pace.token_ids)
+    llm = PaceLLM(session=session, max_new_tokens=16, callback_manager=CallbackManager([counter]))
+    llm.chat(user(QUESTION))
+    assert counter.total_llm_token_count == usage.total_tokens
+    list(llm.stream_chat(user(QUESTION)))
+    assert counter.total_llm_token_count == 2 * usage.total_tokens
+    assert counter.completion_llm_token_count == 2 * usage.output_tokens
+
+
+def test_settings_and_overrides(llm: PaceLLM, expected: str) -> None:
+    stop = expected[4:6]
+    cut = expected[: expected.index(stop)]
+    assert llm.complete(QUESTION, stop=[stop]).text == cut
+    assert PaceLLM(session=llm._binding.session, stop=[stop]).complete(QUESTION).text == cut
+    assert llm.complete(QUESTION, max_new_tokens=3).raw["usage"]["completion_tokens"] <= 3
+    with pytest.raises(ValidationError):
+        PaceLLM(session=llm._binding.session, max_new_tokens=0)
+
+
+def test_metadata_is_that_of_the_prompt(llm: PaceLLM, session: Session) -> None:
+    metadata = llm.metadata
+    assert metadata.context_window == session.pace.context_window - session.tokens
+    assert (metadata.num_output, metadata.is_chat_model) == (16, True)
+    assert metadata.model_name == session.pace.name
+
+
+def test_conversations_reach_the_session(llm: PaceLLM, session: Session) -> None:
+    turns = [
+        ChatMessage(role=MessageRole.SYSTEM, content="Be kind."),
+        ChatMessage(role=MessageRole.USER, content="Hi"),
+        ChatMessage(role=MessageRole.ASSISTANT, content="Hello"),
+        *user(QUESTION),
+    ]
+    asked = session.ask(
+        [{"role": str(turn.role.value), "content": str(turn.content)} for turn in turns],  # type: ignore[typeddict-item]
+        generation=SHORT,
+    )
+    assert llm.chat(turns).message.content == asked.text
+
+
+def test_what_it_cannot_take_is_refused(llm: PaceLLM) -> None:
+    picture = ChatMessage(role=MessageRole.USER, blocks=[ImageBlock(url="http://x/y.png")])
+    with pytest.raises(QuestionError, match="ImageBlock"):
+        llm.chat([picture])
+    with pytest.raises(QuestionError, match="role 'tool'"):
+        llm.chat([ChatMessage(role=MessageRole.TOOL, content="x")])
+    with pytest.raises(ContextOverflowError):
+        llm.complete(QUESTION, max_new_tokens=9000)
+
+
+async def test_errors_in_generation_arrive_at_once(
+    llm: PaceLLM, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(session._engine.loaded.model, "forward", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(llm.stream_complete(QUESTION))
+    with pytest.raises(RuntimeError, match="out of memory"):
+        await llm.achat(user(QUESTION))
+
+
+def test_closing_a_stream_stops_the_work(session: Session, expected: str) -> None:
+    stream = PaceLLM(session=session, max_new_tokens=5000).stream_complete(QUESTION)
+    next(stream)
+    stream.close()
+    assert session.ask(QUESTION, generation=SHORT).text == expected
+
+
+def test_the_engine_gives_the_session_answer_and_its_pages(
+    engine: PaceQueryEngine, session: Session
+) -> None:
+    answer = session.ask(QUESTION, generation=SHORT)
+    response = engine.query(QUESTION)
+    assert response.response == answer.text
+    assert response.metadata["usage"]["total_tokens"] == answer.usage.total_tokens
+    assert len(response.source_nodes) == len(answer.citations)
+    for found, citation in zip(response.source_nodes, answer.citations, strict=True):
+        assert found.metadata["page"] == citation.page
+        assert found.metadata["file_name"] == "house.pdf"
+        assert found.score == citation.score
+
+
+def test_sources_carry_page_label_quote_and_span(
+    engine: PaceQueryEngine, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pace_integrations.session import session as module
+
+    cite = module.cite
+    monkeypatch.setattr(module, "cite", lambda text, question, p: cite("7:30 [1]", question, p))
+    (source,) = engine.query(QUESTION).source_nodes
+    assert source.metadata["page"] == 1
+    assert source.metadata["page_label"] == "1"
+    assert source.metadata["method"] == "cited"
+    start, end = source.metadata["span"]
+    assert source.node.get_content()[start:end] == source.metadata["quote"] != ""
+
+
+async def test_streaming_responses_agree(session: Session, expected: str) -> None:
+    engine = PaceQueryEngine.from_session(session, max_new_tokens=16, streaming=True)
+    response = engine.query(QUESTION)
+    assert "".join(response.response_gen) == expected
+    assert response.metadata["usage"]["completion_tokens"] > 0
+    response = await engine.aquery(QUESTION)
+    assert "".join([piece async for piece in response.async_response_gen()]) == expected
+    assert response.metadata["usage"]["completion_tokens"] > 0
+    assert (await engine.aquery(QUESTION)).metadata == {}
+
+
+class Events(BaseEventHandler):
+    seen: list[str] = []  # noqa: RUF012 - pydantic copies it
+
+    def handle(self, event: Any, **kwargs: Any) -> None:
+        self.seen.append(event.class_name())
+
+
+@pytest.fixture
+def events() -> Iterator[list[str]]:
+    handler = Events()
+    root = get_dispatcher()
+    root.add_event_handler(handler)
+    yield handler.seen
+    root.event_handlers.remove(handler)
+
+
+async def test_queries_emit_start_and_end(engine: PaceQueryEngine, events: list[str]) -> None:
+    engine.query(QUESTION)
+    await engine.aquery(QUESTION)
+    assert events.count("QueryStartEvent") == events.count("QueryEndEvent") == 2
+
+
+def test_documents_of_one_file_are_its_pages(pace: Pace, folder: Path, session: Session) -> None:
+    pages = [page.text for _, page in session.corpus.pages()]
+    documents = [
+        LlamaDocument(
+            text=text,
+            metadata={
+                "file_name": "house.pdf",
+                "file_path": str(folder / "house.pdf"),
+                "page_label": str(i),
+            },
+        )
+        for i, text in enumerate(pages, start=1)
+    ]
+    engine = PaceQueryEngine.from_documents(documents, pace=pace, max_new_tokens=16)
+    paths = PaceQueryEngine.from_paths(folder, pace=pace, max_new_tokens=16)
+    own = engine._binding.session
+    assert [p.page for p in own.passages] == [p.page for p in session.passages]
+    assert own.tokens == session.tokens
+    assert str(engine.query(QUESTION)) == str(paths.query(QUESTION))
+
+
+def test_unknown_options_are_refused(session: Session) -> None:
+    with pytest.raises(TypeError, match="max_tokns"):
+        PaceQueryEngine.from_session(session, max_tokns=3)
+
+
+def test_without_llama_index_the_door_says_how_to_install_it() -> None:
+    probe = "import sys; sys.modules['llama_index'] = None\nimport pace_integrations.llama_index"
+    result = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=False
+    )
+    assert (
+        result.stderr.strip()
+        .splitlines()[-1]
+        .endswith("run: pip install 'pace-integrations[llama-index]'")
+    )
