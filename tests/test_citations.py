@@ -47,6 +47,12 @@ def test_without_a_usable_mark_the_best_match_is_offered_and_said_to_be_one(text
     assert "paid back within six weeks" in citation.quote
 
 
+def test_a_page_without_the_words_is_not_taken_at_its_word() -> None:
+    matched, cited = cite("1,800 euros [3]", "How much is the deposit?", PASSAGES)
+    assert (matched.passage, matched.method, matched.score) == (2, "matched", 1.0)
+    assert (cited.passage, cited.method, cited.score) == (3, "cited", 0.0)
+
+
 @pytest.mark.parametrize(
     "text", ["", " [2]", UNANSWERABLE, f"{UNANSWERABLE} [1]", "zebra xylophone"]
 )

@@ -124,7 +124,8 @@ def _table(citations: Sequence[Citation]) -> Table:
         table.add_column(title, overflow="fold")
     for c in citations:
         mark = f"[{c.passage}]" if c.method == "cited" else f"~[{c.passage}]"
-        table.add_row(mark, printable(c.document), _page(c), printable(" ".join(c.quote.split())))
+        words = " ".join(c.quote.split()) if c.score else "(none of the answer's words)"
+        table.add_row(mark, printable(c.document), _page(c), printable(words))
     return table
 
 

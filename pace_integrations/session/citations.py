@@ -25,9 +25,11 @@ class Passage:
 
 
 def cite(text: str, question: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
-    """Resolves the ``[n]`` in an answer; where there is none, offers the best lexical match.
+    """Resolves the ``[n]`` in an answer, and checks that the words are there.
 
-    Numbers that no passage has are passed over: a citation never names a page that was not read.
+    Where the model cites nothing, or only pages that hold none of the answer's words (their score
+    is 0), the best lexical match comes first. Numbers that no passage has are passed over: a
+    citation never names a page that was not read.
 
     Args:
         text: The answer, citation marks included.
@@ -37,12 +39,12 @@ def cite(text: str, question: str, passages: Sequence[Passage]) -> tuple[Citatio
     bare = _MARKS.sub(" ", text).strip()
     if not passages or not bare or bare.startswith(UNANSWERABLE):
         return ()
-    cited = [passages[n - 1] for n in _numbers(text) if 1 <= n <= len(passages)]
-    if cited:
-        quotes = ((p, best_quote(p.page.text, bare, question)) for p in cited)
-        return tuple(_citation(passage, quote, "cited") for passage, quote in quotes)
+    named = [passages[n - 1] for n in _numbers(text) if 1 <= n <= len(passages)]
+    cited = tuple(_citation(p, best_quote(p.page.text, bare, question), "cited") for p in named)
+    if any(citation.score for citation in cited):
+        return cited
     match = best_passage([p.page.text for p in passages], bare, question)
-    return (_citation(passages[match[0]], match[1], "matched"),) if match else ()
+    return (_citation(passages[match[0]], match[1], "matched"), *cited) if match else cited
 
 
 def _numbers(text: str) -> list[int]:

@@ -25,14 +25,18 @@ class _Writing:
         self._texts: list[str] = []
         self.answer: Answer | None = None
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: Piece) -> str:
+        """Takes a piece in; gives what there is to show of it."""
         now = time.perf_counter() - self._start
         if piece.tokens and self._first is None:
             self._first = now
-        self._texts.append(piece.text)
+        # Many models write a space first, as if the answer continued a line.
+        text = piece.text if any(self._texts) else piece.text.lstrip()
+        self._texts.append(text)
         if piece.finish:
             timings = Timings(first_token=self._first or now, total=now)
             self.answer = self._finish("".join(self._texts), piece, timings)
+        return text
 
 
 def _finished(answer: Answer | None) -> Answer:
@@ -44,8 +48,9 @@ def _finished(answer: Answer | None) -> Answer:
 class AnswerStream(Iterator[str]):
     """Pieces of an answer's text, and the whole answer at the end.
 
-    Joined, the pieces are ``answer.text``. Closing the stream (or leaving its ``with`` block)
-    stops the generation within one token. An exception in the generation is raised here.
+    Joined, the pieces are ``answer.text``, which never starts with white space. Closing the stream
+    (or leaving its ``with`` block) stops the generation within one token. An exception in the
+    generation is raised here.
     """
 
     def __init__(self, pieces: Stream[Piece], finish: Finish) -> None:
@@ -54,10 +59,8 @@ class AnswerStream(Iterator[str]):
 
     def __next__(self) -> str:
         while True:
-            piece = next(self._pieces)
-            self._writing.add(piece)
-            if piece.text:
-                return piece.text
+            if text := self._writing.add(next(self._pieces)):
+                return text
 
     @property
     def answer(self) -> Answer:
@@ -95,10 +98,8 @@ class AsyncAnswerStream(AsyncIterator[str]):
 
     async def __anext__(self) -> str:
         while True:
-            piece = await anext(self._pieces)
-            self._writing.add(piece)
-            if piece.text:
-                return piece.text
+            if text := self._writing.add(await anext(self._pieces)):
+                return text
 
     @property
     def answer(self) -> Answer:
