@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from slow_bank import SlowBank, SlowPaperBank, SlowSlotwiseBank
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -47,6 +47,9 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance: fl
         torch.testing.assert_close(a[name], b[name], **(tolerance or {"rtol": 0, "atol": 0}))
 
 
+SEARCH = settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.filter_too_much]
+)
 shapes = {
     "seed": st.integers(0, 2**32 - 1),
     "features": st.integers(3, 24),
@@ -86,7 +89,7 @@ def follows(
     return fast
 
 
-@settings(max_examples=120, deadline=None)
+@SEARCH
 @given(config=configs, **shapes)
 def test_the_released_rule_equals_its_slow_reference(
     config: MemoryConfig, seed: int, features: int, sizes: list[int], noise: float
@@ -94,7 +97,7 @@ def test_the_released_rule_equals_its_slow_reference(
     follows(SlowBank(features, config), seed, features, sizes, noise)
 
 
-@settings(max_examples=120, deadline=None)
+@SEARCH
 @given(config=configs, **shapes)
 def test_the_papers_rule_equals_its_slow_reference(
     config: MemoryConfig, seed: int, features: int, sizes: list[int], noise: float
@@ -103,7 +106,7 @@ def test_the_papers_rule_equals_its_slow_reference(
     follows(SlowPaperBank(features, config), seed, features, sizes, noise)
 
 
-@settings(max_examples=120, deadline=None)
+@SEARCH
 @given(config=configs, horizon=st.integers(10, 100), **shapes)
 def test_the_slotwise_rule_equals_its_slow_reference(
     config: MemoryConfig, horizon: int, seed: int, features: int, sizes: list[int], noise: float
@@ -243,6 +246,19 @@ def test_more_tokens_than_a_step_are_cut_into_steps() -> None:
     assert torch.equal(out, torch.cat([many.step(part) for part in x.split(16, 1)], 1))
     same(one.state(), many.state())
     assert one.state()["written"].max() >= 32
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_order_of_features_does_not_matter(rule: str) -> None:
+    config, order = (
+        replace(CONFIG, rule=rule),
+        torch.randperm(24, generator=torch.Generator().manual_seed(0)),
+    )
+    plain, permuted = (ActivationMemoryBank(24, config) for _ in range(2))
+    for i in range(4):
+        x = stream(i, 16, 24)[None]
+        torch.testing.assert_close(permuted.step(x[..., order]), plain.step(x)[..., order])
+    torch.testing.assert_close(permuted.state()["keys"], plain.state()["keys"][..., order])
 
 
 @pytest.mark.parametrize("rule", RULES)

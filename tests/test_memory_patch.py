@@ -365,6 +365,31 @@ def test_patched_continues_over_generation_and_starts_anew_on_reset(
     assert torch.equal(llama.generate(ids, **settings), plain)
 
 
+@torch.no_grad()
+def test_masks_are_checked_and_a_row_may_be_all_padding(
+    llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
+) -> None:
+    patch, ids = attach(llama, CONFIG), tokens(40).repeat(2, 1)
+    state = patch.new_state(batch=2)
+    with pytest.raises(ModelPatchError, match="mask has 1 rows, the memory 2"):
+        patch.reading(state, mask=torch.ones(1, 40)).__enter__()
+    mask = torch.ones(2, 40)
+    mask[1] = 0
+    with patch.reading(state, mask=mask):
+        llama(ids)
+    assert state.positions == (40, 0)
+    with pytest.raises(ModelPatchError, match="do not split into 2 rows"), patch.asking(state):
+        llama(ids[:1, :39])
+
+
+@torch.no_grad()
+def test_patched_needs_a_forward_with_tokens(llama: PreTrainedModel) -> None:
+    with patched(llama, CONFIG) as memory:
+        memory.flush()
+        with pytest.raises(ModelPatchError, match="input_ids or inputs_embeds"):
+            llama(attention_mask=torch.ones(1, 4))
+
+
 def test_what_cannot_be_patched_says_why(
     llama: PreTrainedModel, attach: Callable[..., MemoryPatch]
 ) -> None:
