@@ -164,7 +164,7 @@ class Composer:
 
     def _cite(self, row: Row, maker: Maker, length: int) -> None:
         """Numbered pages of random words, then spans of them, each with the number of its page."""
-        words = maker.below(30, 4) if maker.chance(0.4) else maker.below(9, 4)
+        words = maker.below(max(30, length // 12), 4) if maker.chance(0.4) else maker.below(9, 4)
         pages: list[list[str]] = []
         end, most = (len(row.ids) + length) // 2, maker.below(16, 3)
         row.add(formats.SYSTEM)
@@ -186,21 +186,16 @@ class Composer:
     def _fact_library(self, maker: Maker, room: int) -> tuple[list[Page], list[Asked]]:
         """Pages of facts alone, each asked for."""
         facts = make_facts(maker, maker.below(max(3, room // 40), max(1, room // 100)))
-        count = maker.below(min(len(facts), 12) + 1, 1)
-        homes = (
-            list(range(len(facts))) if maker.chance(0.4) else [maker.below(count) for _ in facts]
-        )
-        count = max(homes) + 1
+        stated = list(dict.fromkeys(fact.statement for fact in facts))
+        homes = _homes(maker, stated)
         joint = maker.pick((" ", " ", " ", "\n", "\n- "))
         texts = [
-            joint.join(f.statement for f, h in zip(facts, homes, strict=True) if h == i)
-            for i in range(count)
+            joint.join(text for text in stated if homes[text] == i)
+            for i in range(max(homes.values()) + 1)
         ]
         kept = [i for i, text in enumerate(texts) if text]
         pages = _titled(maker, [texts[i] for i in kept])
-        asked = [
-            Asked(f.question, f.answer, kept.index(h)) for f, h in zip(facts, homes, strict=True)
-        ]
+        asked = [Asked(f.question, f.answer, kept.index(homes[f.statement])) for f in facts]
         return pages, _shuffled(maker, asked + _unknown_facts(maker, facts))
 
     def _mixed_library(self, maker: Maker, room: int) -> tuple[list[Page], list[Asked]]:
@@ -214,11 +209,11 @@ class Composer:
             asked += [Asked(q, a, len(pages) if a else None) for q, a in questions]
             pages.append(page)
         facts = make_facts(maker, maker.below(max(3, room // 80), 1))
-        for fact in facts:
-            home = maker.below(len(pages))
+        homes = {fact.statement: maker.below(len(pages)) for fact in facts}
+        for statement, home in homes.items():
             page = pages[home]
-            pages[home] = Page(page.title, page.label, _planted(maker, page.text, fact.statement))
-            asked.append(Asked(fact.question, fact.answer, home))
+            pages[home] = Page(page.title, page.label, _planted(maker, page.text, statement))
+        asked += [Asked(f.question, f.answer, homes[f.statement]) for f in facts]
         unknown = _unknown_facts(maker, facts) + self._unknown_questions(maker, len(asked))
         return pages, _shuffled(maker, asked + unknown)
 
@@ -291,6 +286,14 @@ class Composer:
         for question in asked[1:]:
             row.add(formats.NEXT_USER)
             self._turn(row, question, False)
+
+
+def _homes(maker: Maker, stated: list[str]) -> dict[str, int]:
+    """Give each sentence a page: one of its own, or some to a page."""
+    if maker.chance(0.4):
+        return {text: i for i, text in enumerate(stated)}
+    count = maker.below(min(len(stated), 12) + 1, 1)
+    return {text: maker.below(count) for text in stated}
 
 
 def _pair_library(maker: Maker, room: int) -> tuple[list[Page], list[Asked]]:

@@ -3,11 +3,12 @@
 import re
 from dataclasses import dataclass
 
-from recipes.train_nano.relations import TRAINING, Relation
+from recipes.train_nano.relations import COMPOUND, TRAINING, Compound, Relation
 from recipes.train_nano.values import Maker
 
 SLOT = re.compile(r"{(\w+)}")
 OPEN_SLOTS = ("role", "fee", "span", "moment", "identifier", "site")
+COMPOUND_SHARE = 0.3
 SUBJECTS = ("person", "place", "company", "project", "product", "thing", "words")
 
 
@@ -53,6 +54,26 @@ def make_fact(
         relation.questions[0].format(**{**slots, "e": "", "E": ""}),
         name,
     )
+
+
+def make_compound(maker: Maker, compound: Compound) -> list[Fact]:
+    """Make a sentence that states several things, with a question about each."""
+    statement = maker.pick(compound.statements)
+    used = set(
+        SLOT.findall(" ".join([*compound.statements, *sum(compound.questions.values(), ())]))
+    )
+    name = maker.make(compound.subject) if compound.subject else ""
+    slots = _open_slots(maker) | {"e": name, "E": capitalised(name), "n2": maker.make("noun")}
+    slots |= {slot: maker.make(slot.rstrip("2")) for slot in sorted(used - slots.keys())}
+    text = capitalised(statement.format(**slots))
+    facts = []
+    for slot, questions in compound.questions.items():
+        if f"{{{slot}}}" in statement:
+            question = capitalised(_matching(maker, statement, questions).format(**slots))
+            # The one wording of all its questions tells facts apart, the subject left out.
+            topic = questions[0].format(**{**slots, "e": "", "E": ""})
+            facts.append(Fact(text, question, slots[slot], topic, name))
+    return facts
 
 
 def _open_slots(maker: Maker) -> dict[str, str]:
@@ -102,10 +123,14 @@ def conflicts(fact: Fact, others: list[Fact]) -> bool:
 def make_facts(maker: Maker, count: int, relations: tuple[Relation, ...] = TRAINING) -> list[Fact]:
     """Make up to `count` facts that do not conflict; some share a subject or a relation."""
     facts: list[Fact] = []
-    for _ in range(count):
-        fact = _relative(maker, facts, relations)
-        if not conflicts(fact, facts):
-            facts.append(fact)
+    while count > 0:
+        count -= 1
+        made = [_relative(maker, facts, relations)]
+        if relations is TRAINING and maker.chance(COMPOUND_SHARE):
+            made = make_compound(maker, maker.pick(COMPOUND))
+            count -= len(made) - 1
+        if not any(conflicts(fact, facts) for fact in made):
+            facts += made
     return facts
 
 

@@ -23,6 +23,26 @@ class Relation:
     questions: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Compound:
+    """Several things stated in one sentence.
+
+    Args:
+        subject: Kind of the thing spoken of; empty where the document speaks of itself.
+        statements: Sentences with a slot for each value.
+        questions: Questions by the slot they ask for.
+    """
+
+    subject: str
+    statements: tuple[str, ...]
+    questions: dict[str, tuple[str, ...]]
+
+
+def _compound(row: dict[str, Any]) -> Compound:
+    questions = {slot: tuple(texts) for slot, texts in row["questions"].items()}
+    return Compound(row["subject"], tuple(row["statements"]), questions)
+
+
 def _relation(row: dict[str, Any]) -> Relation:
     return Relation(row["value"], row["subject"], tuple(row["statements"]), tuple(row["questions"]))
 
@@ -31,3 +51,4 @@ _ROWS = tomllib.loads(Path(__file__).with_name("relations.toml").read_text(encod
 
 TRAINING = tuple(map(_relation, _ROWS["training"]))
 HELD_OUT = tuple(map(_relation, _ROWS["held_out"]))
+COMPOUND = tuple(map(_compound, _ROWS["compound"]))

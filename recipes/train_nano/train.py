@@ -1,5 +1,6 @@
 """Training: Muon for matrices, AdamW for the rest, resumable at any step."""
 
+import math
 import signal
 import threading
 import time
@@ -233,14 +234,15 @@ class Log:
             self._recent, self._began = [], time.monotonic()
 
     def _line(self) -> str:
-        means = (
-            sum(getattr(m, name) for m in self._recent) / LOG_STEPS
-            for name in ("answers", "right", "context")
-        )
-        answers, right, context = means
+        answers, right, context = (self._mean(name) for name in ("answers", "right", "context"))
         plan, step = self._trainer.plan, self._trainer.step
         speed = LOG_STEPS * plan.tokens / (time.monotonic() - self._began)
         return (
             f"step {step} length {plan.length(step - 1)} answers {answers:.3f} right {right:.3f} "
             f"context {context:.3f} rate {plan.factor(step - 1):.3f} {speed:.0f} tokens/s"
         )
+
+    def _mean(self, name: str) -> float:
+        """Average over the steps that have such tokens."""
+        values: list[float] = [v for m in self._recent if not math.isnan(v := getattr(m, name))]
+        return sum(values) / max(1, len(values))
