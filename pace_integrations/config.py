@@ -41,6 +41,8 @@ class MemoryConfig:
         theta_high: Cosine similarity above which a stored value is reused.
         theta_low: Cosine similarity above which it is mixed and merged.
         blend: Share of the memory's output in the activation (alpha); 0 changes nothing.
+        preserve_norm: Whether an activation keeps its length when the memory is mixed in. Neither
+            the paper nor the authors' code does that; theirs mostly makes activations shorter.
         momentum: Share of the old slot kept in a merge (m); the paper's rule always keeps half.
         horizon: Tokens in which ``"slotwise"`` renews a full bank once.
         step: Most tokens of one sequence that are looked up and stored together.
@@ -56,6 +58,7 @@ class MemoryConfig:
     theta_high: float = _BY_RULE
     theta_low: float = _BY_RULE
     blend: float = _BY_RULE
+    preserve_norm: bool = False
     momentum: float = 0.5
     horizon: int = 65536
     step: int = 1024

@@ -63,7 +63,13 @@ class SlowBank:
             r = self.between(positive, x) + c.negative_weight * negative
         else:
             r = x
-        return (1 - c.blend) * x + c.blend * r, top, t
+        out = (1 - c.blend) * x + c.blend * r
+        length, wanted = np.sqrt(out @ out), np.sqrt(x @ x)
+        if c.preserve_norm and s > c.theta_low and wanted > 0:
+            # Scaling up what all but cancelled would scale up its rounding too.
+            self.near(0.0 if length < 0.05 * wanted else 1.0)
+            out = out * (wanted / length)
+        return out, top, t
 
     def between(self, positive: np.ndarray, x: np.ndarray) -> np.ndarray:
         return positive / 2

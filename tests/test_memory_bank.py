@@ -64,6 +64,7 @@ configs = st.builds(
     blend=st.sampled_from([0.0, 0.2, 1.0]),
     momentum=st.sampled_from([0.0, 0.5, 0.9]),
     theta_low=st.sampled_from([0.0, 0.25, 0.4]),
+    preserve_norm=st.booleans(),
     step=st.just(20),
 )
 
@@ -173,6 +174,18 @@ def test_shape_and_dtype_stay_and_unknown_tokens_pass_bit_by_bit(dtype: torch.dt
     assert torch.equal(out[low], x[low])
     assert not torch.equal(out[~low], x[~low])
     assert all(t.dtype == torch.float32 for n, t in bank.state().items() if n in ("keys", "values"))
+
+
+def test_activations_may_keep_their_length() -> None:
+    plain, x = settled()
+    bank = ActivationMemoryBank(24, replace(CONFIG, preserve_norm=True))
+    bank.load_state(plain.state())
+    out, turned = plain.lookup(x), bank.lookup(x)
+    assert (out.norm(dim=-1) < 0.99 * x.norm(dim=-1)).any()
+    torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
+    torch.testing.assert_close(
+        torch.nn.functional.normalize(turned, dim=-1), torch.nn.functional.normalize(out, dim=-1)
+    )
 
 
 def test_half_precision_input_is_looked_up_in_float32() -> None:

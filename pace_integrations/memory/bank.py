@@ -11,7 +11,7 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import paper, released, slotwise
 from pace_integrations.memory.contents import Contents
-from pace_integrations.memory.lookup import Found, blend, find, join
+from pace_integrations.memory.lookup import Found, blend, find, join, keep_length
 
 _UPDATES = {"released": released.update, "paper": paper.update, "slotwise": slotwise.update}
 
@@ -118,6 +118,8 @@ class ActivationMemoryBank:
             with torch.no_grad():
                 own = clean.detach()
                 found = find(own, bank.keys, self._inverse, bank.filled, self.config, live)
+                if self.config.preserve_norm and self.config.blend > 0:
+                    found = keep_length(found, bank.values, self.config)
             if self.config.blend == 0:
                 return x, found
             out = blend(found, clean, bank.values)

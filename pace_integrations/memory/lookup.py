@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -102,6 +102,15 @@ def find(
     strength = (similarity.gather(2, top) * share).sum(-1)
     mix, keep = _mixing(top, share, bottom, _gather(valid, bottom), best, config)
     return Found(work, mix, keep, top, best, strength.masked_fill(~some, -torch.inf), live)
+
+
+def keep_length(found: Found, values: Tensor, config: MemoryConfig) -> Found:
+    """The same lookup, weighted so that every output is as long as its activation."""
+    x = found.x
+    out = torch.bmm(found.mix, values).addcmul_(x, found.keep[..., None])
+    ratio = torch.linalg.vector_norm(x, dim=-1) * inverse_norms(out)
+    ratio = torch.where((found.best > config.theta_low) & (ratio > 0), ratio, 1.0)
+    return replace(found, mix=found.mix * ratio[..., None], keep=found.keep * ratio)
 
 
 def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
