@@ -17,7 +17,7 @@ from recipes.train_nano.values import Maker, Words
 
 MAX_PASSAGE = 4000
 MAX_ANSWER = 60
-FACT_SAMPLE = 100_000
+CHARACTERS_PER_FACT = 600
 
 
 def raw_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -101,7 +101,7 @@ def prepare(data: Path, out: Path, *, characters: int, vocabulary: int) -> None:
     (out / "words.json").write_text(json.dumps(asdict(words)), encoding="utf-8")
     sample = prose[:: max(1, characters // 30_000_000)]
     questions = [q for p in passages[::3] for q, _ in p["questions"]]
-    planted = fact_sample(words, FACT_SAMPLE)
+    planted = fact_sample(words, characters // CHARACTERS_PER_FACT)
     # The tokenizer comes last: its presence says that everything else is complete.
     tokenizer = train_tokenizer(sample + questions + planted, vocabulary)
     tokenizer.save(str(out / "tokenizer.json"))
