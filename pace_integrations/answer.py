@@ -22,7 +22,7 @@ class Citation:
         quote: The words of the page that support the answer best.
         span: Start and end of the quote in the page's text, in characters.
         method: ``"cited"`` if the model named the passage, ``"matched"`` if it was found by its
-            words because the model named none that holds any of them.
+            words because the model named none, or one that holds few of them.
         score: Share of the answer's words that the quote contains, 0 to 1.
     """
 

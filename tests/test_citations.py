@@ -51,6 +51,13 @@ def test_a_page_without_the_words_is_not_taken_at_its_word() -> None:
     matched, cited = cite("1,800 euros [3]", "How much is the deposit?", PASSAGES)
     assert (matched.passage, matched.method, matched.score) == (2, "matched", 1.0)
     assert (cited.passage, cited.method, cited.score) == (3, "cited", 0.0)
+    matched, cited = cite("1,800 euros [1]", "How much is the deposit?", PASSAGES)
+    assert (matched.passage, cited.passage, cited.score) == (2, 1, 0.5)
+
+
+def test_a_page_with_most_of_the_words_is_kept_alone() -> None:
+    (citation,) = cite("about 1,800 euros altogether [2]", "How much is it?", PASSAGES)
+    assert (citation.passage, citation.method) == (2, "cited")
 
 
 @pytest.mark.parametrize(

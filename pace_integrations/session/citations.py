@@ -27,9 +27,9 @@ class Passage:
 def cite(text: str, question: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
     """Resolves the ``[n]`` in an answer, and checks that the words are there.
 
-    Where the model cites nothing, or only pages that hold none of the answer's words (their score
-    is 0), the best lexical match comes first. Numbers that no passage has are passed over: a
-    citation never names a page that was not read.
+    Where the model cites nothing, or only pages that hold at most half as many of the answer's
+    words as another page, the best lexical match comes first. Numbers that no passage has are
+    passed over: a citation never names a page that was not read.
 
     Args:
         text: The answer, citation marks included.
@@ -41,10 +41,13 @@ def cite(text: str, question: str, passages: Sequence[Passage]) -> tuple[Citatio
         return ()
     named = [passages[n - 1] for n in _numbers(text) if 1 <= n <= len(passages)]
     cited = tuple(_citation(p, best_quote(p.page.text, bare, question), "cited") for p in named)
-    if any(citation.score for citation in cited):
+    supported = max((citation.score for citation in cited), default=0.0)
+    if supported > 0.5:  # no page can hold twice as many
         return cited
     match = best_passage([p.page.text for p in passages], bare, question)
-    return (_citation(passages[match[0]], match[1], "matched"), *cited) if match else cited
+    if match is None or match[1].score < 2 * supported or passages[match[0]] in named:
+        return cited
+    return _citation(passages[match[0]], match[1], "matched"), *cited
 
 
 def _numbers(text: str) -> list[int]:
