@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -130,18 +131,13 @@ def _lines(output: Output) -> Iterator[str]:
             yield line.strip()
 
 
-class _errors:  # noqa: N801 - reads as a keyword
+@contextmanager
+def _errors(output: Output) -> Iterator[None]:
     """Ends the command with one line and code 2 on an error, with 130 on Ctrl-C."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, PaceError):
-            self._output.error(error)
-            raise typer.Exit(2) from None
-        if isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(130) from None
+    try:
+        yield
+    except PaceError as error:
+        output.error(error)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

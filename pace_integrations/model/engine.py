@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from transformers.cache_utils import Cache
@@ -21,6 +22,7 @@ from pace_integrations.model.prefill import prefill
 from pace_integrations.model.prompts import Prompts
 
 
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a model holds of what it has read: keys and values, and memory banks.
 
@@ -29,9 +31,8 @@ class Context:
         memory: State of the memory banks, or None with the memory off.
     """
 
-    def __init__(self, cache: Cache, memory: MemoryState | None) -> None:
-        self.cache = cache
-        self.memory = memory
+    cache: Cache
+    memory: MemoryState | None
 
     def fork(self) -> Context:
         """A context that continues from this one and leaves it as it is; nothing is copied."""
