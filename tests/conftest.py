@@ -11,7 +11,7 @@ import torch
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the Hub's client, which reads it once
 
-from pace_integrations import Corpus, MemoryConfig, Pace
+from pace_integrations import Corpus, MemoryConfig, Pace, Session
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -43,3 +43,19 @@ def corpus() -> Corpus:
             "Attic": "Two trunks hold letters. " * 6 + "The key hangs by the door.",
         }
     )
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one PDF of two pages."""
+    from house import PAGES
+    from pdfs import typeset
+
+    folder = tmp_path_factory.mktemp("papers")
+    (folder / "house.pdf").write_bytes(typeset(*PAGES))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def house_session(pace: Pace, house: Path) -> Session:
+    return pace.read(Corpus.from_paths(house))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from house import QUESTION, SHORT
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import ContextOverflowError as LangChainOverflowError
@@ -16,36 +16,26 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from pdfs import typeset
+from ticking import ticking
 
 from pace_integrations import Corpus, GenerationConfig, Pace, Session
 from pace_integrations.errors import ContextOverflowError, QuestionError
 from pace_integrations.langchain import ChatPace, PaceLLM
 
-QUESTION = "When does the gate open?"
-SHORT = GenerationConfig(max_new_tokens=16)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("papers")
-    (folder / "house.pdf").write_bytes(typeset("The gate opens at 7:30.", "Bread on Mondays."))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def session(pace: Pace, folder: Path) -> Session:
-    return pace.read(Corpus.from_paths(folder))
-
 
 @pytest.fixture
-def chat(session: Session) -> ChatPace:
-    return ChatPace(session=session, max_tokens=16)
+def session(house_session: Session) -> Session:
+    return house_session
 
 
 @pytest.fixture
 def expected(session: Session) -> str:
     return session.ask(QUESTION, generation=SHORT).text
+
+
+@pytest.fixture
+def chat(session: Session) -> ChatPace:
+    return ChatPace(session=session, max_tokens=16)
 
 
 def test_a_chain_gives_the_session_answer(chat: ChatPace, expected: str) -> None:
@@ -57,31 +47,22 @@ def test_a_chain_gives_the_session_answer(chat: ChatPace, expected: str) -> None
 
 
 def test_a_model_and_paths_are_loaded_and_read_on_first_use(
-    tiny_path: Path, folder: Path, pace: Pace
+    tiny_path: Path, house: Path, pace: Pace
 ) -> None:
-    chat = ChatPace(model=str(tiny_path), paths=[folder], memory=pace.memory, max_new_tokens=16)
+    chat = ChatPace(model=str(tiny_path), paths=[house], memory=pace.memory, max_new_tokens=16)
     assert (
         chat.invoke(QUESTION).content
-        == ChatPace(pace=pace, paths=folder, max_tokens=16).invoke(QUESTION).content
+        == ChatPace(pace=pace, paths=house, max_tokens=16).invoke(QUESTION).content
     )
     chat._binding.pace.close()
 
 
 async def test_async_agrees_and_the_loop_goes_on(chat: ChatPace, expected: str) -> None:
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            ticks += 1
-            await asyncio.sleep(0)
-
-    ticking = asyncio.create_task(tick())
-    answer = await chat.ainvoke(QUESTION)
-    streamed = [chunk async for chunk in chat.astream(QUESTION)]
-    ticking.cancel()
+    async with ticking() as ticks:
+        answer = await chat.ainvoke(QUESTION)
+        streamed = [chunk async for chunk in chat.astream(QUESTION)]
     assert answer.content == "".join(chunk.text for chunk in streamed) == expected
-    assert ticks > 20
+    assert ticks.count > 20
 
 
 def test_usage_counts_what_was_read_before(chat: ChatPace, session: Session) -> None:
@@ -201,7 +182,7 @@ def cache() -> Iterator[InMemoryCache]:
 
 
 def test_configurations_never_share_a_cache_entry(
-    cache: InMemoryCache, session: Session, tiny_path: Path, folder: Path
+    cache: InMemoryCache, session: Session, tiny_path: Path, house: Path
 ) -> None:
     first = ChatPace(session=session, max_tokens=16)
     first.invoke(QUESTION)
@@ -210,7 +191,7 @@ def test_configurations_never_share_a_cache_entry(
     with Pace.load(tiny_path, memory=None) as other:
         for chat in (
             ChatPace(session=session, max_tokens=15),
-            ChatPace(session=other.read(Corpus.from_paths(folder)), max_tokens=16),
+            ChatPace(session=other.read(Corpus.from_paths(house)), max_tokens=16),
             ChatPace(session=session.pace.read(Corpus.from_texts({"a": "b"})), max_tokens=16),
         ):
             chat.invoke(QUESTION)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,33 +9,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from house import QUESTION, SHORT
 from llama_index.core import Settings
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.schema import Document as LlamaDocument
-from pdfs import typeset
 from pydantic import ValidationError
+from ticking import ticking
 
-from pace_integrations import Corpus, GenerationConfig, Pace, Session
+from pace_integrations import Pace, Session
 from pace_integrations.errors import ContextOverflowError, QuestionError
 from pace_integrations.llama_index import PaceLLM, PaceQueryEngine
 
-QUESTION = "When does the gate open?"
-SHORT = GenerationConfig(max_new_tokens=16)
+
+@pytest.fixture
+def session(house_session: Session) -> Session:
+    return house_session
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("papers")
-    (folder / "house.pdf").write_bytes(typeset("The gate opens at 7:30.", "Bread on Mondays."))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def session(pace: Pace, folder: Path) -> Session:
-    return pace.read(Corpus.from_paths(folder))
+@pytest.fixture
+def expected(session: Session) -> str:
+    return session.ask(QUESTION, generation=SHORT).text
 
 
 @pytest.fixture
@@ -47,11 +42,6 @@ def llm(session: Session) -> PaceLLM:
 @pytest.fixture
 def engine(session: Session) -> PaceQueryEngine:
     return PaceQueryEngine.from_session(session, max_new_tokens=16)
-
-
-@pytest.fixture
-def expected(session: Session) -> str:
-    return session.ask(QUESTION, generation=SHORT).text
 
 
 @pytest.fixture(autouse=True)
@@ -94,20 +84,11 @@ async def test_deltas_join_to_the_text_so_far(llm: PaceLLM, expected: str) -> No
 
 
 async def test_the_event_loop_goes_on(llm: PaceLLM, engine: PaceQueryEngine) -> None:
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            ticks += 1
-            await asyncio.sleep(0)
-
-    ticking = asyncio.create_task(tick())
-    for work in (llm.acomplete(QUESTION), llm.achat(user(QUESTION)), engine.aquery(QUESTION)):
-        before = ticks
-        await work
-        assert ticks > before + 5
-    ticking.cancel()
+    async with ticking() as ticks:
+        for work in (llm.acomplete(QUESTION), llm.achat(user(QUESTION)), engine.aquery(QUESTION)):
+            before = ticks.count
+            await work
+            assert ticks.count > before + 5
 
 
 def test_usage_lies_where_counters_look(llm: PaceLLM, session: Session) -> None:
@@ -255,21 +236,21 @@ async def test_queries_emit_start_and_end(engine: PaceQueryEngine, events: list[
     assert events.count("QueryStartEvent") == events.count("QueryEndEvent") == 2
 
 
-def test_documents_of_one_file_are_its_pages(pace: Pace, folder: Path, session: Session) -> None:
+def test_documents_of_one_file_are_its_pages(pace: Pace, house: Path, session: Session) -> None:
     pages = [page.text for _, page in session.corpus.pages()]
     documents = [
         LlamaDocument(
             text=text,
             metadata={
                 "file_name": "house.pdf",
-                "file_path": str(folder / "house.pdf"),
+                "file_path": str(house / "house.pdf"),
                 "page_label": str(i),
             },
         )
         for i, text in enumerate(pages, start=1)
     ]
     engine = PaceQueryEngine.from_documents(documents, pace=pace, max_new_tokens=16)
-    paths = PaceQueryEngine.from_paths(folder, pace=pace, max_new_tokens=16)
+    paths = PaceQueryEngine.from_paths(house, pace=pace, max_new_tokens=16)
     own = engine._binding.session
     assert [p.page for p in own.passages] == [p.page for p in session.passages]
     assert own.tokens == session.tokens

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from ticking import ticking
 
 from pace_integrations.errors import PaceError
 from pace_integrations.model.owner import Owner
@@ -122,19 +123,10 @@ async def test_the_event_loop_goes_on_while_work_is_done(owner: Owner) -> None:
             time.sleep(0.02)
             yield i
 
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            ticks += 1
-            await asyncio.sleep(0.002)
-
-    ticking = asyncio.create_task(tick())
-    items = [item async for item in owner.astream(slow())]
-    ticking.cancel()
+    async with ticking() as ticks:
+        items = [item async for item in owner.astream(slow())]
     assert items == list(range(5))
-    assert ticks >= 10
+    assert ticks.count >= 10
 
 
 async def test_an_error_reaches_an_async_consumer(owner: Owner) -> None:

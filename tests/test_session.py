@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoints import save_tiny
+from ticking import ticking
 from transformers import AutoModelForCausalLM
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, ReadConfig, Session
@@ -60,22 +61,13 @@ def test_the_stream_joined_is_the_answer(session: Session) -> None:
 
 
 async def test_async_forms_agree_and_the_loop_goes_on(session: Session) -> None:
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            ticks += 1
-            await asyncio.sleep(0)
-
-    ticking = asyncio.create_task(tick())
-    answers = await asyncio.gather(*(session.aask(q, generation=SHORT) for q in QUESTIONS))
-    stream = session.astream(QUESTIONS[1], generation=SHORT)
-    text = "".join([piece async for piece in stream])
-    ticking.cancel()
+    async with ticking() as ticks:
+        answers = await asyncio.gather(*(session.aask(q, generation=SHORT) for q in QUESTIONS))
+        stream = session.astream(QUESTIONS[1], generation=SHORT)
+        text = "".join([piece async for piece in stream])
     assert [answer.text for answer in answers] == [ask(session, q) for q in QUESTIONS]
     assert text == stream.answer.text == answers[1].text
-    assert ticks > 20
+    assert ticks.count > 20
 
 
 @pytest.mark.parametrize("memory", [None, MemoryConfig(step=48, slots=8, layers=(1,))])
