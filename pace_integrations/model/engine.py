@@ -5,7 +5,7 @@ The engine speaks token ids, caches and memory states; what they mean is the ses
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -13,9 +13,10 @@ import torch
 from transformers.cache_utils import Cache
 
 from pace_integrations.config import GenerationConfig, MemoryConfig
+from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.memory import MemoryPatch, MemoryState
 from pace_integrations.model.decode import Piece, decode
-from pace_integrations.model.kv import fork, new_cache
+from pace_integrations.model.kv import cache_of, fork, new_cache, tensors_of
 from pace_integrations.model.loading import Loaded
 from pace_integrations.model.owner import Owner
 from pace_integrations.model.prefill import prefill
@@ -61,6 +62,28 @@ class Engine:
         """A context that holds nothing."""
         memory = self._patch.new_state() if self._patch else None
         return Context(new_cache(self.loaded.model), memory)
+
+    def tensors(self, context: Context) -> dict[str, dict[str, torch.Tensor]]:
+        """A context as named tensors, by the name of the file they belong in."""
+        files = {"kv.safetensors": tensors_of(context.cache)}
+        if context.memory is not None:
+            files["memory.safetensors"] = context.memory.tensors()
+        return files
+
+    def context(self, files: Mapping[str, dict[str, torch.Tensor]]) -> Context:
+        """A context from what `tensors` gave.
+
+        Raises:
+            SessionFileError: Tensors are missing or do not fit this model.
+        """
+        memory = self._patch.new_state() if self._patch else None
+        try:
+            cache = cache_of(self.loaded.model, files["kv.safetensors"])
+            if memory is not None:
+                memory.load_tensors(files["memory.safetensors"])
+        except (KeyError, ConfigError) as error:
+            raise SessionFileError(f"the saved state does not fit the model: {error}") from error
+        return Context(cache, memory)
 
     def read(
         self, ids: Sequence[int], context: Context, *, cuts: Sequence[int], chunk: int

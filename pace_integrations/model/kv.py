@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
+import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import (
     Cache,
@@ -12,6 +14,8 @@ from transformers.cache_utils import (
     DynamicLayer,
     DynamicSlidingWindowLayer,
 )
+
+from pace_integrations.errors import PaceError, SessionFileError
 
 Layer = TypeVar("Layer")
 
@@ -37,3 +41,46 @@ def fork(cache: Cache) -> Cache:
 
 def _fork_layer(layer: Layer) -> Layer:
     return copy.copy(layer) if type(layer) in _SHAREABLE else copy.deepcopy(layer)
+
+
+def tensors_of(cache: Cache) -> dict[str, torch.Tensor]:
+    """A cache as named tensors ``(1, heads, tokens, head size)``, shared with it.
+
+    Raises:
+        PaceError: The model keeps state of a kind that cannot be saved (recurrent layers).
+    """
+    named: dict[str, torch.Tensor] = {}
+    for i, layer in _growing(cache):
+        if layer.keys is not None and layer.values is not None:
+            named |= {f"{i}.keys": layer.keys, f"{i}.values": layer.values}
+        if isinstance(layer, DynamicSlidingWindowLayer):
+            # Past the window the tensors no longer tell how many tokens there were.
+            named[f"{i}.length"] = torch.tensor(layer.cumulative_length)
+    return named
+
+
+def cache_of(model: PreTrainedModel, named: Mapping[str, torch.Tensor]) -> Cache:
+    """A cache of `model` from what `tensors_of` gave.
+
+    Raises:
+        SessionFileError: Tensors are superfluous: they are another model's.
+        PaceError: The model keeps state of a kind that cannot be saved.
+    """
+    cache, left = new_cache(model), dict(named)
+    for i, layer in _growing(cache):
+        if f"{i}.keys" in left and f"{i}.values" in left:
+            keys, values = (left.pop(f"{i}.{n}").to(model.device) for n in ("keys", "values"))
+            layer.lazy_initialization(keys, values)
+            layer.keys, layer.values = keys, values
+        if isinstance(layer, DynamicSlidingWindowLayer) and f"{i}.length" in left:
+            layer.cumulative_length = int(left.pop(f"{i}.length"))
+    if left:
+        raise SessionFileError(f"the saved cache does not fit the model: {min(left)} is left over")
+    return cache
+
+
+def _growing(cache: Cache) -> Iterator[tuple[int, DynamicLayer]]:
+    for i, layer in enumerate(cache.layers):
+        if not isinstance(layer, DynamicLayer) or type(layer) not in _SHAREABLE:
+            raise PaceError(f"a {type(layer).__name__} cannot be saved; keep the session in memory")
+        yield i, layer

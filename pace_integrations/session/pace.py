@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from pace_integrations.model.loading import load
 from pace_integrations.model.prompts import Prompts
 from pace_integrations.session.citations import Passage
 from pace_integrations.session.session import Session
+from pace_integrations.session.store import Verify, read
 
 Progress = Callable[[int, int], None]
 
@@ -146,6 +148,28 @@ class Pace:
             config=config,
         )
 
+    def open(self, path: str | os.PathLike[str], *, verify: Verify = "full") -> Session:
+        """Opens a saved session; nothing is read again.
+
+        Args:
+            path: The session's folder.
+            verify: ``"full"`` hashes every file, ``"fast"`` only compares sizes.
+
+        Raises:
+            SessionFileError: There is no session, or it is damaged or of another format.
+            IncompatibleSessionError: Another model, precision or memory read it; the message
+                names what differs.
+        """
+        tokens, corpus, files = read(Path(path), fingerprint=self.fingerprint, verify=verify)
+        return Session(
+            self,
+            self._engine,
+            self._engine.context(files),
+            tokens=tokens,
+            corpus=corpus,
+            passages=_passages(corpus),
+        )
+
     def close(self) -> None:
         """Ends the model's thread; what is running fails with an error."""
         self._finalizer()
@@ -184,15 +208,17 @@ class _Plan:
 def _plan(corpus: Corpus, prompts: Prompts) -> _Plan:
     if not corpus.documents:
         raise DocumentError("the corpus is empty; see its report for what became of each file")
-    ids = prompts.head()
+    ids, passages = prompts.head(), _passages(corpus)
     starts: list[int] = []
-    passages: list[Passage] = []
-    for document in corpus.documents:
-        starts.append(len(ids))
-        for page in document.pages:
-            passages.append(Passage(len(passages) + 1, document, page))
-            ids += prompts.passage(len(passages), document.title, page.label, page.text)
+    for p in passages:
+        if p.page is p.document.pages[0]:
+            starts.append(len(ids))
+        ids += prompts.passage(p.number, p.document.title, p.page.label, p.page.text)
     return _Plan(ids, starts, passages)
+
+
+def _passages(corpus: Corpus) -> list[Passage]:
+    return [Passage(n, document, page) for n, (document, page) in enumerate(corpus.pages(), 1)]
 
 
 class _Bar:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pace_integrations.answer import Answer, MemoryCounts, Timings, Usage
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ContextOverflowError
+from pace_integrations.errors import ContextOverflowError, DocumentError
 from pace_integrations.model.decode import Piece
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.prompts import Message
 from pace_integrations.session.citations import Passage, cite
+from pace_integrations.session.store import write
 from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream, Finish
 
 if TYPE_CHECKING:
@@ -90,6 +93,28 @@ class Session:
         ids, context, config, finish = self._prepare(question, generation)
         work = self._engine.answer(ids, context, config, chunk=self._chunk)
         return AsyncAnswerStream(self._engine.owner.astream(work), finish)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the read state to a folder, whole or not at all; `Pace.open` reads it back.
+
+        A session that is there is replaced, and stays whole until the new one is complete.
+
+        Args:
+            path: The folder, by custom ``NAME.pace``.
+
+        Raises:
+            SessionFileError: The folder cannot be written, or holds something else.
+            DocumentError: The session is blank: there is nothing to keep.
+        """
+        if self.corpus is None:
+            raise DocumentError("a blank session has read nothing that could be saved")
+        write(
+            Path(path),
+            fingerprint=self.pace.fingerprint,
+            tokens=self.tokens,
+            corpus=self.corpus,
+            tensors=self._engine.tensors(self._context),
+        )
 
     def _prepare(
         self, question: str | Sequence[Message], generation: GenerationConfig | None
