@@ -166,7 +166,7 @@ class Composer:
         """Numbered pages of random words, then spans of them, each with the number of its page."""
         words = maker.below(max(30, length // 12), 4) if maker.chance(0.4) else maker.below(9, 4)
         pages: list[list[str]] = []
-        end, most = (len(row.ids) + length) // 2, maker.below(16, 3)
+        end, most = (len(row.ids) + length) // 2, maker.below(max(16, length // 40), 3)
         row.add(formats.SYSTEM)
         while len(row.ids) < end and len(pages) < most:
             pages.append([_random_word(maker) for _ in range(words)])

@@ -62,6 +62,7 @@ class Plan:
 
 
 LATE = Mix({"cite": 0.15, "pairs": 0.06, "facts": 0.25, "mixed": 0.5, "prose": 0.04})
+LONG = Mix({"cite": 0.08, "pairs": 0.12, "facts": 0.2, "mixed": 0.56, "prose": 0.04})
 TINY = Plan(
     stages=(
         Stage(300, (128,), Mix({"copy": 0.6, "facts": 0.4}, bare=1.0)),
@@ -70,8 +71,8 @@ TINY = Plan(
         Stage(1300, (512, 256), Mix({"pairs": 0.06, "facts": 0.4, "mixed": 0.52, "prose": 0.02})),
         Stage(700, (1024, 512, 256), LATE),
         Stage(700, (256, 512, 256, 1024), Mix({"cite": 0.4, "facts": 0.35, "mixed": 0.25})),
-        Stage(1500, (2048, 1024, 512, 256), LATE),
-        Stage(9000, (4096, 2048, 512, 1024), LATE),
+        Stage(1100, (1024, 512, 256, 2048), LATE),
+        Stage(9000, (2048, 512, 4096, 256), LONG),
     ),
     tokens=4096,
     rate=4e-3,
