@@ -110,6 +110,11 @@ class Binding:
         return await asyncio.to_thread(self._ensure)
 
     @property
+    def ready(self) -> bool:
+        """Whether the session is there: whether using it neither loads nor reads."""
+        return self._given is not None
+
+    @property
     def pace(self) -> Pace:
         """The loaded model."""
         return self.session.pace

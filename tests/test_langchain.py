@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from ticking import ticking
+from ticking import ticking, watch_reading
 
 from pace_integrations import Corpus, GenerationConfig, Pace, Session
 from pace_integrations.errors import ContextOverflowError, QuestionError
@@ -63,6 +64,25 @@ async def test_async_agrees_and_the_loop_goes_on(chat: ChatPace, expected: str) 
         streamed = [chunk async for chunk in chat.astream(QUESTION)]
     assert answer.content == "".join(chunk.text for chunk in streamed) == expected
     assert ticks.count > 20
+
+
+@pytest.mark.parametrize("face", [ChatPace, PaceLLM])
+async def test_a_first_use_reads_off_the_event_loop(
+    face: type[ChatPace] | type[PaceLLM], pace: Pace, house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = watch_reading(monkeypatch)
+    await face(pace=pace, paths=house, max_tokens=4).ainvoke(QUESTION)
+    async for _ in face(pace=pace, paths=house, max_tokens=4).astream(QUESTION):
+        pass
+    assert len(threads) == 2
+    assert threading.current_thread() not in threads
+
+
+async def test_closing_an_async_stream_stops_the_work(session: Session, expected: str) -> None:
+    stream = ChatPace(session=session, max_tokens=5000).astream(QUESTION)
+    await anext(stream)
+    await stream.aclose()
+    assert (await session.aask(QUESTION, generation=SHORT)).text == expected
 
 
 def test_usage_counts_what_was_read_before(chat: ChatPace, session: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.schema import Document as LlamaDocument
 from pydantic import ValidationError
-from ticking import ticking
+from ticking import ticking, watch_reading
 
 from pace_integrations import Pace, Session
 from pace_integrations.errors import ContextOverflowError, QuestionError
@@ -89,6 +90,20 @@ async def test_the_event_loop_goes_on(llm: PaceLLM, engine: PaceQueryEngine) -> 
             before = ticks.count
             await work
             assert ticks.count > before + 5
+
+
+async def test_a_first_use_reads_off_the_event_loop(
+    pace: Pace, house: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = watch_reading(monkeypatch)
+    lazy = {"pace": pace, "paths": house, "max_new_tokens": 4}
+    await PaceLLM(**lazy).acomplete(QUESTION)
+    await PaceLLM(**lazy).achat(user(QUESTION))
+    async for _ in await PaceLLM(**lazy).astream_chat(user(QUESTION)):
+        pass
+    await PaceQueryEngine.from_paths(house, pace=pace, max_new_tokens=4).aquery(QUESTION)
+    assert len(threads) == 4
+    assert threading.current_thread() not in threads
 
 
 def test_usage_lies_where_counters_look(llm: PaceLLM, session: Session) -> None:

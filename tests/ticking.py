@@ -1,10 +1,16 @@
-"""Whether the event loop goes on while something is awaited."""
+"""Whether the event loop goes on while something is awaited, or read first."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from pace_integrations import Pace, Session
 
 
 class Ticks:
@@ -28,3 +34,16 @@ async def ticking() -> AsyncIterator[Ticks]:
         yield ticks
     finally:
         task.cancel()
+
+
+def watch_reading(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that corpora are read from, from now on."""
+    threads: list[threading.Thread] = []
+    read = Pace.read
+
+    def watched(self: Pace, *args: Any, **kwargs: Any) -> Session:
+        threads.append(threading.current_thread())
+        return read(self, *args, **kwargs)
+
+    monkeypatch.setattr(Pace, "read", watched)
+    return threads

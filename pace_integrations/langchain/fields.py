@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,22 @@ class PaceFields(BaseModel):
             quantization=self.quantization,
         )
         self._generation({})
+
+    async def agenerate(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """LangChain's method, after loading and reading off the event loop.
+
+        LangChain asks for `_identifying_params` on the loop before it calls `_agenerate`.
+        """
+        await self._binding.asession()
+        return await super().agenerate(*args, **kwargs)  # type: ignore[misc]
+
+    async def astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+        """LangChain's method, after loading and reading off the event loop; see `agenerate`."""
+        await self._binding.asession()
+        # Closing this generator must close the one within, or the model would write on.
+        async with aclosing(super().astream(*args, **kwargs)) as chunks:  # type: ignore[misc]
+            async for chunk in chunks:
+                yield chunk
 
     def _generation(self, overrides: dict[str, Any]) -> GenerationConfig:
         base = generation(

@@ -96,6 +96,15 @@ class PaceLLM(CustomLLM):
             model_name=session.pace.name,
         )
 
+    def to_payload(self) -> dict[str, Any]:
+        """What LlamaIndex's events say of this model.
+
+        They are emitted on the event loop before the work starts: no reason to load or read.
+        """
+        if self._binding.ready:
+            return super().to_payload()
+        return {"class_name": self.class_name(), "num_output": self.max_new_tokens}
+
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ANN401
         """Answers a prompt."""
