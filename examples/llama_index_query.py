@@ -5,7 +5,7 @@ from pace_integrations.llama_index import PaceQueryEngine
 
 def main() -> None:
     engine = PaceQueryEngine.from_paths("examples/documents/rental-contract.pdf")
-    for question in ("What is the monthly rent?", "When does the tenancy begin?"):
+    for question in ("When does the tenancy begin?", "What is the monthly rent?"):
         response = engine.query(question)
         print(question, response)
         for source in response.source_nodes:
