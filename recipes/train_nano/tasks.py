@@ -19,6 +19,7 @@ from recipes.train_nano.values import Maker
 DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 CHARACTERS_PER_TOKEN = 3.9
 PAGE = 700
+SHORT_TITLES = ("contract.pdf", "Annual report", "notes.txt")
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,11 @@ def short_documents(data: Path, count: int, relations: tuple[Relation, ...]) -> 
     items: list[Item] = []
     while len(items) < count:
         facts = make_facts(maker, 9, relations)
-        texts = [" ".join(f.statement for f in facts[i::3]) for i in range(3)]
-        asked = maker.below(len(facts))
-        passages = numbered([(f"page-{i}.txt", text) for i, text in enumerate(texts)])
-        fact, page = facts[asked], frozenset({asked % 3 + 1})
+        stated = list(dict.fromkeys(fact.statement for fact in facts))
+        texts = [" ".join(stated[i::3]) for i in range(3)]
+        fact = maker.pick(facts)
+        page = frozenset({stated.index(fact.statement) % 3 + 1})
+        passages = numbered(list(zip(SHORT_TITLES, texts, strict=True)))
         items.append(Item(passages, fact.question, [fact.answer], page))
     return items
 
