@@ -202,7 +202,8 @@ def train(
             saved = time.monotonic()
         if stopped.is_set():
             break
-    save_state(trainer, work / "state.pt")
+    if len(data):
+        save_state(trainer, work / "state.pt")
     return trainer
 
 
