@@ -7,7 +7,7 @@ def main() -> None:
     corpus = Corpus.from_paths("examples/documents")
     with Pace.load() as pace:
         session = pace.read(corpus, progress=True)
-        for question in ("When does the tenancy begin?", "Who carried out the installation?"):
+        for question in ("When does the tenancy begin?", "Where is the service centre?"):
             answer = session.ask(question)
             print(question, answer.text)
             for c in answer.citations:
