@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -12,17 +14,19 @@ from typing import Any
 import pytest
 from house import QUESTION, SHORT
 from llama_index.core import Settings
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import Document as LlamaDocument
 from pydantic import ValidationError
 from ticking import ticking, watch_reading
 
-from pace_integrations import Pace, Session
-from pace_integrations.errors import ContextOverflowError, QuestionError
+from pace_integrations import Corpus, Pace, Session
+from pace_integrations.errors import ContextOverflowError, DocumentError, QuestionError
 from pace_integrations.llama_index import PaceLLM, PaceQueryEngine
+from pace_integrations.llama_index.convert import to_corpus
 
 
 @pytest.fixture
@@ -101,8 +105,11 @@ async def test_a_first_use_reads_off_the_event_loop(
     await PaceLLM(**lazy).achat(user(QUESTION))
     async for _ in await PaceLLM(**lazy).astream_chat(user(QUESTION)):
         pass
+    await PaceLLM(**lazy).apredict(PromptTemplate("{q}"), q=QUESTION)
+    async for _ in await PaceLLM(**lazy).astream(PromptTemplate("{q}"), q=QUESTION):
+        pass
     await PaceQueryEngine.from_paths(house, pace=pace, max_new_tokens=4).aquery(QUESTION)
-    assert len(threads) == 4
+    assert len(threads) == 6
     assert threading.current_thread() not in threads
 
 
@@ -117,15 +124,22 @@ def test_usage_lies_where_counters_look(llm: PaceLLM, session: Session) -> None:
         }
 
 
-def test_the_token_counting_handler_counts_streams_too(session: Session) -> None:
+async def test_the_token_counting_handler_counts_every_form(session: Session) -> None:
     usage = session.ask(QUESTION, generation=SHORT).usage
     counter = TokenCountingHandler(tokenizer=session.pace.token_ids)
     llm = PaceLLM(session=session, max_new_tokens=16, callback_manager=CallbackManager([counter]))
+    llm.complete(QUESTION)
     llm.chat(user(QUESTION))
-    assert counter.total_llm_token_count == usage.total_tokens
-    list(llm.stream_chat(user(QUESTION)))
     assert counter.total_llm_token_count == 2 * usage.total_tokens
-    assert counter.completion_llm_token_count == 2 * usage.output_tokens
+    list(llm.stream_complete(QUESTION))
+    list(llm.stream_chat(user(QUESTION)))
+    assert counter.total_llm_token_count == 4 * usage.total_tokens
+    await llm.acomplete(QUESTION)
+    await llm.achat(user(QUESTION))
+    [_ async for _ in await llm.astream_complete(QUESTION)]
+    [_ async for _ in await llm.astream_chat(user(QUESTION))]
+    assert counter.total_llm_token_count == 8 * usage.total_tokens
+    assert counter.completion_llm_token_count == 8 * usage.output_tokens
 
 
 def test_settings_and_overrides(llm: PaceLLM, expected: str) -> None:
@@ -159,6 +173,12 @@ def test_conversations_reach_the_session(llm: PaceLLM, session: Session) -> None
     assert llm.chat(turns).message.content == asked.text
 
 
+def test_blocks_of_text_are_joined(llm: PaceLLM) -> None:
+    blocks = [TextBlock(text="When does"), TextBlock(text="the gate open?")]
+    whole = llm.chat([ChatMessage(role=MessageRole.USER, blocks=blocks)])
+    assert whole.message.content == llm.complete("When does\nthe gate open?").text
+
+
 def test_what_it_cannot_take_is_refused(llm: PaceLLM) -> None:
     picture = ChatMessage(role=MessageRole.USER, blocks=[ImageBlock(url="http://x/y.png")])
     with pytest.raises(QuestionError, match="ImageBlock"):
@@ -182,10 +202,41 @@ async def test_errors_in_generation_arrive_at_once(
         await llm.achat(user(QUESTION))
 
 
-def test_closing_a_stream_stops_the_work(session: Session, expected: str) -> None:
-    stream = PaceLLM(session=session, max_new_tokens=5000).stream_complete(QUESTION)
+@pytest.fixture
+def jobs(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The jobs that are started from now on; no garbage collection comes to close them."""
+    started: list[Any] = []
+    submit = session._engine.owner._submit
+
+    def watched(*args: Any) -> Any:
+        started.append(submit(*args))
+        return started[-1]
+
+    monkeypatch.setattr(session._engine.owner, "_submit", watched)
+    gc.disable()
+    yield started
+    gc.enable()
+
+
+async def test_closing_a_stream_stops_the_work(
+    session: Session, expected: str, jobs: list[Any]
+) -> None:
+    llm = PaceLLM(session=session, max_new_tokens=5000)
+    engine = PaceQueryEngine.from_session(session, max_new_tokens=5000, streaming=True)
+    stream = llm.stream_complete(QUESTION)
     next(stream)
     stream.close()
+    for later in (
+        await llm.astream_chat(user(QUESTION)),
+        (await engine.aquery(QUESTION)).async_response_gen(),
+    ):
+        await anext(later)
+        await later.aclose()
+    del later  # core's response holds the rest of its stream until it is dropped
+    engine.query(QUESTION)  # never consumed
+    for _ in range(5):  # the loop closes dropped generators in turns of its own
+        await asyncio.sleep(0)
+    assert [job.closed for job in jobs] == [True] * 4
     assert session.ask(QUESTION, generation=SHORT).text == expected
 
 
@@ -272,13 +323,41 @@ def test_documents_of_one_file_are_its_pages(pace: Pace, house: Path, session: S
     assert str(engine.query(QUESTION)) == str(paths.query(QUESTION))
 
 
+def test_documents_without_a_file_are_named_alike_in_every_run(pace: Pace) -> None:
+    def corpus() -> Corpus:
+        documents = [
+            LlamaDocument(text="The oak stands."),
+            LlamaDocument(text="Bread.", doc_id="kitchen"),
+            LlamaDocument(text=" \n"),
+            LlamaDocument(text="Trunks.", metadata={"file_path": Path("attic/trunks.txt")}),
+        ]
+        return to_corpus(documents)
+
+    first = corpus()
+    assert [document.title for document in first.documents] == [
+        "Document 1",
+        "kitchen",
+        "trunks.txt",
+    ]
+    assert first.documents[-1].source == str(Path("attic/trunks.txt"))
+    assert corpus().fingerprint == first.fingerprint
+
+
+@pytest.mark.parametrize("texts", [[], ["", " \n"]])
+def test_documents_without_text_are_refused(pace: Pace, texts: list[str]) -> None:
+    documents = [LlamaDocument(text=text) for text in texts]
+    with pytest.raises(DocumentError, match=f"none of the {len(texts)} documents holds text"):
+        PaceQueryEngine.from_documents(documents, pace=pace)
+
+
 def test_unknown_options_are_refused(session: Session) -> None:
     with pytest.raises(TypeError, match="max_tokns"):
         PaceQueryEngine.from_session(session, max_tokns=3)
 
 
-def test_without_llama_index_the_door_says_how_to_install_it() -> None:
-    probe = "import sys; sys.modules['llama_index'] = None\nimport pace_integrations.llama_index"
+@pytest.mark.parametrize("missing", ["llama_index", "llama_index.core"])
+def test_without_llama_index_the_door_says_how_to_install_it(missing: str) -> None:
+    probe = f"import sys; sys.modules[{missing!r}] = None\nimport pace_integrations.llama_index"
     result = subprocess.run(
         [sys.executable, "-c", probe], capture_output=True, text=True, check=False
     )

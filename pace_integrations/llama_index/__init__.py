@@ -4,12 +4,16 @@ Raises:
     MissingExtraError: llama-index-core is not installed.
 """
 
-import importlib.util
-
 from pace_integrations.errors import MissingExtraError
 
-if importlib.util.find_spec("llama_index") is None:
-    raise MissingExtraError("pace_integrations.llama_index", "llama-index")
+try:
+    import llama_index.core  # noqa: F401
+except ModuleNotFoundError as error:
+    # Other distributions put packages into the namespace `llama_index`; what counts is its core.
+    # A module that core itself misses is another fault, and keeps its own message.
+    if error.name not in ("llama_index", "llama_index.core"):
+        raise
+    raise MissingExtraError("pace_integrations.llama_index", "llama-index") from error
 
 from pace_integrations.llama_index.llm import PaceLLM
 from pace_integrations.llama_index.query_engine import PaceQueryEngine

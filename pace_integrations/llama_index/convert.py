@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 from llama_index.core.schema import Document as LlamaDocument
@@ -13,7 +14,7 @@ from llama_index.core.schema import NodeWithScore, TextNode
 
 from pace_integrations.answer import Answer, Citation
 from pace_integrations.documents import Corpus, Document, Page
-from pace_integrations.errors import QuestionError
+from pace_integrations.errors import DocumentError, QuestionError
 from pace_integrations.model.prompts import Message
 from pace_integrations.session import Session
 
@@ -95,25 +96,45 @@ def to_corpus(documents: Iterable[LlamaDocument]) -> Corpus:
     """A corpus of LlamaIndex documents; those of one file are its pages, in order.
 
     LlamaIndex's readers make one document a page and name the file in ``file_path`` or
-    ``file_name`` and the printed page in ``page_label``.
+    ``file_name`` and the printed page in ``page_label``. A document without text is left out.
+
+    Raises:
+        DocumentError: No document holds text.
     """
     files: dict[str, list[LlamaDocument]] = {}
     for document in documents:
         metadata = document.metadata
         name = metadata.get("file_path") or metadata.get("file_name") or document.id_
         files.setdefault(str(name), []).append(document)
-    return Corpus(tuple(_document(name, parts) for name, parts in files.items()))
+    read = [_document(n, name, parts) for n, (name, parts) in enumerate(files.items(), start=1)]
+    kept = tuple(document for document in read if document.pages)
+    if not kept:
+        raise DocumentError(
+            f"none of the {len(read)} documents holds text; check what the reader gave, or let "
+            "PaceQueryEngine.from_paths read the files and say what became of each"
+        )
+    return Corpus(kept)
 
 
-def _document(name: str, parts: Sequence[LlamaDocument]) -> Document:
+def _document(number: int, name: str, parts: Sequence[LlamaDocument]) -> Document:
     first = parts[0].metadata
-    title = first.get("title") or first.get("file_name") or PurePath(name).name
+    title = first.get("title") or first.get("file_name") or _title(number, name)
     pages = [
         Page(index, _label(part), part.text)
         for index, part in enumerate(parts, start=1)
         if part.text.strip()
     ]
-    return Document.from_pages(str(title), pages, source=first.get("file_path"))
+    path = first.get("file_path")
+    return Document.from_pages(str(title), pages, source=None if path is None else str(path))
+
+
+def _title(number: int, name: str) -> str:
+    """The file's name or the caller's id; an id that LlamaIndex drew is new in every run."""
+    try:
+        UUID(name)
+    except ValueError:
+        return PurePath(name).name
+    return f"Document {number}"
 
 
 def _label(part: LlamaDocument) -> str | None:

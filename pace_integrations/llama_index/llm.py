@@ -20,6 +20,8 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.llms.custom import CustomLLM
+from llama_index.core.prompts import BasePromptTemplate
+from llama_index.core.types import TokenAsyncGen
 
 from pace_integrations.answer import Answer
 from pace_integrations.binding import Binding, generation
@@ -165,6 +167,16 @@ class PaceLLM(CustomLLM):
         """Answers a conversation piece by piece without blocking the event loop."""
         stream = await self._astream(to_messages(messages), kwargs)
         return (_chat(*step) async for step in _asteps(stream))
+
+    async def apredict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
+        """Fills in a prompt template and answers it without blocking the event loop."""
+        await self._binding.asession()  # the base class asks for `metadata` on the event loop
+        return await super().apredict(prompt, **prompt_args)
+
+    async def astream(self, prompt: BasePromptTemplate, **prompt_args: Any) -> TokenAsyncGen:  # noqa: ANN401
+        """`apredict`, piece by piece."""
+        await self._binding.asession()
+        return await super().astream(prompt, **prompt_args)
 
     def _stream(self, asked: Asked, overrides: dict[str, Any]) -> AnswerStream:
         return self._binding.session.stream(asked, generation=self._generation(overrides))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncGenerator, Generator, Iterable
 from typing import Any, Self
 
@@ -115,10 +116,16 @@ def _response(session: Session, answer: Answer) -> Response:
     return Response(answer.text, source_nodes(session, answer.citations), raw(answer))
 
 
-def _complete(
-    session: Session, answer: Answer, response: StreamingResponse | AsyncStreamingResponse
-) -> None:
-    """Fills in what is known only at the end of a stream."""
+# A response holds its pieces. If they held it too, one that is dropped half-way would write on
+# until the garbage collector comes by.
+Streamed = weakref.ref[StreamingResponse] | weakref.ref[AsyncStreamingResponse]
+
+
+def _complete(session: Session, answer: Answer, target: Streamed) -> None:
+    """Fills in what is known only at the end of a stream, if anybody still holds it."""
+    response = target()
+    if response is None:
+        return
     response.source_nodes = source_nodes(session, answer.citations)
     response.metadata = raw(answer)
 
@@ -127,9 +134,10 @@ def _streamed(session: Session, stream: AnswerStream) -> StreamingResponse:
     def pieces() -> Generator[str, None, None]:
         with stream:
             yield from stream
-            _complete(session, stream.answer, response)
+            _complete(session, stream.answer, target)
 
     response = StreamingResponse(response_gen=pieces(), metadata={})
+    target = weakref.ref(response)
     return response
 
 
@@ -138,7 +146,8 @@ def _astreamed(session: Session, stream: AsyncAnswerStream) -> AsyncStreamingRes
         async with stream:
             async for piece in stream:
                 yield piece
-            _complete(session, stream.answer, response)
+            _complete(session, stream.answer, target)
 
     response = AsyncStreamingResponse(response_gen=pieces(), metadata={})
+    target = weakref.ref(response)
     return response
