@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.S)
 SHELL = re.findall(r"```bash\n(.*?)```", README, re.S)
-SHOWN = re.findall(r"```console\n(.*?)```", README, re.S)
+SHOWN = re.findall(r"```text\n(.*?)```", README, re.S)
 
 
 def run(*command: str) -> str:
