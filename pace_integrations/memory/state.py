@@ -111,10 +111,6 @@ class MemoryState:
         twin.reset_counts()
         return twin
 
-    def view(self) -> MemoryState:
-        """The same as `clone`, named for callers that only read."""
-        return self.clone()
-
     def tensors(self) -> dict[str, Tensor]:
         """Everything worth saving: ``"<layer>.keys"`` and so on, rows stacked, and positions.
 
