@@ -320,11 +320,11 @@ def test_counts_add_up_and_start_anew_in_a_clone(
     assert set(state.counts) == {1, 2}
     assert all(sum(counts) == 50 for counts in state.counts.values())
     assert sum(state.total_counts()) == 100
-    view = state.view()
-    assert view.total_counts() == (0, 0, 0)
-    with patch.asking(view):
+    twin = state.clone()
+    assert twin.total_counts() == (0, 0, 0)
+    with patch.asking(twin):
         llama(tokens(7))
-    assert sum(view.total_counts()) == 14
+    assert sum(twin.total_counts()) == 14
     assert sum(state.total_counts()) == 100
     state.reset_counts()
     assert state.total_counts() == (0, 0, 0)

@@ -56,6 +56,7 @@ def test_an_opened_session_answers_as_the_live_one(
     assert answers(opened) == answers(session)
     assert opened.tokens == session.tokens
     assert opened.passages == session.passages
+    assert opened.corpus == session.corpus
     assert (
         opened.ask(QUESTIONS[0], generation=SHORT).memory
         == session.ask(QUESTIONS[0], generation=SHORT).memory

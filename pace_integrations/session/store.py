@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pace_integrations.documents import Corpus, Document, Page, Report
+from pace_integrations.documents import Corpus, Document, FileReport, Page, Report
 from pace_integrations.errors import IncompatibleSessionError, SessionFileError
 
 FORMAT = 1
@@ -131,7 +131,9 @@ def read(
     for name, facts in manifest["files"].items():
         _check(folder / name, facts, verify)
     try:
-        corpus = _corpus((folder / "corpus.jsonl").read_text(encoding="utf-8"))
+        lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+        documents = tuple(_document(json.loads(line)) for line in lines)
+        corpus = Corpus(documents, _report(manifest["report"]))
         names = [name for name in manifest["files"] if name.endswith(".safetensors")]
         tensors = {name: load_file(folder / name) for name in names}
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
@@ -183,13 +185,14 @@ def _check(file: Path, facts: Mapping[str, Any], verify: Verify) -> None:
         raise _damaged(file.parent.parent, f"{file.name} was changed")
 
 
-def _corpus(text: str) -> Corpus:
-    return Corpus(tuple(_document(json.loads(line)) for line in text.splitlines()), Report())
-
-
 def _document(row: dict[str, Any]) -> Document:
     pages = tuple(Page(**page) for page in row.pop("pages"))
     return Document(**row, pages=pages)
+
+
+def _report(saved: dict[str, Any]) -> Report:
+    rows = ({**row, "warnings": tuple(row["warnings"])} for row in saved["files"])
+    return Report(tuple(FileReport(**row) for row in rows))
 
 
 def _facts(file: Path) -> dict[str, Any]:
