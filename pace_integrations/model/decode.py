@@ -19,6 +19,7 @@ from transformers.cache_utils import Cache
 
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
+from pace_integrations.model.attention import segmented
 from pace_integrations.model.prefill import Around, prefill
 
 
@@ -90,7 +91,7 @@ def _next_logits(
     model: PreTrainedModel, ids: torch.Tensor, cache: Cache, context: AbstractContextManager[object]
 ) -> torch.Tensor:
     """Logits ``(1, vocabulary)`` of the token after `ids`, in float32."""
-    with torch.inference_mode(), context:
+    with torch.inference_mode(), segmented(model), context:
         output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return output.logits[:, -1].float()  # type: ignore[no-any-return]
 

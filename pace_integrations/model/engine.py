@@ -16,7 +16,7 @@ from pace_integrations.config import GenerationConfig, MemoryConfig
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.memory import MemoryPatch, MemoryState
 from pace_integrations.model.decode import Piece, decode
-from pace_integrations.model.kv import cache_of, fork, new_cache, tensors_of
+from pace_integrations.model.kv import cache_of, fork, new_cache, reserve, tensors_of
 from pace_integrations.model.loading import Loaded
 from pace_integrations.model.owner import Owner
 from pace_integrations.model.prefill import prefill
@@ -104,6 +104,7 @@ class Engine:
             return self._patch.reading(context.memory, cuts=cuts)
 
         tokens = torch.tensor([list(ids)], device=self.loaded.model.device)
+        reserve(context.cache, len(ids))
         yield from prefill(self.loaded.model, tokens, context.cache, chunk=chunk, around=around)
         if context.memory is not None:
             with torch.inference_mode():

@@ -16,6 +16,8 @@ from transformers.cache_utils import (
 )
 
 from pace_integrations.errors import PaceError, SessionFileError
+from pace_integrations.model.attention import can_segment
+from pace_integrations.model.segments import SegmentLayer
 
 Layer = TypeVar("Layer")
 
@@ -25,7 +27,18 @@ _SHAREABLE = (DynamicLayer, DynamicSlidingWindowLayer)
 
 def new_cache(model: PreTrainedModel) -> Cache:
     """An empty cache with the layer kinds (full, sliding, ...) that the model needs."""
-    return DynamicCache(config=model.config)
+    cache = DynamicCache(config=model.config)
+    if can_segment(model):
+        cache.layers = [SegmentLayer() if type(x) is DynamicLayer else x for x in cache.layers]
+        cache.layer_class_to_replicate = cache.layer_class_to_replicate and SegmentLayer
+    return cache
+
+
+def reserve(cache: Cache, tokens: int) -> None:
+    """Announces that `tokens` more will come, where that saves copying."""
+    for layer in cache.layers:
+        if isinstance(layer, SegmentLayer):
+            layer.reserve(tokens)
 
 
 def fork(cache: Cache) -> Cache:
@@ -39,7 +52,9 @@ def fork(cache: Cache) -> Cache:
     return twin
 
 
-def _fork_layer(layer: Layer) -> Layer:
+def _fork_layer(layer: Layer) -> Layer | SegmentLayer:
+    if isinstance(layer, SegmentLayer):
+        return layer.fork()
     return copy.copy(layer) if type(layer) in _SHAREABLE else copy.deepcopy(layer)
 
 
@@ -51,7 +66,10 @@ def tensors_of(cache: Cache) -> dict[str, torch.Tensor]:
     """
     named: dict[str, torch.Tensor] = {}
     for i, layer in _growing(cache):
-        if layer.keys is not None and layer.values is not None:
+        if isinstance(layer, SegmentLayer):
+            parts = zip(("keys", "values"), zip(*layer.segments(), strict=True), strict=False)
+            named |= {f"{i}.{n}": t[0] if len(t) == 1 else torch.cat(t, dim=2) for n, t in parts}
+        elif layer.keys is not None and layer.values is not None:
             named |= {f"{i}.keys": layer.keys, f"{i}.values": layer.values}
         if isinstance(layer, DynamicSlidingWindowLayer):
             # Past the window the tensors no longer tell how many tokens there were.
@@ -70,6 +88,9 @@ def cache_of(model: PreTrainedModel, named: Mapping[str, torch.Tensor]) -> Cache
     for i, layer in _growing(cache):
         if f"{i}.keys" in left and f"{i}.values" in left:
             keys, values = (left.pop(f"{i}.{n}").to(model.device) for n in ("keys", "values"))
+            if isinstance(layer, SegmentLayer):
+                cache.layers[i] = SegmentLayer.of(keys, values)
+                continue
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys, values
         if isinstance(layer, DynamicSlidingWindowLayer) and f"{i}.length" in left:
@@ -79,8 +100,9 @@ def cache_of(model: PreTrainedModel, named: Mapping[str, torch.Tensor]) -> Cache
     return cache
 
 
-def _growing(cache: Cache) -> Iterator[tuple[int, DynamicLayer]]:
+def _growing(cache: Cache) -> Iterator[tuple[int, SegmentLayer | DynamicLayer]]:
     for i, layer in enumerate(cache.layers):
-        if not isinstance(layer, DynamicLayer) or type(layer) not in _SHAREABLE:
+        if type(layer) not in (SegmentLayer, *_SHAREABLE):
             raise PaceError(f"a {type(layer).__name__} cannot be saved; keep the session in memory")
+        assert isinstance(layer, SegmentLayer | DynamicLayer)
         yield i, layer

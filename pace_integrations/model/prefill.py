@@ -9,6 +9,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+from pace_integrations.model.attention import segmented
+
 Around = Callable[[], AbstractContextManager[object]]
 
 
@@ -30,7 +32,7 @@ def prefill(
     decoder = model.get_decoder()
     done = 0
     for part in ids.split(chunk, dim=1):
-        with torch.inference_mode(), around():
+        with torch.inference_mode(), segmented(model), around():
             decoder(input_ids=part, past_key_values=cache, use_cache=True)
         done += part.shape[1]
         yield done
