@@ -92,14 +92,19 @@ class ReadConfig:
     Attributes:
         chunk: Tokens per prefill forward. It bounds memory and never changes the result.
         reserve: Tokens of the context that the corpus leaves free for question and answer.
+        checkpoints: Most document boundaries, at least a chunk apart, at which the state is kept,
+            to go back to when documents are removed or replaced. Each costs the memory banks once
+            more, the cache not at all.
     """
 
     chunk: int = 1024
     reserve: int = 512
+    checkpoints: int = 8
 
     def __post_init__(self) -> None:
         _check(self.reserve >= 1, f"reserve must be at least 1 token, got {self.reserve}")
         _check(self.chunk >= 1, f"chunk must be at least 1 token, got {self.chunk}")
+        _check(self.checkpoints >= 0, f"checkpoints must not be negative, got {self.checkpoints}")
 
 
 @dataclass(frozen=True, slots=True)

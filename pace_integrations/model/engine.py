@@ -63,6 +63,10 @@ class Engine:
         memory = self._patch.new_state() if self._patch else None
         return Context(new_cache(self.loaded.model), memory)
 
+    def reserve(self, context: Context, tokens: int) -> None:
+        """Announces that `tokens` will be read into a context, so that they are never copied."""
+        reserve(context.cache, tokens)
+
     def tensors(self, context: Context) -> dict[str, dict[str, torch.Tensor]]:
         """A context as named tensors, by the name of the file they belong in."""
         files = {"kv.safetensors": tensors_of(context.cache)}
@@ -104,7 +108,6 @@ class Engine:
             return self._patch.reading(context.memory, cuts=cuts)
 
         tokens = torch.tensor([list(ids)], device=self.loaded.model.device)
-        reserve(context.cache, len(ids))
         yield from prefill(self.loaded.model, tokens, context.cache, chunk=chunk, around=around)
         if context.memory is not None:
             with torch.inference_mode():

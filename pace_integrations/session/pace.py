@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import torch
-from tqdm.auto import tqdm
 
 from pace_integrations.config import MemoryConfig, Quantization, ReadConfig
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ContextOverflowError, DocumentError
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.loading import load
-from pace_integrations.model.prompts import Prompts
-from pace_integrations.session.citations import Passage
+from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.session import Session
+from pace_integrations.session.state import ReadState
 from pace_integrations.session.store import Verify, read
-
-Progress = Callable[[int, int], None]
 
 _MEMORY = MemoryConfig()
 _READ = ReadConfig()
@@ -110,7 +104,7 @@ class Pace:
 
     def blank(self) -> Session:
         """A session that has read nothing: plain conversation."""
-        return Session(self, self._engine, self._engine.empty())
+        return Session(self, self._engine, ReadState(self._engine.empty()))
 
     def read(
         self,
@@ -131,22 +125,8 @@ class Pace:
             DocumentError: There is nothing in the corpus.
             ContextOverflowError: It does not fit the model's context.
         """
-        plan = _plan(corpus, self._engine.prompts)
-        self._check_room(len(plan.ids), config)
-        context = self._engine.empty()
-        work = self._engine.read(plan.ids, context, cuts=plan.starts, chunk=config.chunk)
-        with closing(self._engine.owner.stream(work)) as steps, _Bar(progress) as show:
-            for done in steps:
-                show(done, len(plan.ids))
-        return Session(
-            self,
-            self._engine,
-            context,
-            tokens=len(plan.ids),
-            corpus=corpus,
-            passages=plan.passages,
-            config=config,
-        )
+        reading = Reading(self._engine, ReadState(self._engine.empty()), corpus, config)
+        return Session(self, self._engine, reading.run(progress), config)
 
     def open(self, path: str | os.PathLike[str], *, verify: Verify = "full") -> Session:
         """Opens a saved session; nothing is read again.
@@ -161,14 +141,8 @@ class Pace:
                 names what differs.
         """
         tokens, corpus, files = read(Path(path), fingerprint=self.fingerprint, verify=verify)
-        return Session(
-            self,
-            self._engine,
-            self._engine.context(files),
-            tokens=tokens,
-            corpus=corpus,
-            passages=_passages(corpus),
-        )
+        state = ReadState(self._engine.context(files), tokens, corpus)
+        return Session(self, self._engine, state)
 
     def close(self) -> None:
         """Ends the model's thread; what is running fails with an error."""
@@ -184,61 +158,3 @@ class Pace:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _check_room(self, tokens: int, config: ReadConfig) -> None:
-        if tokens + config.reserve > self.context_window:
-            raise ContextOverflowError(
-                f"the corpus is {tokens} tokens long and {config.reserve} are kept for questions, "
-                f"but the context of {self.name!r} holds {self.context_window}; read fewer or "
-                "shorter documents, or load a model with a longer context",
-                needed=tokens + config.reserve,
-                limit=self.context_window,
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A corpus as tokens, where its documents start, and its numbered passages."""
-
-    ids: Sequence[int]
-    starts: Sequence[int]
-    passages: Sequence[Passage]
-
-
-def _plan(corpus: Corpus, prompts: Prompts) -> _Plan:
-    if not corpus.documents:
-        raise DocumentError("the corpus is empty; see its report for what became of each file")
-    ids, passages = prompts.head(), _passages(corpus)
-    starts: list[int] = []
-    for p in passages:
-        if p.page is p.document.pages[0]:
-            starts.append(len(ids))
-        ids += prompts.passage(p.number, p.document.title, p.page.label, p.page.text)
-    return _Plan(ids, starts, passages)
-
-
-def _passages(corpus: Corpus) -> list[Passage]:
-    return [Passage(n, document, page) for n, (document, page) in enumerate(corpus.pages(), 1)]
-
-
-class _Bar:
-    """Shows progress as asked: not at all, by a bar, or through a function."""
-
-    def __init__(self, progress: bool | Progress) -> None:
-        self._call = progress if callable(progress) else None
-        self._draw = progress is True
-        self._bar: tqdm[Any] | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._call:
-            self._call(done, total)
-        elif self._draw:
-            self._bar = self._bar or tqdm(total=total, unit="token", desc="reading")
-            self._bar.update(done - self._bar.n)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()

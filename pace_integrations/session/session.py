@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,15 @@ from pace_integrations.model.decode import Piece
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.prompts import Message
 from pace_integrations.session.citations import Passage, cite
+from pace_integrations.session.reading import Progress, Reading
+from pace_integrations.session.state import Change, ReadState, passages_of, renewed
 from pace_integrations.session.store import write
 from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream, Finish
 
 if TYPE_CHECKING:
     from pace_integrations.session.pace import Pace
+
+_READ = ReadConfig()
 
 
 class Session:
@@ -31,29 +36,31 @@ class Session:
 
     Attributes:
         pace: The model that read it.
-        corpus: What was read, or None for a blank session.
-        passages: The pages under the numbers that answers cite.
-        tokens: Tokens held; no question computes them again.
     """
 
     def __init__(
-        self,
-        pace: Pace,
-        engine: Engine,
-        context: Context,
-        *,
-        tokens: int = 0,
-        corpus: Corpus | None = None,
-        passages: Sequence[Passage] = (),
-        config: ReadConfig | None = None,
+        self, pace: Pace, engine: Engine, state: ReadState, config: ReadConfig = _READ
     ) -> None:
         self.pace = pace
-        self.corpus = corpus
-        self.passages = tuple(passages)
-        self.tokens = tokens
         self._engine = engine
-        self._context = context
-        self._chunk = (config or ReadConfig()).chunk
+        self._state = state
+        self._config = config
+        self._changing = threading.Lock()
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """What was read, or None for a blank session."""
+        return self._state.corpus
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """The pages under the numbers that answers cite."""
+        return passages_of(self._state.corpus)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens held; no question computes them again."""
+        return self._state.tokens
 
     def ask(
         self, question: str | Sequence[Message], *, generation: GenerationConfig | None = None
@@ -76,7 +83,7 @@ class Session:
     ) -> AnswerStream:
         """Answers a question piece by piece; see `ask`."""
         ids, context, config, finish = self._prepare(question, generation)
-        work = self._engine.answer(ids, context, config, chunk=self._chunk)
+        work = self._engine.answer(ids, context, config, chunk=self._config.chunk)
         return AnswerStream(self._engine.owner.stream(work), finish)
 
     async def aask(
@@ -91,8 +98,58 @@ class Session:
     ) -> AsyncAnswerStream:
         """Answers a question piece by piece without blocking the event loop; see `ask`."""
         ids, context, config, finish = self._prepare(question, generation)
-        work = self._engine.answer(ids, context, config, chunk=self._chunk)
+        work = self._engine.answer(ids, context, config, chunk=self._config.chunk)
         return AsyncAnswerStream(self._engine.owner.astream(work), finish)
+
+    def add(self, corpus: Corpus, *, progress: bool | Progress = False) -> Change:
+        """Reads more documents after those that are there; documents held already are passed over.
+
+        Questions that are being answered go on with what they started from. If it fails or is
+        interrupted, the session is as it was.
+
+        Args:
+            corpus: What to add.
+            progress: As in `Pace.read`.
+
+        Raises:
+            ContextOverflowError: It does not fit beside what is there.
+        """
+        with self._changing:
+            held = self._state.corpus
+            return self._become(held + corpus if held else corpus, progress)
+
+    def remove(self, *names: str, progress: bool | Progress = False) -> Change:
+        """Forgets documents; those after the first of them are read again (see `cost_of_removing`).
+
+        Args:
+            names: Documents by id, title or source.
+            progress: As in `Pace.read`.
+
+        Raises:
+            DocumentError: A name fits no document, or none would be left.
+        """
+        with self._changing:
+            return self._become(self._without(names), progress)
+
+    def cost_of_removing(self, *names: str) -> Change:
+        """What `remove` would have to read again, without doing it."""
+        return self._reading(self._without(names)).change
+
+    def replace(self, corpus: Corpus, *, progress: bool | Progress = False) -> Change:
+        """Puts documents in the place of those with the same source, or title where there is none.
+
+        Documents that fit none that is there are added. Only what follows the first difference is
+        read again.
+
+        Args:
+            corpus: New versions of documents.
+            progress: As in `Pace.read`.
+
+        Raises:
+            ContextOverflowError: The result does not fit the model's context.
+        """
+        with self._changing:
+            return self._become(renewed(self._state.corpus, corpus), progress)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the read state to a folder, whole or not at all; `Pace.open` reads it back.
@@ -106,27 +163,50 @@ class Session:
             SessionFileError: The folder cannot be written, or holds something else.
             DocumentError: The session is blank: there is nothing to keep.
         """
-        if self.corpus is None:
+        state = self._state
+        if state.corpus is None:
             raise DocumentError("a blank session has read nothing that could be saved")
         write(
             Path(path),
             fingerprint=self.pace.fingerprint,
-            tokens=self.tokens,
-            corpus=self.corpus,
-            tensors=self._engine.tensors(self._context),
+            tokens=state.tokens,
+            corpus=state.corpus,
+            tensors=self._engine.tensors(state.context),
         )
+
+    def _become(self, corpus: Corpus, progress: bool | Progress) -> Change:
+        reading = self._reading(corpus)
+        self._state = reading.run(progress)
+        return reading.change
+
+    def _reading(self, corpus: Corpus) -> Reading:
+        return Reading(self._engine, self._state, corpus, self._config)
+
+    def _without(self, names: Sequence[str]) -> Corpus:
+        corpus = self._state.corpus or Corpus(())
+        known = {x for d in corpus.documents for x in (d.id, d.title, d.source)}
+        if unknown := [name for name in names if name not in known]:
+            raise DocumentError(
+                f"no document {unknown[0]!r} in this session; there are "
+                f"{[d.title for d in corpus.documents]}"
+            )
+        gone = set(names)
+        left = tuple(d for d in corpus.documents if not gone & {d.id, d.title, d.source})
+        if not left:
+            raise DocumentError("nothing would be left; start with Pace.read() and other documents")
+        return Corpus(left, corpus.report)
 
     def _prepare(
         self, question: str | Sequence[Message], generation: GenerationConfig | None
     ) -> tuple[list[int], Context, GenerationConfig, Finish]:
         """Checks a question and makes what answering it needs."""
-        config = generation or GenerationConfig()
+        config, state = generation or GenerationConfig(), self._state
         prompts = self._engine.prompts
-        ids = prompts.tail(question) if self.corpus else prompts.chat(question)
+        ids = prompts.tail(question) if state.corpus else prompts.chat(question)
         self._check_room(len(ids), config)
-        context = self._context.fork()
+        context = state.context.fork()
         words = question if isinstance(question, str) else question[-1]["content"]
-        finish = partial(self._finish, words, self.tokens + len(ids), context)
+        finish = partial(_finish, words, len(ids), context, state)
         return ids, context, config, finish
 
     def _check_room(self, tail: int, config: GenerationConfig) -> None:
@@ -141,17 +221,24 @@ class Session:
                 limit=self.pace.context_window,
             )
 
-    def _finish(
-        self, question: str, prompt: int, context: Context, text: str, last: Piece, timings: Timings
-    ) -> Answer:
-        """The whole answer, from its text and its last piece."""
-        assert last.finish is not None
-        memory = context.memory
-        return Answer(
-            text=text,
-            citations=cite(text, question, self.passages),
-            usage=Usage(prompt, cached_tokens=self.tokens, output_tokens=last.tokens),
-            timings=timings,
-            memory=MemoryCounts(*memory.total_counts()) if memory is not None else None,
-            finish_reason=last.finish,
-        )
+
+def _finish(
+    question: str,
+    tail: int,
+    context: Context,
+    state: ReadState,
+    text: str,
+    last: Piece,
+    timings: Timings,
+) -> Answer:
+    """The whole answer, from its text and its last piece."""
+    assert last.finish is not None
+    memory = context.memory
+    return Answer(
+        text=text,
+        citations=cite(text, question, passages_of(state.corpus)),
+        usage=Usage(state.tokens + tail, cached_tokens=state.tokens, output_tokens=last.tokens),
+        timings=timings,
+        memory=MemoryCounts(*memory.total_counts()) if memory is not None else None,
+        finish_reason=last.finish,
+    )

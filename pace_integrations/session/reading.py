@@ -1,0 +1,171 @@
+"""Reads documents into a state, from the longest beginning that is known already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, Self
+
+from tqdm.auto import tqdm
+
+from pace_integrations.config import ReadConfig
+from pace_integrations.documents import Corpus
+from pace_integrations.errors import ContextOverflowError, DocumentError
+from pace_integrations.model.engine import Engine
+from pace_integrations.session.state import (
+    Change,
+    Checkpoint,
+    ReadState,
+    thinned,
+)
+
+Progress = Callable[[int, int], None]
+
+
+class Reading:
+    """A corpus on its way into a state.
+
+    Args:
+        engine: The model that reads.
+        before: What has been read already; what its corpus and the new one begin with in common
+            is not read again, as far as a checkpoint reaches.
+        corpus: What is to be held in the end.
+        config: How to read.
+
+    Attributes:
+        state: The state after the last document that was read to its end and kept. Also after an
+            interruption it is whole.
+        kept: Tokens that need not be read again.
+        ids: Tokens to read.
+
+    Raises:
+        DocumentError: There is nothing in the corpus.
+        ContextOverflowError: It does not fit the model's context.
+    """
+
+    def __init__(
+        self, engine: Engine, before: ReadState, corpus: Corpus, config: ReadConfig
+    ) -> None:
+        if not corpus.documents:
+            raise DocumentError("the corpus is empty; see its report for what became of each file")
+        self._engine = engine
+        self._corpus = corpus
+        self._config = config
+        start = before.before(corpus.documents)
+        self.kept = start.tokens if start else 0
+        self._first = start.documents if start else 0
+        self.state = before
+        if start is None or start.tokens < before.tokens:
+            known = before.checkpoints if start else ()
+            self.state = ReadState(
+                start.context if start else engine.empty(),
+                self.kept,
+                self._part(self._first),
+                tuple(c for c in known if c.documents < self._first),
+            )
+        self.ids, self._starts = self._tokens()
+        self._check_room()
+
+    @property
+    def change(self) -> Change:
+        """What it takes."""
+        return Change(read=len(self.ids), kept=self.kept)
+
+    def run(self, progress: bool | Progress = False) -> ReadState:
+        """Reads on the model's thread, waiting here.
+
+        Args:
+            progress: True draws a bar; a function is called with tokens done and in all.
+
+        Returns:
+            The state with the whole corpus.
+        """
+        with closing(self._engine.owner.stream(self.work())) as steps, _Bar(progress) as show:
+            for done in steps:
+                show(done, len(self.ids))
+        return self.state
+
+    def work(self) -> Iterator[int]:
+        """Reads, yielding how many tokens are done; `state` advances at document boundaries."""
+        context, begin = self.state.context.fork(), 0
+        self._engine.reserve(context, len(self.ids))
+        for documents, end in self._stops():
+            part = self.ids[begin:end]
+            if part:  # a document may have no pages
+                chunk, cuts = self._config.chunk, self._starts
+                for done in self._engine.read(part, context, cuts=cuts, chunk=chunk):
+                    yield begin + done
+            begin = end
+            self._advance(Checkpoint(documents, self.kept + end, context.fork()))
+
+    def _advance(self, reached: Checkpoint) -> None:
+        old = self.state
+        checkpoints = old.checkpoints
+        if old.documents:
+            last = Checkpoint(len(old.documents), old.tokens, old.context)
+            checkpoints = thinned((*checkpoints, last), self._config.checkpoints)
+        corpus = self._part(reached.documents)
+        self.state = ReadState(reached.context, reached.tokens, corpus, checkpoints)
+
+    def _part(self, documents: int) -> Corpus | None:
+        if documents == len(self._corpus.documents):
+            return self._corpus
+        return (
+            Corpus(self._corpus.documents[:documents], self._corpus.report) if documents else None
+        )
+
+    def _tokens(self) -> tuple[list[int], list[int]]:
+        """The tokens to read, and where in the whole sequence each of their documents starts."""
+        prompts, documents = self._engine.prompts, self._corpus.documents
+        ids: list[int] = [] if self.kept else prompts.head()
+        starts: list[int] = []
+        number = sum(len(document.pages) for document in documents[: self._first])
+        for document in documents[self._first :]:
+            starts.append(self.kept + len(ids))
+            for page in document.pages:
+                number += 1
+                ids += prompts.passage(number, document.title, page.label, page.text)
+        return ids, starts
+
+    def _stops(self) -> Iterator[tuple[int, int]]:
+        """Documents and tokens at which the state is kept: ends of documents a chunk apart."""
+        ends = [start - self.kept for start in (*self._starts, self.kept + len(self.ids))][1:]
+        last = 0
+        for documents, end in enumerate(ends, self._first + 1):
+            if end - last >= self._config.chunk or documents == len(self._corpus.documents):
+                yield documents, end
+                last = end
+
+    def _check_room(self) -> None:
+        tokens, limit = self.kept + len(self.ids), self._engine.loaded.context_window
+        if tokens + self._config.reserve > limit:
+            raise ContextOverflowError(
+                f"the corpus is {tokens} tokens long and {self._config.reserve} are kept for "
+                f"questions, but the context of {self._engine.loaded.name!r} holds {limit}; read "
+                "fewer or shorter documents, or load a model with a longer context",
+                needed=tokens + self._config.reserve,
+                limit=limit,
+            )
+
+
+class _Bar:
+    """Shows progress as asked: not at all, by a bar, or through a function."""
+
+    def __init__(self, progress: bool | Progress) -> None:
+        self._call = progress if callable(progress) else None
+        self._draw = progress is True
+        self._bar: tqdm[Any] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._call:
+            self._call(done, total)
+        elif self._draw:
+            self._bar = self._bar or tqdm(total=total, unit="token", desc="reading")
+            self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()

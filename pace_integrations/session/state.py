@@ -1,0 +1,102 @@
+"""What has been read, as values: a session goes from one to the next and never changes one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pace_integrations.documents import Corpus, Document
+from pace_integrations.model.engine import Context
+from pace_integrations.session.citations import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state after some of a corpus's documents, to return to.
+
+    Attributes:
+        documents: Documents read.
+        tokens: Tokens held.
+        context: Cache and memory; nobody extends it but through a fork.
+    """
+
+    documents: int
+    tokens: int
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class ReadState:
+    """A corpus that has been read.
+
+    Attributes:
+        context: Cache and memory; nobody extends it but through a fork.
+        tokens: Tokens held.
+        corpus: What was read, or None before anything was.
+        checkpoints: Earlier states at document boundaries, shortest first.
+    """
+
+    context: Context
+    tokens: int = 0
+    corpus: Corpus | None = None
+    checkpoints: tuple[Checkpoint, ...] = ()
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """The documents read, in order."""
+        return self.corpus.documents if self.corpus else ()
+
+    def before(self, documents: Sequence[Document]) -> Checkpoint | None:
+        """The longest known state that holds the first of `documents` and nothing else."""
+        pairs = zip(self.documents, documents, strict=False)
+        common = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
+        if common is None:
+            common = min(len(self.documents), len(documents))
+        whole = Checkpoint(len(self.documents), self.tokens, self.context)
+        fitting = [c for c in (*self.checkpoints, whole) if 0 < c.documents <= common]
+        return fitting[-1] if fitting else None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What it took to change what a session holds.
+
+    Attributes:
+        read: Tokens that were read.
+        kept: Tokens that were held already.
+    """
+
+    read: int
+    kept: int
+
+
+def passages_of(corpus: Corpus | None) -> tuple[Passage, ...]:
+    """The pages of a corpus under the numbers by which the model sees them."""
+    pages = corpus.pages() if corpus else ()
+    return tuple(Passage(n, document, page) for n, (document, page) in enumerate(pages, 1))
+
+
+def thinned(checkpoints: Sequence[Checkpoint], most: int) -> tuple[Checkpoint, ...]:
+    """At most `most` checkpoints: those that are closest to their neighbours go first.
+
+    The last one stays: removing or replacing the newest document is the commonest change.
+    """
+    kept = list(checkpoints)
+    while len(kept) > max(0, most):
+        ends = [0, *(c.tokens for c in kept)]
+        gaps = [ends[i + 2] - ends[i] for i in range(len(kept) - 1)] or [0]
+        kept.pop(gaps.index(min(gaps)))
+    return tuple(kept)
+
+
+def renewed(corpus: Corpus | None, other: Corpus) -> Corpus:
+    """A corpus with documents of another one in the place of their older versions."""
+    if corpus is None:
+        return other
+    new = {_place(d): d for d in other.documents}
+    kept = tuple(new.pop(_place(d), d) for d in corpus.documents)
+    return Corpus(kept, corpus.report) + Corpus(tuple(new.values()), other.report)
+
+
+def _place(document: Document) -> str:
+    return document.source or document.title
