@@ -1,4 +1,4 @@
-"""The shell's face: ``pace ask`` and ``pace chat``."""
+"""The shell's face: ``pace ask``, ``pace chat`` and ``pace memory``."""
 
 from pace_integrations.cli.app import app
 

@@ -7,15 +7,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pace_integrations import __version__
-from pace_integrations.cli.options import Options, Quantization
-from pace_integrations.cli.output import Output
+from pace_integrations.cli.arguments import (
+    Chunk,
+    Device,
+    Dtype,
+    Json,
+    MaxNewTokens,
+    Memory,
+    Model,
+    Paths,
+    Quantised,
+    Questions,
+    Seed,
+    Temperature,
+)
+from pace_integrations.cli.memory import memory
+from pace_integrations.cli.options import Options
+from pace_integrations.cli.output import Output, errors
 from pace_integrations.errors import PaceError, QuestionError
 
 app = typer.Typer(
@@ -26,23 +39,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, folders or globs.")]
-Questions = Annotated[
-    list[str], typer.Option("--question", "-q", help="A question; repeat it to ask several.")
-]
-Model = Annotated[
-    str | None, typer.Option(help="Name or path of a Hugging Face model; default: embedded.")
-]
-Quantised = Annotated[Quantization | None, typer.Option(help="Quantise the model.")]
-Memory = Annotated[bool, typer.Option("--memory/--no-memory", help="The activation memory.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-MaxNewTokens = Annotated[int, typer.Option(help="Most tokens of an answer.")]
-Temperature = Annotated[float, typer.Option(help="0 is greedy; above it, answers are sampled.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of the sampling.")]
-Chunk = Annotated[int, typer.Option(help="Tokens per prefill step; it bounds memory.")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, auto; default: the best.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -77,7 +73,7 @@ def ask(
         model, quantization, memory, max_new_tokens, temperature, seed, chunk, dtype, device
     )
     output = Output(json=json)
-    with _errors(output):
+    with errors(output):
         if not all(text.strip() for text in question):
             raise QuestionError("a question is empty; write what you want to know after -q")
         session = options.read(paths, output)
@@ -109,13 +105,16 @@ def chat(
         model, quantization, memory, max_new_tokens, temperature, seed, chunk, dtype, device
     )
     output = Output(json=json)
-    with _errors(output):
+    with errors(output):
         session = options.read(paths, output)
         for text in _lines(output):
             try:
                 output.line(text, session.stream(text, generation=options.generation()))
             except PaceError as error:
                 output.error(error)
+
+
+app.command()(memory)
 
 
 def _lines(output: Output) -> Iterator[str]:
@@ -129,15 +128,3 @@ def _lines(output: Output) -> Iterator[str]:
             return
         if line.strip():
             yield line.strip()
-
-
-@contextmanager
-def _errors(output: Output) -> Iterator[None]:
-    """Ends the command with one line and code 2 on an error, with 130 on Ctrl-C."""
-    try:
-        yield
-    except PaceError as error:
-        output.error(error)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None

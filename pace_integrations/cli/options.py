@@ -23,6 +23,14 @@ class Quantization(StrEnum):
     nf4 = "nf4"
 
 
+class MemoryRule(StrEnum):
+    """Words of ``--rule``."""
+
+    released = "released"
+    paper = "paper"
+    slotwise = "slotwise"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Options shared by all commands that read and answer."""
@@ -36,6 +44,7 @@ class Options:
     chunk: int
     dtype: str
     device: str | None
+    rule: MemoryRule | None = None
 
     def generation(self) -> GenerationConfig:
         """How answers are written.
@@ -67,13 +76,18 @@ class Options:
         with output.waiting(f"loading {self.model or 'the embedded model'}"):
             pace = Pace.load(
                 self.model,
-                memory=MemoryConfig() if self.memory else None,
+                memory=self._memory(),
                 quantization=self.quantization.value if self.quantization else None,
                 dtype=self.dtype,
                 device=self.device,
             )
         with output.progress("reading", "tokens") as show:
             return pace.read(corpus, progress=show, config=config)
+
+    def _memory(self) -> MemoryConfig | None:
+        if not self.memory:
+            return None
+        return MemoryConfig(rule=self.rule.value) if self.rule else MemoryConfig()
 
 
 def _corpus(paths: Sequence[Path], output: Output) -> Corpus:

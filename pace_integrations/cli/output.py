@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from pace_integrations.errors import PaceError
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer, Citation
@@ -62,6 +65,20 @@ class Output:
         whole = answers[0] if len(answers) == 1 else {"answers": answers}
         self._print_json({**whole, "report": report})
 
+    def tables(self, tables: Sequence[Table], value: dict[str, Any]) -> None:
+        """Shows tables to people, or what they were made from to programs."""
+        if self._json:
+            self._print_json(value)
+            return
+        for table in tables:
+            self._out.print(table)
+            self._out.print()
+
+    def notes(self, lines: Sequence[str]) -> None:
+        """Shows what else there is to say."""
+        for line in lines:
+            self._err.print(printable(line), style="dim")
+
     def error(self, error: Exception) -> None:
         """Shows what went wrong, in one line."""
         if self._json:
@@ -111,6 +128,18 @@ class Output:
     def _print_json(self, value: dict[str, Any]) -> None:
         # Not through rich: JSON must stay as it is, byte for byte.
         print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201
+
+
+@contextmanager
+def errors(output: Output) -> Iterator[None]:
+    """Ends the command with one line and code 2 on an error, with 130 on Ctrl-C."""
+    try:
+        yield
+    except PaceError as error:
+        output.error(error)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def printable(text: str) -> str:

@@ -6,13 +6,27 @@ from pace_integrations.memory.automatic import PatchedModel, patched
 from pace_integrations.memory.bank import ActivationMemoryBank
 from pace_integrations.memory.blocks import default_layers
 from pace_integrations.memory.patch import MemoryPatch
+from pace_integrations.memory.report import (
+    Hits,
+    LayerReport,
+    Slot,
+    StepHits,
+    picture,
+    report,
+)
 from pace_integrations.memory.state import MemoryState
 
 __all__ = [
     "ActivationMemoryBank",
+    "Hits",
+    "LayerReport",
     "MemoryPatch",
     "MemoryState",
     "PatchedModel",
+    "Slot",
+    "StepHits",
     "default_layers",
     "patched",
+    "picture",
+    "report",
 ]

@@ -10,6 +10,7 @@ from torch import Tensor
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory.bank import ActivationMemoryBank
+from pace_integrations.memory.history import History, from_tensors, to_tensors
 from pace_integrations.memory.steps import LayerMemory
 
 
@@ -125,6 +126,8 @@ class MemoryState:
         for layer, rows in self._layers.items():
             states = [row.bank.state() for row in rows]
             flat |= {f"{layer}.{name}": torch.cat([s[name] for s in states]) for name in states[0]}
+            past = to_tensors([row.history for row in rows], rows[0].bank.features)
+            flat |= {f"{layer}.{name}": tensor for name, tensor in past.items()}
         return flat
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -142,7 +145,7 @@ class MemoryState:
         for layer, rows in fresh.items():
             for i, row in enumerate(rows):
                 own = {name: tensors[f"{layer}.{name}"][i : i + 1] for name in names}
-                row.load(own, int(tensors["positions"][i]))
+                row.load(own, int(tensors["positions"][i]), _history(tensors, layer, i))
         self.restore(fresh)
 
     def snapshot(self) -> dict[int, list[LayerMemory]]:
@@ -152,3 +155,11 @@ class MemoryState:
     def restore(self, snapshot: dict[int, list[LayerMemory]]) -> None:
         """Returns to a snapshot, after a forward that did not reach its end."""
         self._layers = snapshot
+
+
+def _history(tensors: Mapping[str, Tensor], layer: int, row: int) -> History:
+    """The steps of one row; none in a state that was saved without them."""
+    names = {name: f"{layer}.{name}" for name in ("steps", "recent")}
+    if any(key not in tensors for key in names.values()):
+        return History()
+    return from_tensors({name: tensors[key] for name, key in names.items()}, row)

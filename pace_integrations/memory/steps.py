@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from pace_integrations.memory.bank import ActivationMemoryBank
+from pace_integrations.memory.history import History
 from pace_integrations.memory.lookup import Found
+
+_NONE = torch.zeros(3, dtype=torch.int64)
 
 
 class LayerMemory:
@@ -18,14 +21,16 @@ class LayerMemory:
     Attributes:
         bank: The bank, as it was before the open step.
         position: Tokens of the sequence that have passed.
+        history: The complete steps so far.
     """
 
     def __init__(self, bank: ActivationMemoryBank) -> None:
         self.bank = bank
         self.position = 0
+        self.history = History()
         self._parts: tuple[Found, ...] = ()
         self._open = 0
-        self._counts = torch.zeros(3, dtype=torch.int64)
+        self._counts = self._step_counts = _NONE
 
     @property
     def is_open(self) -> bool:
@@ -47,9 +52,9 @@ class LayerMemory:
         for start, stop, fresh in self._pieces(x.shape[1], cuts):
             if fresh:
                 self.flush()
-            out, found = self._look(x[:, start:stop])
+            out, found, counts = self._look(x[:, start:stop])
             done.append(out)
-            self._take(found)
+            self._take(found, counts)
         if self._parts:
             # The rest of the forward's activations must not stay alive behind a view.
             self._parts = (*self._parts[:-1], self._parts[-1].aside(x.dtype))
@@ -58,10 +63,11 @@ class LayerMemory:
     def flush(self) -> None:
         """Closes the open step: stores its tokens, however few. Without one nothing happens."""
         if self._open:
-            device = self._parts[0].x.device
-            span = torch.arange(self.position - self._open, self.position, device=device)
+            start, device = self.position - self._open, self._parts[0].x.device
+            span = torch.arange(start, self.position, device=device)
             self.bank.update(*self._parts, positions=span[None])
-        self._parts, self._open = (), 0
+            self.history = self.history.record(start, self._parts, self._step_counts)
+        self._close()
 
     def copy(self) -> LayerMemory:
         """An independent memory with the same contents; tensors are shared until one changes."""
@@ -70,10 +76,11 @@ class LayerMemory:
         twin.bank = self.bank.clone()
         return twin
 
-    def load(self, state: Mapping[str, Tensor], position: int) -> None:
-        """Takes over a bank's tensors and a position; an open step is dropped."""
+    def load(self, state: Mapping[str, Tensor], position: int, history: History) -> None:
+        """Takes over a bank's tensors, a position and a history; an open step is dropped."""
         self.bank.load_state(state)
-        self.position, self._parts, self._open = position, (), 0
+        self.position, self.history = position, history
+        self._close()
 
     def counts(self) -> Tensor:
         """High, medium and low lookups ``(3,)`` since they were last reset, on the CPU."""
@@ -81,7 +88,7 @@ class LayerMemory:
 
     def reset_counts(self) -> None:
         """Starts counting lookups from zero."""
-        self._counts = torch.zeros(3, dtype=torch.int64)
+        self._counts = _NONE
 
     def _pieces(self, count: int, cuts: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
         """Parts of the next `count` tokens that lie in one step each: start, stop, cut before."""
@@ -96,15 +103,21 @@ class LayerMemory:
             yield start, stop, fresh
             start = stop
 
-    def _look(self, x: Tensor) -> tuple[Tensor, Found]:
+    def _look(self, x: Tensor) -> tuple[Tensor, Found, Tensor]:
         out, found = self.bank.look(x)
-        self._counts = self._counts.to(x.device) + found.counts(self.bank.config)
-        return out, found
+        counts = found.counts(self.bank.config)
+        self._counts = self._counts.to(x.device) + counts
+        return out, found, counts
 
-    def _take(self, found: Found) -> None:
+    def _take(self, found: Found, counts: Tensor) -> None:
         tokens = found.x.shape[1]
         self._parts = (*self._parts, found)
+        self._step_counts = self._step_counts.to(counts.device) + counts
         self._open += tokens
         self.position += tokens
         if self._open == self.bank.config.step:
             self.flush()
+
+    def _close(self) -> None:
+        """Leaves no step open."""
+        self._parts, self._open, self._step_counts = (), 0, _NONE

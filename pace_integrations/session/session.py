@@ -17,6 +17,8 @@ from pace_integrations.model.decode import Piece
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.prompts import Message
 from pace_integrations.session.citations import Passage, cite
+from pace_integrations.session.memory_plots import plot_memory
+from pace_integrations.session.memory_report import MemoryReport, memory_report
 from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.state import Change, ReadState, passages_of, renewed
 from pace_integrations.session.store import write
@@ -151,6 +153,26 @@ class Session:
         with self._changing:
             return self._become(renewed(self._state.corpus, corpus), progress)
 
+    def memory_report(self) -> MemoryReport:
+        """What the memory holds: hits by layer and step, slots, and the page each came from.
+
+        Raises:
+            ConfigError: The memory is off.
+        """
+        return self._memory_report(self._state)
+
+    def plot_memory(self, folder: str | os.PathLike[str]) -> tuple[Path, Path]:
+        """Draws the memory to ``activations.png`` and ``provenance.png`` in a folder.
+
+        Raises:
+            ConfigError: The memory is off.
+            MissingExtraError: The ``eval`` extra is not installed.
+        """
+        state = self._state
+        report = self._memory_report(state)
+        assert state.context.memory is not None
+        return plot_memory(state.context.memory, report, Path(folder))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the read state to a folder, whole or not at all; `Pace.open` reads it back.
 
@@ -195,6 +217,9 @@ class Session:
         if not left:
             raise DocumentError("nothing would be left; start with Pace.read() and other documents")
         return Corpus(left, corpus.report)
+
+    def _memory_report(self, state: ReadState) -> MemoryReport:
+        return memory_report(self._engine, state.context.memory, passages_of(state.corpus))
 
     def _prepare(
         self, question: str | Sequence[Message], generation: GenerationConfig | None

@@ -1,0 +1,91 @@
+"""What happened step by step while a sequence was read: gathered on the device, read later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pace_integrations.memory.lookup import Found
+
+# Tokens of the last step that are kept for a picture of it: a bank has about as many slots.
+RECENT = 128
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """The steps of one sequence in one layer, as a value: recording one makes a new history.
+
+    Recording waits for nothing: the counts stay on the device until somebody reads them.
+
+    Attributes:
+        steps: First position, position after the last, and lookups ``(high, medium, low)`` as a
+            tensor ``(3,)`` of each complete step.
+        recent: Activations of the last step ``(R, features)`` in float32, its tokens thinned out
+            evenly to at most `RECENT`; None before the first step.
+    """
+
+    steps: tuple[tuple[int, int, Tensor], ...] = ()
+    recent: Tensor | None = None
+
+    def record(self, start: int, parts: Sequence[Found], counts: Tensor) -> History:
+        """The history with one more step.
+
+        Args:
+            start: Position of the step's first token.
+            parts: Lookups of its tokens, one sequence each.
+            counts: Lookups ``(high, medium, low)`` of all parts.
+        """
+        tokens = sum(part.x.shape[1] for part in parts)
+        step = (start, start + tokens, counts)
+        return History((*self.steps, step), _thinned([p.x[0] for p in parts], _stride(tokens)))
+
+    def counts(self) -> list[tuple[int, int, int]]:
+        """Lookups ``(high, medium, low)`` of each step; reading them waits for the device."""
+        rows = self._table()[:, 2:].tolist()
+        return [(high, medium, low) for high, medium, low in rows]
+
+    def _table(self) -> Tensor:
+        """Steps as ``(S, 5)``: start, stop, high, medium, low."""
+        if not self.steps:
+            return torch.zeros(0, 5, dtype=torch.int64)
+        spans = torch.tensor([step[:2] for step in self.steps])
+        return torch.cat([spans, torch.stack([step[2] for step in self.steps]).cpu()], dim=1)
+
+
+def to_tensors(histories: Sequence[History], features: int) -> dict[str, Tensor]:
+    """Histories of several sequences as ``steps`` (B, S, 5) and ``recent`` (B, R, features)."""
+    tables = [history._table() for history in histories]
+    kept = [torch.zeros(0, features) if h.recent is None else h.recent.cpu() for h in histories]
+    return {"steps": _padded(tables, -1), "recent": _padded(kept, 0)}
+
+
+def from_tensors(tensors: Mapping[str, Tensor], row: int) -> History:
+    """The history of one row of what `to_tensors` gave."""
+    table = tensors["steps"][row].cpu()
+    table = table[table[:, 0] >= 0]
+    steps = tuple((int(line[0]), int(line[1]), line[2:]) for line in table)
+    if not steps:
+        return History()
+    start, stop, _ = steps[-1]
+    kept = -(-(stop - start) // _stride(stop - start))
+    return History(steps, tensors["recent"][row, :kept])
+
+
+def _stride(tokens: int) -> int:
+    return -(-tokens // RECENT)
+
+
+def _thinned(parts: Sequence[Tensor], stride: int) -> Tensor:
+    """Every `stride`-th row of tensors laid end to end, copied, without joining them."""
+    kept, passed = [], 0
+    for part in parts:
+        kept.append(part[-passed % stride :: stride].to(torch.float32, copy=True))
+        passed += part.shape[0]
+    return torch.cat(kept)
+
+
+def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(list(tensors), batch_first=True, padding_value=value)
