@@ -16,7 +16,7 @@ from pace_integrations.config import GenerationConfig, MemoryConfig
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.memory import MemoryPatch, MemoryState
 from pace_integrations.model.decode import Piece, decode
-from pace_integrations.model.kv import cache_of, fork, new_cache, reserve, tensors_of
+from pace_integrations.model.kv import cache_of, fork, new_cache, parts_of, reserve
 from pace_integrations.model.loading import Loaded
 from pace_integrations.model.owner import Owner
 from pace_integrations.model.prefill import prefill
@@ -67,11 +67,12 @@ class Engine:
         """Announces that `tokens` will be read into a context, so that they are never copied."""
         reserve(context.cache, tokens)
 
-    def tensors(self, context: Context) -> dict[str, dict[str, torch.Tensor]]:
-        """A context as named tensors, by the name of the file they belong in."""
-        files = {"kv.safetensors": tensors_of(context.cache)}
+    def tensors(self, context: Context) -> dict[str, dict[str, tuple[torch.Tensor, ...]]]:
+        """A context as named tensors in parts, by the name of the file they belong in."""
+        files = {"kv.safetensors": parts_of(context.cache)}
         if context.memory is not None:
-            files["memory.safetensors"] = context.memory.tensors()
+            named = context.memory.tensors()
+            files["memory.safetensors"] = {name: (tensor,) for name, tensor in named.items()}
         return files
 
     def context(self, files: Mapping[str, dict[str, torch.Tensor]]) -> Context:

@@ -58,27 +58,29 @@ def _fork_layer(layer: Layer) -> Layer | SegmentLayer:
     return copy.copy(layer) if type(layer) in _SHAREABLE else copy.deepcopy(layer)
 
 
-def tensors_of(cache: Cache) -> dict[str, torch.Tensor]:
+def parts_of(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
     """A cache as named tensors ``(1, heads, tokens, head size)``, shared with it.
+
+    Each comes in parts along its tokens, as the cache holds them: nothing is copied.
 
     Raises:
         PaceError: The model keeps state of a kind that cannot be saved (recurrent layers).
     """
-    named: dict[str, torch.Tensor] = {}
+    named: dict[str, tuple[torch.Tensor, ...]] = {}
     for i, layer in _growing(cache):
         if isinstance(layer, SegmentLayer):
             parts = zip(("keys", "values"), zip(*layer.segments(), strict=True), strict=False)
-            named |= {f"{i}.{n}": t[0] if len(t) == 1 else torch.cat(t, dim=2) for n, t in parts}
+            named |= {f"{i}.{name}": tensors for name, tensors in parts}
         elif layer.keys is not None and layer.values is not None:
-            named |= {f"{i}.keys": layer.keys, f"{i}.values": layer.values}
+            named |= {f"{i}.keys": (layer.keys,), f"{i}.values": (layer.values,)}
         if isinstance(layer, DynamicSlidingWindowLayer):
             # Past the window the tensors no longer tell how many tokens there were.
-            named[f"{i}.length"] = torch.tensor(layer.cumulative_length)
+            named[f"{i}.length"] = (torch.tensor(layer.cumulative_length),)
     return named
 
 
 def cache_of(model: PreTrainedModel, named: Mapping[str, torch.Tensor]) -> Cache:
-    """A cache of `model` from what `tensors_of` gave.
+    """A cache of `model` from what `parts_of` gave.
 
     Raises:
         SessionFileError: Tensors are superfluous: they are another model's.

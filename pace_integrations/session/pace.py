@@ -140,8 +140,8 @@ class Pace:
             IncompatibleSessionError: Another model, precision or memory read it; the message
                 names what differs.
         """
-        tokens, corpus, files = read(Path(path), fingerprint=self.fingerprint, verify=verify)
-        state = ReadState(self._engine.context(files), tokens, corpus)
+        saved = read(Path(path), fingerprint=self.fingerprint, verify=verify)
+        state = ReadState(self._engine.context(saved.tensors), saved.tokens, saved.corpus)
         return Session(self, self._engine, state)
 
     def close(self) -> None:

@@ -4,31 +4,53 @@
 ``corpus.jsonl``, ``kv.safetensors`` and, with the memory on, ``memory.safetensors``. A save writes
 a new folder beside the old one and then replaces the manifest, which is the only step that counts:
 interrupted before it, the old session is whole; after it, the new one. There is no pickle.
+
+Tensors are streamed to disk as the cache holds them and mapped from disk when they are opened, so
+that neither takes a second copy in memory. Nothing ever writes into a mapped tensor.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
 
 from pace_integrations.documents import Corpus, Document, FileReport, Page, Report
-from pace_integrations.errors import IncompatibleSessionError, SessionFileError
+from pace_integrations.errors import SessionFileError
+from pace_integrations.session import manifest as manifests
+from pace_integrations.session.manifest import check_namespace, damaged, sync
+from pace_integrations.session.tensorfile import Parts, write_tensors
 
-FORMAT = 1
-Tensors = dict[str, torch.Tensor]
 Verify = Literal["full", "fast"]
+
+_ATTEMPTS = 8  # of a reader, while other processes replace the session under its hands
+_CORPUS = "corpus.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a saved session holds.
+
+    Attributes:
+        tokens: Tokens read.
+        corpus: What was read.
+        tensors: Tensors by the name of their file, mapped from disk.
+        unread: Documents that were still to be read when the reading was interrupted.
+    """
+
+    tokens: int
+    corpus: Corpus
+    tensors: Mapping[str, dict[str, torch.Tensor]]
+    unread: int
 
 
 def write(
@@ -37,7 +59,9 @@ def write(
     fingerprint: Mapping[str, Any],
     tokens: int,
     corpus: Corpus,
-    tensors: Mapping[str, Tensors],
+    tensors: Mapping[str, Parts],
+    namespace: str | None = None,
+    unread: int = 0,
 ) -> None:
     """Saves a session, replacing one that is there.
 
@@ -46,23 +70,33 @@ def write(
         fingerprint: Identity of the model and its memory, JSON-ready.
         tokens: Tokens read.
         corpus: What was read.
-        tensors: Tensors by the name of their file.
+        tensors: Tensors in parts, by the name of their file.
+        namespace: Whose it is; it opens under no other.
+        unread: Documents still to be read, where this keeps an interrupted reading.
 
     Raises:
         SessionFileError: The folder holds something else, is being written by another process, or
             cannot be written.
     """
-    if path.exists() and not (path.is_dir() and _is_ours(path)):
-        raise SessionFileError(f"{str(path)!r} exists and is no saved session; choose another name")
+    facts = {
+        "fingerprint": dict(fingerprint),
+        "namespace": check_namespace(namespace),
+        "tokens": tokens,
+        "unread": unread,
+    }
     try:
+        if path.exists() and not (path.is_dir() and _is_ours(path)):
+            raise SessionFileError(
+                f"{str(path)!r} exists and is no saved session; choose another name"
+            )
         path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".lock", timeout=0):
-            _write(path, fingerprint, tokens, corpus, tensors)
+            _write(path, facts, corpus, tensors)
     except Timeout:
         raise SessionFileError(
             f"{str(path)!r} is being saved by another process; wait for it or choose another name"
         ) from None
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         why = getattr(error, "strerror", None) or error
         raise SessionFileError(
             f"cannot save to {str(path)!r}: {why}; an earlier session there is unchanged; check "
@@ -70,34 +104,25 @@ def write(
         ) from error
 
 
-def _write(
-    path: Path,
-    fingerprint: Mapping[str, Any],
-    tokens: int,
-    corpus: Corpus,
-    tensors: Mapping[str, Tensors],
-) -> None:
+def _write(path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[str, Parts]) -> None:
     folder = path / f"data-{uuid.uuid4().hex[:12]}"
     folder.mkdir()
     try:
-        lines = (json.dumps(asdict(document)) for document in corpus.documents)
-        (folder / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
-        for name, group in tensors.items():
-            save_file({key: t.contiguous() for key, t in group.items()}, folder / name)
-        for file in folder.iterdir():
-            _sync(file)
+        hashes = {_CORPUS: _write_corpus(folder / _CORPUS, corpus)}
+        hashes |= {n: write_tensors(folder / n, t, folder.name) for n, t in tensors.items()}
+        for name in hashes:
+            sync(folder / name)
+        sync(folder)
+        files = {n: {"bytes": (folder / n).stat().st_size, "sha256": h} for n, h in hashes.items()}
         manifest = {
-            "format": FORMAT,
-            "fingerprint": fingerprint,
-            "tokens": tokens,
+            "format": manifests.FORMAT,
+            **facts,
             "data": folder.name,
-            "files": {file.name: _facts(file) for file in sorted(folder.iterdir())},
+            "files": files,
             "documents": [document.title for document in corpus.documents],
             "report": corpus.report.to_dict(),
         }
-        _replace(
-            path / "manifest.json", json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1)
-        )
+        manifests.put(path, manifest)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -107,82 +132,87 @@ def _write(
 
 
 def read(
-    path: Path, *, fingerprint: Mapping[str, Any], verify: Verify
-) -> tuple[int, Corpus, dict[str, Tensors]]:
+    path: Path,
+    *,
+    fingerprint: Mapping[str, Any],
+    verify: Verify = "full",
+    namespace: str | None = None,
+    unfinished: bool = False,
+) -> Saved:
     """Opens a saved session.
 
     Args:
         path: The session's folder.
         fingerprint: Identity of the model that opens it.
-        verify: ``"full"`` hashes every file; ``"fast"`` compares their sizes.
-
-    Returns:
-        Tokens read, the corpus, and tensors by the name of their file, mapped from disk.
+        verify: ``"full"`` hashes every file; ``"fast"`` only compares the sizes of tensor files.
+        namespace: Whose session it must be.
+        unfinished: Whether what an interrupted reading left will do.
 
     Raises:
-        SessionFileError: There is no session, or it is damaged or of another format.
-        IncompatibleSessionError: It belongs to another model or configuration.
+        SessionFileError: There is no session, or it is damaged, unfinished or of another format.
+        IncompatibleSessionError: It belongs to another model, configuration or namespace.
     """
-    manifest = _manifest(path)
-    # The revision tells models apart; the name may be a path, and the model may have moved.
-    saved, own = (dict(json.loads(json.dumps(f))) for f in (manifest["fingerprint"], fingerprint))
-    _compare(path, {**saved, "model": None}, {**own, "model": None})
+    check_namespace(namespace)
+    for _ in range(_ATTEMPTS):
+        manifest = manifests.load(path)
+        manifests.compare_namespace(path, manifest, namespace)
+        manifests.compare(path, manifest, fingerprint)
+        if manifest["unread"] and not unfinished:
+            raise SessionFileError(
+                f"{str(path)!r} holds the first {len(manifest['documents'])} documents of a "
+                f"reading that was interrupted, and {manifest['unread']} are missing; read the "
+                "documents again with this path, which goes on from there"
+            )
+        try:
+            check_files(path, manifest, verify)
+            return _contents(path, manifest)
+        except SessionFileError:
+            if manifests.load(path)["data"] == manifest["data"]:
+                raise
+            # Another process replaced the session meanwhile; the new one is as good.
+    raise SessionFileError(f"{str(path)!r} is being replaced all the time; try again later")
+
+
+def check_files(path: Path, manifest: Mapping[str, Any], verify: Verify) -> None:
+    """Raises `SessionFileError` where a file of a session is missing or was changed."""
     folder = path / manifest["data"]
     for name, facts in manifest["files"].items():
-        _check(folder / name, facts, verify)
+        file = folder / name
+        try:
+            if file.stat().st_size != facts["bytes"]:
+                raise damaged(path, f"{name} has the wrong size")
+            thorough = verify == "full" or name == _CORPUS
+            if thorough and _hash(file) != facts["sha256"]:
+                raise damaged(path, f"{name} was changed")
+        except OSError as error:
+            raise damaged(path, f"{name} cannot be read ({error.strerror})") from error
+
+
+def _contents(path: Path, manifest: Mapping[str, Any]) -> Saved:
+    folder = path / manifest["data"]
     try:
-        lines = (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = (folder / _CORPUS).read_text(encoding="utf-8").split("\n")
         documents = tuple(_document(json.loads(line)) for line in lines)
         corpus = Corpus(documents, _report(manifest["report"]))
-        names = [name for name in manifest["files"] if name.endswith(".safetensors")]
-        tensors = {name: load_file(folder / name) for name in names}
+        names = [name for name in manifest["files"] if name != _CORPUS]
+        tensors = {name: _tensors(folder / name) for name in names}
+        return Saved(int(manifest["tokens"]), corpus, tensors, int(manifest["unread"]))
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    return int(manifest["tokens"]), corpus, tensors
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    if not path.is_dir():
-        raise SessionFileError(f"no saved session at {str(path)!r}; check the path")
-    try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        seal = manifest.pop("sha256")
-    except FileNotFoundError:
-        raise SessionFileError(
-            f"{str(path)!r} holds no manifest.json: it is no session, or its first save was "
-            "interrupted; read the documents again"
-        ) from None
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise _damaged(path, "manifest.json cannot be read") from error
-    if seal != _seal(manifest):
-        raise _damaged(path, "manifest.json was changed")
-    if manifest["format"] != FORMAT:
-        raise SessionFileError(
-            f"{str(path)!r} has format {manifest['format']}, and this version reads {FORMAT}; open "
-            "it with the version that saved it, or read the documents again"
-        )
-    return dict(manifest)
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
+    """Tensors mapped from a file that belongs to the folder it lies in."""
+    with safe_open(file, framework="pt") as stream:
+        if (stream.metadata() or {}).get("data") != file.parent.name:
+            raise ValueError(f"{file.name} was saved with another session")
+        return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - no dict
 
 
-def _compare(path: Path, saved: Any, own: Any, field: str = "") -> None:  # noqa: ANN401 - JSON
-    """Raises on the first field in which two fingerprints differ."""
-    if isinstance(saved, dict) and isinstance(own, dict):
-        for key in sorted(saved.keys() | own.keys()):
-            _compare(path, saved.get(key), own.get(key), f"{field}.{key}" if field else key)
-    elif saved != own:
-        raise IncompatibleSessionError(
-            f"{str(path)!r} was saved with {field} = {saved!r}, and this model has {own!r}; load "
-            "the model as it was, or read the documents again"
-        )
-
-
-def _check(file: Path, facts: Mapping[str, Any], verify: Verify) -> None:
-    if not file.is_file():
-        raise _damaged(file.parent.parent, f"{file.name} is missing")
-    if file.stat().st_size != facts["bytes"]:
-        raise _damaged(file.parent.parent, f"{file.name} has the wrong size")
-    if verify == "full" and _facts(file) != facts:
-        raise _damaged(file.parent.parent, f"{file.name} was changed")
+def _write_corpus(file: Path, corpus: Corpus) -> str:
+    text = "\n".join(json.dumps(asdict(document)) for document in corpus.documents)
+    file.write_text(text, encoding="utf-8", newline="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _document(row: dict[str, Any]) -> Document:
@@ -195,38 +225,13 @@ def _report(saved: dict[str, Any]) -> Report:
     return Report(tuple(FileReport(**row) for row in rows))
 
 
-def _facts(file: Path) -> dict[str, Any]:
+def _hash(file: Path) -> str:
     with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}
-
-
-def _seal(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _replace(file: Path, text: str) -> None:
-    """Puts a file in place at once, after its content and its neighbours are on disk."""
-    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    beside.write_text(text, encoding="utf-8")
-    _sync(beside)
-    beside.replace(file)
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _is_ours(path: Path) -> bool:
     """Whether a folder is empty, a session, or what an interrupted first save left."""
     names = {entry.name for entry in path.iterdir()}
-    return all(
-        n in ("manifest.json", ".lock") or n.startswith(("data-", ".manifest.json.")) for n in names
-    )
-
-
-def _damaged(path: Path, what: str) -> SessionFileError:
-    return SessionFileError(
-        f"the session in {str(path)!r} is damaged: {what}; read the documents again"
-    )
+    own = (manifests.FILE, ".lock")
+    return all(n in own or n.startswith(("data-", f".{manifests.FILE}.")) for n in names)

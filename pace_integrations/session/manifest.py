@@ -1,0 +1,146 @@
+"""The manifest of a saved session: sealed, replaced at once, compared field by field."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pace_integrations.errors import ConfigError, IncompatibleSessionError, SessionFileError
+
+FORMAT = 2
+FILE = "manifest.json"
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "fingerprint": dict,
+    "namespace": (str, type(None)),
+    "tokens": int,
+    "unread": int,
+    "data": str,
+    "files": dict,
+    "documents": list,
+    "report": dict,
+}
+_NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The manifest of the session in a folder, its seal checked.
+
+    Raises:
+        SessionFileError: There is none, or it is damaged or of another format.
+    """
+    if not path.is_dir():
+        raise SessionFileError(f"no saved session at {str(path)!r}; check the path")
+    try:
+        manifest = json.loads((path / FILE).read_text(encoding="utf-8"))
+        seal = manifest.pop("sha256")
+    except FileNotFoundError:
+        raise SessionFileError(
+            f"{str(path)!r} holds no {FILE}: it is no session, or its first save was "
+            "interrupted; read the documents again"
+        ) from None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise damaged(path, f"{FILE} cannot be read") from error
+    if seal != _seal(manifest):
+        raise damaged(path, f"{FILE} was changed")
+    found = manifest.get("format")
+    if found != FORMAT:
+        raise SessionFileError(
+            f"{str(path)!r} has format {found!r}, and this version reads {FORMAT}; open it with "
+            "the version that saved it, or read the documents again"
+        )
+    for field, kind in _FIELDS.items():
+        if not isinstance(manifest.get(field), kind):
+            raise damaged(path, f"{FILE} lacks {field!r}")
+    for name in (manifest["data"], *manifest["files"]):
+        if Path(name).name != name:  # what is named lies inside
+            raise damaged(path, f"{FILE} names {name!r}")
+    return dict(manifest)
+
+
+def put(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Replaces the manifest of a folder at once, after everything beside it is on disk."""
+    text = json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1)
+    beside = path / f".{FILE}.{uuid.uuid4().hex[:8]}"
+    try:
+        beside.write_text(text, encoding="utf-8")
+        sync(beside)
+        beside.replace(path / FILE)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    sync(path)
+
+
+def compare(path: Path, manifest: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
+    """Raises `IncompatibleSessionError` on the first field in which fingerprints differ."""
+    # The revision tells models apart; the name may be a path, and the model may have moved.
+    saved, own = (
+        {**json.loads(json.dumps(f)), "model": None} for f in (manifest["fingerprint"], fingerprint)
+    )
+    _compare(path, saved, own, "")
+
+
+def _compare(path: Path, saved: Any, own: Any, field: str) -> None:  # noqa: ANN401 - JSON
+    if isinstance(saved, dict) and isinstance(own, dict):
+        for key in sorted(saved.keys() | own.keys()):
+            _compare(path, saved.get(key), own.get(key), f"{field}.{key}" if field else key)
+    elif saved != own:
+        raise IncompatibleSessionError(
+            f"{str(path)!r} was saved with {field} = {saved!r}, and this model has {own!r}; load "
+            "the model as it was, or read the documents again"
+        )
+
+
+def compare_namespace(path: Path, manifest: Mapping[str, Any], namespace: str | None) -> None:
+    """Raises `IncompatibleSessionError` where a session belongs to another namespace.
+
+    The message does not say to which: that is not the asker's to know.
+    """
+    if manifest["namespace"] != namespace:
+        raise IncompatibleSessionError(
+            f"{str(path)!r} was saved under another namespace than {namespace!r}; open it with the "
+            "namespace it was read under, or read the documents again"
+        )
+
+
+def check_namespace(namespace: str | None) -> str | None:
+    """Gives a namespace back.
+
+    Raises:
+        ConfigError: It is empty, too long, or holds characters that a name needs not.
+    """
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        raise ConfigError(
+            f"namespace must be 1 to 128 letters, digits or any of . _ @ + : - and start with a "
+            f"letter or digit, got {namespace!r}"
+        )
+    return namespace
+
+
+def damaged(path: Path, what: str) -> SessionFileError:
+    """The error of a session that is not whole."""
+    return SessionFileError(
+        f"the session in {str(path)!r} is damaged: {what}; read the documents again"
+    )
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on disk."""
+    with contextlib.ExitStack() as stack:
+        try:
+            handle = os.open(path, os.O_RDONLY)
+        except PermissionError:  # folders, on Windows
+            return
+        stack.callback(os.close, handle)
+        os.fsync(handle)
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
