@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,7 +66,7 @@ def load(path: Path) -> dict[str, Any]:
 def put(path: Path, manifest: Mapping[str, Any]) -> None:
     """Replaces the manifest of a folder at once, after everything beside it is on disk."""
     text = json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1)
-    beside = path / f".{FILE}.{uuid.uuid4().hex[:8]}"
+    beside = path / f".{FILE}.new"  # one writer at a time: what a killed one left is reused
     try:
         beside.write_text(text, encoding="utf-8")
         sync(beside)
