@@ -17,8 +17,8 @@ LAYERS = [
     {"documents", "memory", "experts"},
     {"model"},
     {"session", "store"},
-    {"binding"},
-    {"evaluation", "langchain", "llama_index", "cli"},
+    {"binding", "evaluation"},
+    {"langchain", "llama_index", "cli"},
     {"entry"},
 ]
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

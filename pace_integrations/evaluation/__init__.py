@@ -1,0 +1,1 @@
+"""Evidence: tasks, metrics, arms on the same rows, intervals and reports."""

@@ -1,0 +1,65 @@
+"""The benchmarks' own metrics, by name. Each takes what a model wrote and the right answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pace_integrations.errors import ConfigError
+from pace_integrations.evaluation.metrics import answers, choices, gated, overlap
+from pace_integrations.evaluation.metrics.citations import citation_precision, citation_recall
+
+__all__ = ["METRICS", "citation_precision", "citation_recall", "score"]
+
+# The metric, and which further fields of a row it takes.
+METRICS: dict[str, tuple[Callable[..., float], tuple[str, ...]]] = {
+    "token_f1": (answers.token_f1, ()),
+    "squad_f1": (answers.squad_f1, ()),
+    "token_f1_chinese": (answers.token_f1_chinese, ()),
+    "character_f1_chinese": (answers.character_f1_chinese, ()),
+    "exact_match": (answers.exact_match, ()),
+    "best_subspan": (answers.best_subspan, ()),
+    "contains": (answers.contains, ()),
+    "contains_all": (answers.contains_all, ()),
+    "rouge_l": (overlap.rouge_l, ()),
+    "rouge_l_chinese": (overlap.rouge_l_chinese, ()),
+    "rouge_lsum": (overlap.rouge_lsum, ()),
+    "edit_similarity": (overlap.edit_similarity, ()),
+    "classification": (choices.classification, ("classes",)),
+    "retrieval": (choices.retrieval, ()),
+    "count": (choices.count, ()),
+    "stated_choice": (choices.stated_choice, ()),
+    "option": (choices.option, ()),
+    "first_integer": (choices.first_integer, ()),
+    "first_number": (choices.first_number, ()),
+    "word_match": (choices.word_match, ()),
+    "name_match": (choices.name_match, ()),
+    "label": (choices.label, ("classes", "question")),
+    "keyword_f1": (gated.keyword_f1, ("keywords",)),
+    "keyword_f1_chinese": (gated.keyword_f1_chinese, ("keywords",)),
+    "keyword_recall": (gated.keyword_recall, ()),
+    "rouge_l_without_stop_words": (gated.rouge_l_without_stop_words, ()),
+}
+
+
+def score(
+    metric: str, prediction: str, answers: Sequence[str], extra: Mapping[str, object] | None = None
+) -> float:
+    """Scores what a model wrote, 0 to 1.
+
+    Args:
+        metric: A name in `METRICS`.
+        prediction: What the model wrote.
+        answers: Right answers; the metric says how several count.
+        extra: Further fields of the row, of which the metric takes those that it knows.
+
+    Raises:
+        ConfigError: There is no such metric, or a field that it needs is missing.
+    """
+    if metric not in METRICS:
+        raise ConfigError(f"no metric {metric!r}; there are {', '.join(sorted(METRICS))}")
+    function, needs = METRICS[metric]
+    fields = {name: (extra or {}).get(name) for name in needs}
+    missing = [name for name, value in fields.items() if value is None]
+    if missing:
+        raise ConfigError(f"the metric {metric!r} needs the row's {' and '.join(missing)}")
+    return float(function(prediction, answers, **fields))

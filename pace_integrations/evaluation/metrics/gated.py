@@ -1,0 +1,77 @@
+"""LV-Eval's F1, which counts only where enough of the answer's keywords were found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pace_integrations.evaluation.metrics.overlap import rouge_l
+from pace_integrations.evaluation.metrics.words import (
+    chinese_words,
+    cut_chinese,
+    english_words,
+    normalise_chinese,
+    overlap,
+)
+
+# Words that do not count as found keywords: part of the metric's definition (LV-Eval, metrics.py).
+_ENGLISH = """
+about and are as at be because being but by does for from had has have he her his in is it of on or
+she that their they this to was were what when which who with
+"""
+_CHINESE = """
+的 和 是 等 在 年 可以 为 与 ‰ 了 或 一种 月 c 至 日 有 进行 于 不 中 × 根据 小 由 亩 也 要 指 法
+会 元 主要 以及 通过 首先 对 然后 号 以 所 后 丁 包括 无 将 用 能 形 方面 因素 位于 而 从 到 一定
+用于 但 使用 让 具有 并 亿元 万元 上 类 基于 才 来 地 片 其他 个 或者 变得 时 给 你 使 条 受 已经
+带 度
+"""
+STOP_WORDS, STOP_WORDS_CHINESE = frozenset(_ENGLISH.split()), frozenset(_CHINESE.split())
+
+
+def keyword_f1(prediction: str, answers: Sequence[str], *, keywords: str = "") -> float:
+    """Word F1, or 0 where fewer than 0.2 of the keywords were said (LV-Eval, English).
+
+    Args:
+        prediction: What the model wrote.
+        answers: Golds; the best counts.
+        keywords: The gold's keywords; without any the F1 stands alone. Stop words among them are
+            never found, yet count in the denominator.
+    """
+    said, wanted = english_words(prediction), english_words(keywords)
+    if keywords and _recall(said, wanted, STOP_WORDS) < 0.2:
+        return 0.0
+    return max((overlap(said, english_words(answer)) for answer in answers), default=0.0)
+
+
+def keyword_f1_chinese(prediction: str, answers: Sequence[str], *, keywords: str = "") -> float:
+    """`keyword_f1` over jieba's words; the limit is 0.4, and a gold is its own keyword list."""
+    said = chinese_words(prediction)
+    best = 0.0
+    for answer in answers:
+        gold = chinese_words(answer)
+        wanted = chinese_words(keywords) if keywords else gold
+        if _recall(said, wanted, STOP_WORDS_CHINESE) >= 0.4:
+            best = max(best, overlap(said, gold))
+    return best
+
+
+def keyword_recall(prediction: str, answers: Sequence[str]) -> float:
+    """Share of a gold's words that were said (LV-Eval, factrecall)."""
+    said = english_words(prediction)
+    return max((_recall(said, english_words(a), frozenset()) for a in answers), default=0.0)
+
+
+def rouge_l_without_stop_words(prediction: str, answers: Sequence[str]) -> float:
+    """Rouge-L over jieba's words less LV-Eval's stop words (dureader)."""
+    return rouge_l(_kept(prediction), [_kept(answer) for answer in answers])
+
+
+def _kept(text: str) -> str:
+    words = map(normalise_chinese, cut_chinese(" ".join(cut_chinese(text))))
+    return " ".join(word for word in words if word not in STOP_WORDS_CHINESE)
+
+
+def _recall(said: Sequence[str], wanted: Sequence[str], ignored: frozenset[str]) -> float:
+    common = Counter(said) & Counter(wanted)
+    found = sum(n for word, n in common.items() if word not in ignored)
+    return found / len(wanted) if wanted else 0.0
