@@ -9,6 +9,7 @@
     ├── SessionFileError (ValueError)        a saved session that is damaged or foreign
     ├── IncompatibleSessionError (ValueError)  a saved session of another model or configuration
     ├── ConfigError (ValueError)             a setting outside its range
+    ├── DeadlineExceededError (TimeoutError)  an answer that took longer than it was given
     └── MissingExtraError (ImportError)      an optional dependency that is not installed
 
 Each message says what is wrong, where, and what to do next.
@@ -76,3 +77,7 @@ class MissingExtraError(PaceError, ImportError):
             f"run: pip install 'pace-integrations[{extra}]'"
         )
         self.extra = extra
+
+
+class DeadlineExceededError(PaceError, TimeoutError):
+    """An answer was not complete within the time it was given."""

@@ -75,6 +75,13 @@ def test_chat_answers_each_line_until_quit(folder: Path, tiny_path: Path) -> Non
     assert result.exit_code == 0
 
 
+def test_chat_sees_earlier_turns_until_it_is_reset(folder: Path, tiny_path: Path) -> None:
+    options = ["--model", tiny_path, "--max-new-tokens", 4, "--json"]
+    result = run("chat", folder, *options, lines="When?\nWhen?\n/reset\nWhen?\n")
+    tokens = [json.loads(line)["usage"]["input_tokens"] for line in result.stdout.splitlines()]
+    assert tokens[0] == tokens[2] < tokens[1]
+
+
 def test_chat_goes_on_after_a_refused_question(folder: Path, tiny_path: Path) -> None:
     options = ["--model", tiny_path, "--max-new-tokens", 4, "--json"]
     result = run("chat", folder, *options, lines=f"{'long ' * 2000}\nWhere?\n")

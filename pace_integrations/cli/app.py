@@ -96,20 +96,23 @@ def chat(
     dtype: Dtype = "auto",
     device: Device = None,
 ) -> None:
-    """Read documents once, then answer questions from the terminal or from standard input.
+    """Read documents once, then converse from the terminal or from standard input.
 
-    /quit or the end of input ends it; Ctrl-C stops the answer being written. Each question is
-    answered on its own. With --json, each answer is one line.
+    A question sees the turns before it; /reset forgets them. /quit or the end of input ends it;
+    Ctrl-C stops the answer being written. With --json, each answer is one line.
     """
     options = Options(
         model, quantization, memory, max_new_tokens, temperature, seed, chunk, dtype, device
     )
     output = Output(json=json)
     with errors(output):
-        session = options.read(paths, output)
+        conversation = options.read(paths, output).fork()
         for text in _lines(output):
+            if text == "/reset":
+                conversation.reset()
+                continue
             try:
-                output.line(text, session.stream(text, generation=options.generation()))
+                output.line(text, conversation.stream(text, generation=options.generation()))
             except PaceError as error:
                 output.error(error)
 

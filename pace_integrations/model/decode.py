@@ -68,22 +68,12 @@ def decode(
     if last:
         for _ in prefill(model, prompt[:, :last], cache, chunk=chunk, around=around):
             yield Piece("", 0)
-    choose, text = _Chooser(config, model.device), _Text(tokenizer, config.stop)
-    ends, tokens, fed = _end_tokens(model, tokenizer), 0, prompt[:, last:]
+    writer, fed = Writer(model, tokenizer, config), prompt[:, last:]
     while True:
-        token = choose(_next_logits(model, fed, cache, around()))
-        tokens += 1
-        if int(token) in ends:
-            yield Piece(text.finish(), tokens, "stop")
+        token, piece = writer.take(_next_logits(model, fed, cache, around()))
+        yield piece
+        if piece.finish:
             return
-        piece = text.push(int(token))
-        if text.stopped:
-            yield Piece(piece, tokens, "stop")
-            return
-        if tokens == config.max_new_tokens:
-            yield Piece(piece + text.finish(), tokens, "length")
-            return
-        yield Piece(piece, tokens)
         fed = token.view(1, 1)
 
 
@@ -94,6 +84,38 @@ def _next_logits(
     with torch.inference_mode(), segmented(model), context:
         output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return output.logits[:, -1].float()  # type: ignore[no-any-return]
+
+
+class Writer:
+    """Writes one answer: from logits to tokens to text.
+
+    Args:
+        model: The model, for its device and the tokens that end an answer.
+        tokenizer: Its tokenizer.
+        config: Length, sampling and stop strings.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: GenerationConfig
+    ) -> None:
+        self._choose = _Chooser(config, model.device)
+        self._text = _Text(tokenizer, config.stop)
+        self._ends = _end_tokens(model, tokenizer)
+        self._most = config.max_new_tokens
+        self._tokens = 0
+
+    def take(self, logits: torch.Tensor) -> tuple[torch.Tensor, Piece]:
+        """Chooses the next token from logits ``(1, vocabulary)``; gives it and what it adds."""
+        token = self._choose(logits)
+        self._tokens += 1
+        if int(token) in self._ends:
+            return token, Piece(self._text.finish(), self._tokens, "stop")
+        piece = self._text.push(int(token))
+        if self._text.stopped:
+            return token, Piece(piece, self._tokens, "stop")
+        if self._tokens == self._most:
+            return token, Piece(piece + self._text.finish(), self._tokens, "length")
+        return token, Piece(piece, self._tokens)
 
 
 class _Chooser:

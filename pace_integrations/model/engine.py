@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from transformers.cache_utils import Cache
@@ -15,11 +16,12 @@ from transformers.cache_utils import Cache
 from pace_integrations.config import GenerationConfig, MemoryConfig
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.memory import MemoryPatch, MemoryState
+from pace_integrations.model.batch import can_batch, decode_batch
 from pace_integrations.model.decode import Piece, decode
-from pace_integrations.model.kv import cache_of, fork, new_cache, parts_of, reserve
+from pace_integrations.model.kv import cache_of, cut, fork, new_cache, parts_of, reserve
 from pace_integrations.model.loading import Loaded
 from pace_integrations.model.owner import Owner
-from pace_integrations.model.prefill import prefill
+from pace_integrations.model.prefill import Around, prefill
 from pace_integrations.model.prompts import Prompts
 
 
@@ -66,6 +68,17 @@ class Engine:
     def reserve(self, context: Context, tokens: int) -> None:
         """Announces that `tokens` will be read into a context, so that they are never copied."""
         reserve(context.cache, tokens)
+
+    def rewound(self, context: Context, tokens: int) -> Context | None:
+        """A fork of a context cut to its first tokens; None where the model's cache cannot be cut.
+
+        The memory stays as it is, so the tokens cut off must not have been written into it.
+        """
+        if self.memory is not None and self.memory.write_while_decoding:
+            return None
+        twin = context.fork()
+        surplus = twin.cache.get_seq_length() - tokens
+        return twin if not surplus or cut(twin.cache, surplus) else None
 
     def tensors(self, context: Context) -> dict[str, dict[str, tuple[torch.Tensor, ...]]]:
         """A context as named tensors in parts, by the name of the file they belong in."""
@@ -125,14 +138,44 @@ class Engine:
             config: Length, sampling and stop strings.
             chunk: Most prompt tokens of one forward.
         """
-
-        def around() -> AbstractContextManager[object]:
-            if self._patch is None or context.memory is None:
-                return nullcontext()
-            return self._patch.asking(context.memory)
-
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
+        around = self._asking(context)
         return decode(model, tokenizer, ids, context.cache, config, chunk=chunk, around=around)
+
+    def answers(
+        self,
+        tails: Sequence[Sequence[int]],
+        context: Context,
+        config: GenerationConfig,
+        *,
+        chunk: int,
+    ) -> Iterator[list[tuple[int, Piece]]]:
+        """Continues `context` with each of several tails; every answer is that of its tail alone.
+
+        They are written together where rows can share the cache, otherwise one after the other.
+
+        Args:
+            tails: The prompts' tails.
+            context: Context to continue; it is left as it is.
+            config: Length, sampling and stop strings of each answer.
+            chunk: Most prompt tokens of one forward.
+
+        Yields:
+            For every step the pieces it added, with the index of their answer.
+        """
+        model, tokenizer, twin = self.loaded.model, self.loaded.tokenizer, context.fork()
+        writes = self.memory is not None and self.memory.write_while_decoding
+        if can_batch(model, twin.cache) and max(map(len, tails)) <= chunk and not writes:
+            around = self._asking(twin)
+            yield from decode_batch(model, tokenizer, tails, twin.cache, config, around=around)
+            return
+        for i, ids in enumerate(tails):
+            for piece in self.answer(ids, context.fork(), config, chunk=chunk):
+                yield [(i, piece)]
+
+    def _asking(self, context: Context) -> Around:
+        patch, memory = self._patch, context.memory
+        return nullcontext if patch is None or memory is None else partial(patch.asking, memory)
 
     def close(self) -> None:
         """Ends the thread and takes the memory off the model."""

@@ -41,6 +41,16 @@ def reserve(cache: Cache, tokens: int) -> None:
             layer.reserve(tokens)
 
 
+def cut(cache: Cache, tokens: int) -> bool:
+    """Removes the last `tokens`, where every layer can; otherwise nothing."""
+    layers = [x for x in cache.layers if isinstance(x, SegmentLayer) or type(x) is DynamicLayer]
+    if len(layers) < len(cache.layers):
+        return False
+    for layer in layers:
+        layer.crop(-tokens)
+    return True
+
+
 def fork(cache: Cache) -> Cache:
     """A cache that continues from `cache` and leaves it as it is.
 

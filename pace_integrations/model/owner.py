@@ -10,14 +10,43 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Generic, TypeVar
 
-from pace_integrations.errors import PaceError
+from pace_integrations.errors import ConfigError, DeadlineExceededError, PaceError
 
 T = TypeVar("T")
 _END = StopIteration()  # travels to the consumer as the mark of a job's regular end
+
+
+class Deadline:
+    """A time by which something must be done.
+
+    Args:
+        timeout: Seconds from now, or None for never.
+    """
+
+    def __init__(self, timeout: float | None) -> None:
+        if timeout is not None and timeout < 0:
+            raise ConfigError(f"timeout must not be negative, got {timeout}")
+        self._timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+
+    def left(self) -> float | None:
+        """Seconds left, or None for ever."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
+
+    def error(self) -> DeadlineExceededError:
+        """What to raise when the time is over."""
+        return DeadlineExceededError(
+            f"not complete after {self._timeout:g} seconds; give it a longer timeout, lower "
+            "max_new_tokens, or ask when the model is less busy"
+        )
+
+
+NEVER = Deadline(None)
 
 
 class _Job(Generic[T]):
@@ -68,12 +97,17 @@ class Owner:
         self._thread: threading.Thread | None = None
         self._open = True
 
-    def stream(self, work: Iterator[T]) -> Stream[T]:
-        """Runs `work` on the thread; the result iterates over its items here."""
-        items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
-        return Stream(self._submit(work, items.put), items)
+    def stream(self, work: Iterator[T], deadline: Deadline | None = None) -> Stream[T]:
+        """Runs `work` on the thread; the result iterates over its items here.
 
-    def astream(self, work: Iterator[T]) -> AsyncStream[T]:
+        Args:
+            work: What to run.
+            deadline: When it is stopped and the consumer gets an error; None is never.
+        """
+        items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
+        return Stream(self._submit(work, items.put), items, deadline or NEVER)
+
+    def astream(self, work: Iterator[T], deadline: Deadline | None = None) -> AsyncStream[T]:
         """Runs `work` on the thread; the result iterates over its items in the running loop."""
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[T | BaseException] = asyncio.Queue()
@@ -81,7 +115,7 @@ class Owner:
         def deliver(item: T | BaseException) -> None:
             loop.call_soon_threadsafe(items.put_nowait, item)
 
-        return AsyncStream(self._submit(work, deliver), items)
+        return AsyncStream(self._submit(work, deliver), items, deadline or NEVER)
 
     def close(self) -> None:
         """Ends the thread after the current step; jobs under way fail with `PaceError`."""
@@ -122,15 +156,22 @@ class Owner:
 class Stream(Iterator[T]):
     """Items of a job, waited for in the caller's thread."""
 
-    def __init__(self, job: _Job[T], items: queue.SimpleQueue[T | BaseException]) -> None:
+    def __init__(
+        self, job: _Job[T], items: queue.SimpleQueue[T | BaseException], deadline: Deadline
+    ) -> None:
         self._job = job
         self._items = items
+        self._deadline = deadline
         self._ended = False
 
     def __next__(self) -> T:
         if self._ended:
             raise StopIteration
-        item = self._items.get()
+        try:
+            item = self._items.get(timeout=self._deadline.left())
+        except queue.Empty:
+            self.close()
+            raise self._deadline.error() from None
         if isinstance(item, BaseException):
             self._ended = True
             raise StopIteration if item is _END else item
@@ -147,16 +188,23 @@ class Stream(Iterator[T]):
 class AsyncStream(AsyncIterator[T]):
     """Items of a job, waited for without blocking the event loop."""
 
-    def __init__(self, job: _Job[T], items: asyncio.Queue[T | BaseException]) -> None:
+    def __init__(
+        self, job: _Job[T], items: asyncio.Queue[T | BaseException], deadline: Deadline
+    ) -> None:
         self._job = job
         self._items = items
+        self._deadline = deadline
         self._ended = False
 
     async def __anext__(self) -> T:
         if self._ended:
             raise StopAsyncIteration
         try:
-            item = await self._items.get()
+            async with asyncio.timeout(self._deadline.left()):
+                item = await self._items.get()
+        except TimeoutError:
+            self.close()
+            raise self._deadline.error() from None
         except asyncio.CancelledError:
             self.close()
             raise

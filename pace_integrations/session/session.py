@@ -5,24 +5,25 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from functools import partial
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pace_integrations.answer import Answer, MemoryCounts, Timings, Usage
+from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ContextOverflowError, DocumentError
-from pace_integrations.model.decode import Piece
-from pace_integrations.model.engine import Context, Engine
-from pace_integrations.model.prompts import Message
-from pace_integrations.session.citations import Passage, cite
+from pace_integrations.errors import ConfigError, DocumentError
+from pace_integrations.model.engine import Engine
+from pace_integrations.model.owner import Deadline
+from pace_integrations.session.asking import Asking, Question, Turn
+from pace_integrations.session.conversation import Conversation
 from pace_integrations.session.memory_plots import plot_memory
 from pace_integrations.session.memory_report import MemoryReport, memory_report
 from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.state import Change, ReadState, passages_of, renewed
 from pace_integrations.session.store import write
-from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream, Finish
+from pace_integrations.session.streams import Writing, finished
 
 if TYPE_CHECKING:
     from pace_integrations.session.pace import Pace
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _READ = ReadConfig()
 
 
-class Session:
+class Session(Asking):
     """What a model has read, ready for questions. Made by `Pace.read` or `Pace.blank`.
 
     Asking leaves no trace: the cache is forked and the memory banks are read, not written, so
@@ -43,65 +44,66 @@ class Session:
     def __init__(
         self, pace: Pace, engine: Engine, state: ReadState, config: ReadConfig = _READ
     ) -> None:
-        self.pace = pace
-        self._engine = engine
-        self._state = state
-        self._config = config
+        super().__init__(pace, engine, state, config)
         self._changing = threading.Lock()
 
-    @property
-    def corpus(self) -> Corpus | None:
-        """What was read, or None for a blank session."""
-        return self._state.corpus
+    def ask_many(
+        self,
+        questions: Sequence[Question],
+        *,
+        generation: GenerationConfig | None = None,
+        batch: int = 16,
+        timeout: float | None = None,
+    ) -> list[Answer]:
+        """Answers several questions together, each as if it were asked alone.
 
-    @property
-    def passages(self) -> tuple[Passage, ...]:
-        """The pages under the numbers that answers cite."""
-        return passages_of(self._state.corpus)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens held; no question computes them again."""
-        return self._state.tokens
-
-    def ask(
-        self, question: str | Sequence[Message], *, generation: GenerationConfig | None = None
-    ) -> Answer:
-        """Answers a question.
+        They share what was read: every step reads it once for all of them. Where the model keeps
+        state that rows cannot share (sliding windows), they are answered one after the other.
+        Sums are taken in another order than alone, so where two tokens are equally likely to the
+        last digits of float32, another one may be chosen.
 
         Args:
-            question: The question, or a conversation that ends with one.
-            generation: Length, sampling and stop strings; the default is greedy.
+            questions: The questions, as for `ask`.
+            generation: Length, sampling and stop strings of each answer.
+            batch: Most questions in one forward.
+            timeout: Seconds that all answers together may take.
+
+        Returns:
+            The answers in the order of the questions. Their `memory` is None: the lookups of a
+            batch are not told apart. Their timings count from the start of their batch.
 
         Raises:
-            QuestionError: The question is empty or the conversation malformed.
-            ContextOverflowError: Corpus, question and answer exceed the model's context.
+            QuestionError: A question is empty or malformed; none is then answered.
+            ContextOverflowError: One of them does not fit; none is then answered.
+            DeadlineExceededError: The time is over.
         """
-        with self.stream(question, generation=generation) as stream:
-            return stream.answer
+        if batch < 1:
+            raise ConfigError(f"batch must be at least 1, got {batch}")
+        turns = [self._turn(question, generation) for question in questions]
+        deadline = Deadline(timeout)
+        answers: list[Answer] = []
+        for start in range(0, len(turns), batch):
+            answers += self._together(turns[start : start + batch], deadline)
+        return answers
 
-    def stream(
-        self, question: str | Sequence[Message], *, generation: GenerationConfig | None = None
-    ) -> AnswerStream:
-        """Answers a question piece by piece; see `ask`."""
-        ids, context, config, finish = self._prepare(question, generation)
-        work = self._engine.answer(ids, context, config, chunk=self._config.chunk)
-        return AnswerStream(self._engine.owner.stream(work), finish)
+    def _together(self, turns: Sequence[Turn], deadline: Deadline) -> list[Answer]:
+        writings = [Writing(turn.finish) for turn in turns]
+        first, tails = turns[0], [turn.ids for turn in turns]
+        work = self._engine.answers(
+            tails, first.context, first.generation, chunk=self._config.chunk
+        )
+        with closing(self._engine.owner.stream(work, deadline)) as steps:
+            for step in steps:
+                for i, piece in step:
+                    writings[i].add(piece)
+        return [replace(finished(writing.answer), memory=None) for writing in writings]
 
-    async def aask(
-        self, question: str | Sequence[Message], *, generation: GenerationConfig | None = None
-    ) -> Answer:
-        """Answers a question without blocking the event loop; see `ask`."""
-        async with self.astream(question, generation=generation) as stream:
-            return await stream.drain()
+    def fork(self) -> Conversation:
+        """A conversation over what has been read: its questions see the turns before them.
 
-    def astream(
-        self, question: str | Sequence[Message], *, generation: GenerationConfig | None = None
-    ) -> AsyncAnswerStream:
-        """Answers a question piece by piece without blocking the event loop; see `ask`."""
-        ids, context, config, finish = self._prepare(question, generation)
-        work = self._engine.answer(ids, context, config, chunk=self._config.chunk)
-        return AsyncAnswerStream(self._engine.owner.astream(work), finish)
+        This session stays as it is, and the conversation as it started when this one grows.
+        """
+        return Conversation(self.pace, self._engine, self._state, self._config)
 
     def add(self, corpus: Corpus, *, progress: bool | Progress = False) -> Change:
         """Reads more documents after those that are there; documents held already are passed over.
@@ -221,49 +223,7 @@ class Session:
     def _memory_report(self, state: ReadState) -> MemoryReport:
         return memory_report(self._engine, state.context.memory, passages_of(state.corpus))
 
-    def _prepare(
-        self, question: str | Sequence[Message], generation: GenerationConfig | None
-    ) -> tuple[list[int], Context, GenerationConfig, Finish]:
-        """Checks a question and makes what answering it needs."""
-        config, state = generation or GenerationConfig(), self._state
-        prompts = self._engine.prompts
-        ids = prompts.tail(question) if state.corpus else prompts.chat(question)
+    def _turn(self, question: Question, generation: GenerationConfig | None) -> Turn:
+        config, state, ids = generation or GenerationConfig(), self._state, self._ids(question)
         self._check_room(len(ids), config)
-        context = state.context.fork()
-        words = question if isinstance(question, str) else question[-1]["content"]
-        finish = partial(_finish, words, len(ids), context, state)
-        return ids, context, config, finish
-
-    def _check_room(self, tail: int, config: GenerationConfig) -> None:
-        needed = self.tokens + tail + config.max_new_tokens
-        if needed > self.pace.context_window:
-            raise ContextOverflowError(
-                f"{self.tokens} tokens read + {tail} of the question + max_new_tokens "
-                f"{config.max_new_tokens} = {needed}, more than the {self.pace.context_window} of "
-                f"{self.pace.name!r}; ask something shorter, lower max_new_tokens, read fewer "
-                "documents or load a model with a longer context",
-                needed=needed,
-                limit=self.pace.context_window,
-            )
-
-
-def _finish(
-    question: str,
-    tail: int,
-    context: Context,
-    state: ReadState,
-    text: str,
-    last: Piece,
-    timings: Timings,
-) -> Answer:
-    """The whole answer, from its text and its last piece."""
-    assert last.finish is not None
-    memory = context.memory
-    return Answer(
-        text=text,
-        citations=cite(text, question, passages_of(state.corpus)),
-        usage=Usage(state.tokens + tail, cached_tokens=state.tokens, output_tokens=last.tokens),
-        timings=timings,
-        memory=MemoryCounts(*memory.total_counts()) if memory is not None else None,
-        finish_reason=last.finish,
-    )
+        return Turn(question, ids, state.context.fork(), state.tokens, state, config)

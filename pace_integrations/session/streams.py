@@ -15,8 +15,8 @@ from pace_integrations.model.owner import AsyncStream, Stream
 Finish = Callable[[str, Piece, Timings], Answer]
 
 
-class _Writing:
-    """Collects pieces into an answer; shared by both kinds of stream."""
+class Writing:
+    """Collects pieces into an answer."""
 
     def __init__(self, finish: Finish) -> None:
         self._finish = finish
@@ -39,7 +39,12 @@ class _Writing:
         return text
 
 
-def _finished(answer: Answer | None) -> Answer:
+def finished(answer: Answer | None) -> Answer:
+    """An answer that must be there.
+
+    Raises:
+        PaceError: It was not written to its end.
+    """
     if answer is None:
         raise PaceError("the stream was closed before the answer was complete; ask again")
     return answer
@@ -55,7 +60,7 @@ class AnswerStream(Iterator[str]):
 
     def __init__(self, pieces: Stream[Piece], finish: Finish) -> None:
         self._pieces = pieces
-        self._writing = _Writing(finish)
+        self._writing = Writing(finish)
 
     def __next__(self) -> str:
         while True:
@@ -71,7 +76,7 @@ class AnswerStream(Iterator[str]):
         """
         for _ in self:
             pass
-        return _finished(self._writing.answer)
+        return finished(self._writing.answer)
 
     def close(self) -> None:
         """Stops the generation."""
@@ -94,7 +99,7 @@ class AsyncAnswerStream(AsyncIterator[str]):
 
     def __init__(self, pieces: AsyncStream[Piece], finish: Finish) -> None:
         self._pieces = pieces
-        self._writing = _Writing(finish)
+        self._writing = Writing(finish)
 
     async def __anext__(self) -> str:
         while True:
@@ -108,7 +113,7 @@ class AsyncAnswerStream(AsyncIterator[str]):
         Raises:
             PaceError: The stream has not ended, or was closed before its end.
         """
-        return _finished(self._writing.answer)
+        return finished(self._writing.answer)
 
     async def drain(self) -> Answer:
         """Waits for the end and returns the whole answer."""

@@ -1,0 +1,101 @@
+"""Several answers at once over one shared prefix.
+
+The prefix stays one segment for all rows, so each step reads it once for all of them; only the
+rows' own tails differ. Tails are padded on the left, and padding is never attended to.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.cache_utils import Cache
+
+from pace_integrations.config import GenerationConfig
+from pace_integrations.model.attention import segmented
+from pace_integrations.model.decode import Piece, Writer
+from pace_integrations.model.prefill import Around
+from pace_integrations.model.segments import SegmentLayer
+
+
+def can_batch(model: PreTrainedModel, cache: Cache) -> bool:
+    """Whether rows can share a cache: every layer in segments, and positions told to the model."""
+    told = "position_ids" in inspect.signature(model.forward).parameters
+    return told and all(isinstance(layer, SegmentLayer) for layer in cache.layers)
+
+
+def decode_batch(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    tails: Sequence[Sequence[int]],
+    cache: Cache,
+    config: GenerationConfig,
+    *,
+    around: Around,
+) -> Iterator[list[tuple[int, Piece]]]:
+    """Continues `cache` with each of several tails and writes their answers together.
+
+    Args:
+        model: A causal language model for which `can_batch` holds.
+        tokenizer: Its tokenizer.
+        tails: The prompts' tails, at least one token each.
+        cache: Cache to continue, of one row; it is extended by all of them.
+        config: Length, sampling and stop strings of each answer.
+        around: Makes the context that each forward runs in.
+
+    Yields:
+        For every step the pieces of the answers still being written, with their index.
+    """
+    start = cache.get_seq_length()
+    ids, padding = _padded(tails, model.device)
+    _set_padding(cache, padding)
+    positions = (torch.arange(ids.shape[1], device=ids.device) - padding[:, None]).clamp(0) + start
+    writers = {i: Writer(model, tokenizer, config) for i in range(len(tails))}
+    while writers:
+        logits = _next_logits(model, ids, positions, cache, around)
+        taken = {i: writers[i].take(row) for i, row in zip(writers, logits.split(1), strict=True)}
+        yield [(i, piece) for i, (_, piece) in taken.items()]
+        going = [n for n, (_, piece) in enumerate(taken.values()) if piece.finish is None]
+        if len(going) < len(taken):
+            _select(cache, torch.tensor(going, dtype=torch.long, device=ids.device))
+            writers = {i: writers[i] for i, (_, piece) in taken.items() if piece.finish is None}
+        ids = torch.stack([taken[i][0].view(1) for i in writers]) if writers else ids
+        positions = positions[going, -1:] + 1
+
+
+def _next_logits(
+    model: PreTrainedModel, ids: Tensor, positions: Tensor, cache: Cache, around: Around
+) -> Tensor:
+    """Logits ``(rows, vocabulary)`` of the token after each row, in float32."""
+    with torch.inference_mode(), segmented(model), around():
+        output = model(
+            input_ids=ids,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].float()  # type: ignore[no-any-return]
+
+
+def _padded(tails: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Tails padded on the left ``(rows, tokens)`` and how much of each is padding ``(rows,)``."""
+    longest = max(map(len, tails))
+    rows = [[tail[0]] * (longest - len(tail)) + list(tail) for tail in tails]
+    padding = [longest - len(tail) for tail in tails]
+    return torch.tensor(rows, device=device), torch.tensor(padding, device=device)
+
+
+def _set_padding(cache: Cache, padding: Tensor) -> None:
+    for layer in cache.layers:
+        if isinstance(layer, SegmentLayer):
+            layer.padding = padding.to(getattr(layer, "device", padding.device))
+
+
+def _select(cache: Cache, rows: Tensor) -> None:
+    for layer in cache.layers:
+        if isinstance(layer, SegmentLayer):
+            layer.select(rows)

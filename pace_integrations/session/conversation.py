@@ -1,0 +1,83 @@
+"""A conversation over a session: turns live in a fork of what was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from pace_integrations.answer import Answer
+from pace_integrations.config import GenerationConfig, ReadConfig
+from pace_integrations.model.engine import Context, Engine
+from pace_integrations.model.prompts import Message
+from pace_integrations.session.asking import Asking, Question, Turn
+from pace_integrations.session.state import ReadState
+
+if TYPE_CHECKING:
+    from pace_integrations.session.pace import Pace
+
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """The prompt of a turn, and the context that holds it after what was read."""
+
+    ids: tuple[int, ...]
+    context: Context
+
+
+class Conversation(Asking):
+    """Questions that see the turns before them. Made by `Session.fork`.
+
+    A turn counts once its answer is complete: one that fails, is closed or times out leaves the
+    conversation as it was. Ask one question at a time; two that are asked at once both follow the
+    last complete turn. Earlier turns are not computed again where the cache can be cut.
+
+    Attributes:
+        pace: The model.
+        history: The turns so far.
+    """
+
+    def __init__(
+        self,
+        pace: Pace,
+        engine: Engine,
+        state: ReadState,
+        config: ReadConfig,
+        history: tuple[Message, ...] = (),
+    ) -> None:
+        super().__init__(pace, engine, state, config)
+        self.history = history
+        self._last = _Prompt((), state.context)
+
+    def fork(self) -> Conversation:
+        """A conversation that goes on from here and leaves this one as it is."""
+        twin = Conversation(self.pace, self._engine, self._state, self._config, self.history)
+        twin._last = self._last
+        return twin
+
+    def reset(self) -> None:
+        """Forgets all turns."""
+        self.history, self._last = (), _Prompt((), self._state.context)
+
+    def _turn(self, question: Question, generation: GenerationConfig | None) -> Turn:
+        new = [Message(role="user", content=question)] if isinstance(question, str) else question
+        messages = (*self.history, *new)
+        config, ids = generation or GenerationConfig(), tuple(self._ids(messages))
+        self._check_room(len(ids), config)
+        context, common = self._resumed(ids)
+
+        def done(answer: Answer) -> None:
+            self.history = (*messages, Message(role="assistant", content=answer.text))
+            # The answer's own tokens may differ from those its text has in the next prompt.
+            held = self._engine.rewound(context, self._state.tokens + len(ids))
+            self._last = _Prompt(ids, held) if held else _Prompt((), self._state.context)
+
+        held = self._state.tokens + common
+        return Turn(messages, ids[common:], context, held, self._state, config, done)
+
+    def _resumed(self, ids: tuple[int, ...]) -> tuple[Context, int]:
+        """A context that holds as much of a prompt as is known, and how many tokens of it."""
+        pairs = zip(self._last.ids, ids[:-1], strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        held = self._engine.rewound(self._last.context, self._state.tokens + common)
+        return (held, common) if held else (self._state.context.fork(), 0)
