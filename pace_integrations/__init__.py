@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer, Citation, Usage
-    from pace_integrations.config import GenerationConfig, MemoryConfig, ReadConfig
+    from pace_integrations.config import Constraint, GenerationConfig, MemoryConfig, ReadConfig
     from pace_integrations.documents import Corpus, Document
     from pace_integrations.errors import PaceError
     from pace_integrations.session import Pace, Session
@@ -21,6 +21,7 @@ __version__ = "0.1.0.dev0"
 _HOMES = {
     "Answer": "answer",
     "Citation": "answer",
+    "Constraint": "config",
     "Corpus": "documents",
     "Document": "documents",
     "GenerationConfig": "config",
@@ -35,6 +36,7 @@ _HOMES = {
 __all__ = [
     "Answer",
     "Citation",
+    "Constraint",
     "Corpus",
     "Document",
     "GenerationConfig",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pace_integrations.errors import ConfigError
 
@@ -108,6 +110,52 @@ class ReadConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Constraint:
+    """What the text of an answer must match; made by the class methods.
+
+    Attributes:
+        kind: What `source` is written in.
+        source: A JSON schema as JSON, a regular expression, or a grammar in llguidance's Lark.
+    """
+
+    kind: Literal["json_schema", "regex", "lark"]
+    source: str
+
+    @classmethod
+    def json_schema(cls, schema: Mapping[str, Any]) -> Self:
+        """JSON, without white space between its parts, that is valid under a schema.
+
+        Raises:
+            ConfigError: The schema is not made of JSON values.
+        """
+        try:
+            return cls("json_schema", json.dumps(schema))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"a JSON schema must be made of JSON values: {error}") from error
+
+    @classmethod
+    def regex(cls, expression: str) -> Self:
+        """Text that a regular expression matches as a whole."""
+        return cls("regex", expression)
+
+    @classmethod
+    def choice(cls, *options: str) -> Self:
+        """One of several texts.
+
+        Raises:
+            ConfigError: There are no options, or one is empty.
+        """
+        _check(bool(options) and all(options), "a choice needs options that are not empty")
+        texts = (json.dumps(option, ensure_ascii=False) for option in options)
+        return cls("lark", f"start: {' | '.join(texts)}")
+
+    @classmethod
+    def lark(cls, grammar: str) -> Self:
+        """Text of a grammar in llguidance's dialect of Lark, which can embed JSON schemas."""
+        return cls("lark", grammar)
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationConfig:
     """How an answer is written.
 
@@ -118,6 +166,8 @@ class GenerationConfig:
         top_k: Most likely tokens sampled from; 0 is all of them.
         seed: Seed of the sampling; None draws a new one for every answer.
         stop: Strings that end the answer; none of them is part of its text.
+        constraint: What the answer must match; it is complete within `max_new_tokens`, or refused
+            before it starts.
     """
 
     max_new_tokens: int = 256
@@ -126,6 +176,7 @@ class GenerationConfig:
     top_k: int = 0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    constraint: Constraint | None = None
 
     def __post_init__(self) -> None:
         stop: object = self.stop  # a lone string is an easy mistake; its letters are not meant

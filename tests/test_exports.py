@@ -9,6 +9,7 @@ import pace_integrations
 PUBLIC = [
     "Answer",
     "Citation",
+    "Constraint",
     "Corpus",
     "Document",
     "GenerationConfig",

@@ -20,6 +20,7 @@ from transformers.cache_utils import Cache
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
 from pace_integrations.model.attention import segmented
+from pace_integrations.model.constrain import guide_for
 from pace_integrations.model.prefill import Around, prefill
 
 
@@ -101,18 +102,22 @@ class Writer:
         self._choose = _Chooser(config, model.device)
         self._text = _Text(tokenizer, config.stop)
         self._ends = _end_tokens(model, tokenizer)
+        self._guide = guide_for(config, tokenizer, self._ends)
         self._most = config.max_new_tokens
         self._tokens = 0
 
     def take(self, logits: torch.Tensor) -> tuple[torch.Tensor, Piece]:
         """Chooses the next token from logits ``(1, vocabulary)``; gives it and what it adds."""
-        token = self._choose(logits)
+        guide, choose = self._guide, self._choose
+        token = guide.choose(logits, choose) if guide else choose(logits)
         self._tokens += 1
         if int(token) in self._ends:
             return token, Piece(self._text.finish(), self._tokens, "stop")
         piece = self._text.push(int(token))
         if self._text.stopped:
             return token, Piece(piece, self._tokens, "stop")
+        if guide and guide.complete:
+            return token, Piece(piece + self._text.finish(), self._tokens, "stop")
         if self._tokens == self._most:
             return token, Piece(piece + self._text.finish(), self._tokens, "length")
         return token, Piece(piece, self._tokens)

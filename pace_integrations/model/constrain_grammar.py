@@ -1,0 +1,60 @@
+"""Constraints as grammars of llguidance, and what to say when it refuses one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from llguidance import LLMatcher
+
+from pace_integrations.config import Constraint
+
+_LARGEST = 10**15
+_ONE = ("items", "additionalProperties", "contains", "if", "then", "else", "not")
+_LIST = ("prefixItems", "anyOf", "oneOf", "allOf")
+_MAP = ("properties", "patternProperties", "$defs", "definitions")
+_LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+
+
+def grammar_of(constraint: Constraint) -> str:
+    """A constraint in the engine's own form; what is wrong with it shows when that is used."""
+    if constraint.kind == "lark":
+        return LLMatcher.grammar_from_lark(constraint.source)
+    if constraint.kind == "regex":
+        return LLMatcher.grammar_from_regex(constraint.source)
+    schema = bounded(json.loads(constraint.source))
+    return LLMatcher.grammar_from_json_schema(
+        json.dumps(schema), overrides={"whitespace_flexible": False}
+    )
+
+
+def refusal(constraint: Constraint, error: str) -> str:
+    """What to say of a constraint that the engine refuses."""
+    names = {"json_schema": "JSON schema", "regex": "regular expression", "lark": "Lark grammar"}
+    reason = error.strip().splitlines()[0].rstrip(".") if error.strip() else "no reason given"
+    return (
+        f"the {names[constraint.kind]} cannot constrain an answer: {reason}; "
+        "change or leave out that part"
+    )
+
+
+def bounded(schema: Any) -> Any:  # noqa: ANN401 - a schema is a mapping or a boolean
+    """A JSON schema whose numbers are limited to fifteen digits where it sets no limits itself."""
+    if not isinstance(schema, Mapping):
+        return schema
+    made = dict(schema)
+    for key in _ONE:
+        if key in made:
+            made[key] = bounded(made[key])
+    for key in _LIST:
+        if isinstance(made.get(key), list):
+            made[key] = [bounded(part) for part in made[key]]
+    for key in _MAP:
+        if isinstance(made.get(key), Mapping):
+            made[key] = {name: bounded(part) for name, part in made[key].items()}
+    kinds = made.get("type")
+    numeric = {"number", "integer"} & set([kinds] if isinstance(kinds, str) else kinds or ())
+    if numeric and not made.keys() & {*_LIMITS, "enum", "const"}:
+        made |= {"minimum": -_LARGEST, "maximum": _LARGEST}
+    return made
