@@ -11,6 +11,7 @@ from pace_integrations.errors import ConfigError
 
 Rule = Literal["released", "paper", "slotwise"]
 Quantization = Literal["int8", "nf4"]
+Solver = Literal["fast", "constrained"]
 
 # Defaults that belong to a rule: the authors' released code, and the paper's Algorithm 1.
 _RULES: dict[str, dict[str, float]] = {

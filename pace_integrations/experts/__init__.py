@@ -1,0 +1,12 @@
+"""Cortical experts: neurons divided into modules of equal size (PaceLLM, arXiv 2506.17310).
+
+Reordering neurons changes no output of the network beyond rounding; what it gives is structure:
+modules that can be watched, looked up and switched one by one. Knows no session and no files but
+its own cache.
+"""
+
+from __future__ import annotations
+
+from pace_integrations.experts.cluster import cluster_neurons, inertia
+
+__all__ = ["cluster_neurons", "inertia"]
