@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from pace_integrations.errors import ConfigError
@@ -50,6 +50,8 @@ class MemoryConfig:
         horizon: Tokens in which ``"slotwise"`` renews a full bank once.
         step: Most tokens of one sequence that are looked up and stored together.
         layers: 0-based decoder layers that carry a bank; None takes the paper's relative depths.
+        thresholds: Thresholds of single layers, ``(layer, theta_low, theta_high)`` each; other
+            layers have those above. Similarities lie higher in some layers than in others.
         write_while_decoding: Whether questions and answers enter the bank while they are asked.
     """
 
@@ -66,6 +68,7 @@ class MemoryConfig:
     horizon: int = 65536
     step: int = 1024
     layers: tuple[int, ...] | None = None
+    thresholds: tuple[tuple[int, float, float], ...] | None = None
     write_while_decoding: bool = False
 
     def __post_init__(self) -> None:
@@ -79,13 +82,27 @@ class MemoryConfig:
         for name in ("blend", "momentum"):
             value = getattr(self, name)
             _check(0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}")
-        low, high = self.theta_low, self.theta_high
-        _check(-1.0 <= low <= high <= 1.0, f"need -1 <= theta_low {low} <= theta_high {high} <= 1")
+        if self.thresholds is not None:
+            rows = tuple((int(i), float(low), float(high)) for i, low, high in self.thresholds)
+            object.__setattr__(self, "thresholds", tuple(sorted(rows)))
+        own = self.thresholds or ()
+        _check(len({i for i, _, _ in own}) == len(own), f"thresholds name a layer twice: {own}")
+        for low, high in [(self.theta_low, self.theta_high), *((a, b) for _, a, b in own)]:
+            ok = -1.0 <= low <= high <= 1.0
+            _check(ok, f"need -1 <= theta_low {low} <= theta_high {high} <= 1")
         if self.layers is not None:
             # JSON and command lines give lists; a frozen, hashable config keeps a tuple.
             object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
             _check(bool(self.layers), "layers names no layer; memory=None turns the memory off")
             _check(min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}")
+
+    def at(self, layer: int) -> MemoryConfig:
+        """The settings of one layer's bank."""
+        own = [row for row in self.thresholds or () if row[0] == layer]
+        if not own:
+            return self
+        _, low, high = own[0]
+        return replace(self, theta_low=low, theta_high=high, thresholds=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pace_integrations.memory.automatic import PatchedModel, patched
 from pace_integrations.memory.bank import ActivationMemoryBank
 from pace_integrations.memory.blocks import default_layers
+from pace_integrations.memory.calibrate import Calibration, Calibrator
 from pace_integrations.memory.patch import MemoryPatch
 from pace_integrations.memory.report import (
     Hits,
@@ -18,6 +19,8 @@ from pace_integrations.memory.state import MemoryState
 
 __all__ = [
     "ActivationMemoryBank",
+    "Calibration",
+    "Calibrator",
     "Hits",
     "LayerReport",
     "MemoryPatch",

@@ -78,6 +78,20 @@ def find_projections(
     return {i: found[i] if modules else _projection(found[i], i) for i in chosen}
 
 
+def dense_layers(model: nn.Module) -> tuple[int, ...]:
+    """0-based layers that can carry a bank: those with one feed-forward block of a known form.
+
+    Raises:
+        ModelPatchError: There is none.
+    """
+    layers = _decoder_layers(model)
+    dense = (not _routes(layer) and len(list(_matches(layer))) == 1 for layer in layers)
+    found = tuple(i for i, fits in enumerate(dense) if fits)
+    if not found:
+        raise ModelPatchError(f"{type(model).__name__} has no dense feed-forward block; " + _REMEDY)
+    return found
+
+
 def width(projection: nn.Module) -> int:
     """Features that an output projection takes in.
 

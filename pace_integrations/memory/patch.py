@@ -82,6 +82,7 @@ class MemoryPatch:
         config: Settings of the banks. ``config.layers`` None takes the paper's relative depths.
         modules: Names of the output projections of all layers, in order, for a model whose
             structure is not known.
+        beside: Whether the model may carry another memory, which the caller keeps inactive.
 
     Attributes:
         config: Settings of the banks.
@@ -93,11 +94,18 @@ class MemoryPatch:
     """
 
     def __init__(
-        self, model: nn.Module, config: MemoryConfig, *, modules: Sequence[str] | None = None
+        self,
+        model: nn.Module,
+        config: MemoryConfig,
+        *,
+        modules: Sequence[str] | None = None,
+        beside: bool = False,
     ) -> None:
         projections = find_projections(model, config.layers, modules)
         for layer, module in projections.items():
-            if any(isinstance(h, _BankHook) for h in module._forward_pre_hooks.values()):
+            if not beside and any(
+                isinstance(h, _BankHook) for h in module._forward_pre_hooks.values()
+            ):
                 raise ModelPatchError(f"layer {layer} carries a memory already; remove that first")
         self.config = config
         self.layers = tuple(projections)

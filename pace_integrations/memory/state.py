@@ -36,7 +36,8 @@ class MemoryState:
         self.batch = batch
         self._layers = {
             layer: [
-                LayerMemory(ActivationMemoryBank(size, config, device=device)) for _ in range(batch)
+                LayerMemory(ActivationMemoryBank(size, config.at(layer), device=device))
+                for _ in range(batch)
             ]
             for layer, (size, device) in features.items()
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +14,10 @@ import torch
 
 from pace_integrations.config import MemoryConfig, Quantization, ReadConfig
 from pace_integrations.documents import Corpus
+from pace_integrations.memory import Calibration
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.loading import load
+from pace_integrations.session.calibration import calibrate
 from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.session import Session
 from pace_integrations.session.state import ReadState
@@ -143,6 +146,44 @@ class Pace:
         saved = read(Path(path), fingerprint=self.fingerprint, verify=verify)
         state = ReadState(self._engine.context(saved.tensors), saved.tokens, saved.corpus)
         return Session(self, self._engine, state)
+
+    def calibrate(
+        self,
+        corpus: Corpus,
+        *,
+        config: MemoryConfig | None = None,
+        layers: Sequence[int] | None = None,
+        tokens: int = 8192,
+        progress: Callable[[str], None] | None = None,
+    ) -> Calibration:
+        """Finds the layers and thresholds at which the memory suits a corpus and this model.
+
+        Needs no questions and no answers: it keeps what lowers the next-token loss on the text, and
+        keeps the memory off if the loss rises on text that chose nothing. Load the model with the
+        result: ``Pace.load(name, memory=pace.calibrate(corpus).config)``.
+
+        Args:
+            corpus: Text such as will be read.
+            config: Settings that are kept, such as the rule; None is this model's.
+            layers: 0-based layers to try; None is every dense one.
+            tokens: Most tokens to use, spread evenly over the corpus.
+            progress: Called with what is done next.
+
+        Returns:
+            The settings, or None in their place, and how they were found; it prints as a table.
+
+        Raises:
+            DocumentError: The corpus is too short.
+            ConfigError: ``blend`` is 0.
+        """
+        return calibrate(
+            self._engine,
+            corpus,
+            config or self.memory or MemoryConfig(),
+            tokens=tokens,
+            layers=layers,
+            progress=progress,
+        )
 
     def close(self) -> None:
         """Ends the model's thread; what is running fails with an error."""
