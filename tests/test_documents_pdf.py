@@ -20,7 +20,8 @@ from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObjec
 from pace_integrations.documents.capture import captured_messages
 from pace_integrations.documents.clean import clean_characters, clean_pages
 from pace_integrations.documents.fonts import prefer_named_encodings
-from pace_integrations.documents.pdf import PdfFiles, real_title
+from pace_integrations.documents.pdf import PdfFiles
+from pace_integrations.documents.pdf_pages import real_title
 from pace_integrations.documents.readers import read_file
 
 THREE = typeset("The rent is 900 euros.", "The deposit is 1800 euros.", "Pets are allowed.")

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pace_integrations.documents.readers import SUFFIXES, read_file
-from pace_integrations.documents.text import TextFiles, decode, markdown_title, split_pages
+from pace_integrations.documents import ReadLimits, ReadOptions
+from pace_integrations.documents.encodings import decode
+from pace_integrations.documents.readers import read_file
+from pace_integrations.documents.text import TextFiles, markdown_title, split_pages
 
 
 @pytest.mark.parametrize(
@@ -36,11 +38,30 @@ def test_other_bytes_are_decoded_with_a_word_about_it_or_not_at_all():
     damaged = decode("Größe und Länge und Höhe".encode() + b"\xff.")
     assert damaged.text == "Größe und Länge und Höhe\ufffd."
     assert "1 characters" in damaged.problem
-    assert decode("Договор аренды помещения".encode("cp1251")).text is None
     assert decode(bytes(range(256)) * 4).text is None
     assert decode("no mark".encode("utf-16-le")).text is None
     cut = decode(codecs.BOM_UTF16_LE + b"a\0b")
     assert (cut.text, cut.problem) == ("a\ufffd", "1 characters are no valid utf-16-le")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Le café coûte 3 €, déjà réglé à l’été."),
+        ("cp1252", "El señor Muñoz pagó mañana la última parte."),
+        ("cp1250", "Zażółć gęślą jaźń, umowa najmu została zawarta w dniu pierwszego września."),
+        ("cp1251", "Договор аренды помещения"),
+        ("koi8_r", "Договор аренды помещения заключён первого сентября."),
+        ("cp1253", "Η σύμβαση μίσθωσης υπογράφηκε την πρώτη Σεπτεμβρίου."),
+        ("shift_jis", "契約は九月一日に締結されました。家賃は毎月支払われます。"),
+        ("gb18030", "本合同于九月一日签订。租金每月支付。"),
+        ("euc_kr", "계약은 구월 일일에 체결되었습니다. 임대료는 매월 지급됩니다."),
+    ],
+)
+def test_encodings_that_are_not_declared_are_detected(encoding, text):
+    decoded = decode(text.encode(encoding))
+    assert decoded.text == text
+    assert "was read as" in decoded.problem
 
 
 @given(st.binary())
@@ -120,11 +141,9 @@ def test_names_that_are_no_utf_8_become_readable_titles(tmp_path):
     assert read_file(path)[0].title == "r\ufffdume.txt"
 
 
-def test_a_file_over_the_limit_is_not_loaded(tmp_path, monkeypatch):
-    monkeypatch.setattr("pace_integrations.documents.readers._MOST_BYTES", 2048)
+def test_a_file_over_the_limit_is_not_loaded(tmp_path):
     (tmp_path / "a.txt").write_text("x" * 3000)
-    assert read_file(tmp_path / "a.txt")[1].status == "unsupported"
-
-
-def test_all_suffixes_are_known():
-    assert set(SUFFIXES) == {".pdf", ".txt", ".text", ".md", ".markdown", ".rst"}
+    options = ReadOptions(ReadLimits(size=2048))
+    report = read_file(tmp_path / "a.txt", options)[1]
+    assert report.status == "unsupported"
+    assert "limit" in report.warnings[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pace_integrations.documents.corpus import Corpus, NothingReadError
+from pace_integrations.documents.options import ReadLimits, ReadOptions
 from pace_integrations.documents.quotes import Quote, best_passage, best_quote
 from pace_integrations.documents.types import (
     Document,
@@ -21,6 +22,8 @@ __all__ = [
     "NothingReadError",
     "Page",
     "Quote",
+    "ReadLimits",
+    "ReadOptions",
     "Reader",
     "Reading",
     "Report",

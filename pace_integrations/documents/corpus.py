@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pace_integrations.documents.options import ReadOptions
 from pace_integrations.documents.paths import Paths, expand
 from pace_integrations.documents.readers import read_file
 from pace_integrations.documents.text import split_pages
@@ -79,13 +80,20 @@ class Corpus:
     report: Report = field(default_factory=Report)
 
     @classmethod
-    def from_paths(cls, paths: Paths, *, progress: Progress | None = None) -> Corpus:
+    def from_paths(
+        cls,
+        paths: Paths,
+        *,
+        options: ReadOptions | None = None,
+        progress: Progress | None = None,
+    ) -> Corpus:
         """Reads files, folders and glob patterns.
 
         A file that cannot be read gets its status in the report and the others are read on.
 
         Args:
             paths: One path, folder or pattern, or several.
+            options: Limits and parsers.
             progress: Called after every file with the files done and the files in all; what it
                 raises ends the reading.
 
@@ -97,8 +105,8 @@ class Corpus:
                 matches nothing, or no file could be read (then a `NothingReadError`, with the
                 report).
         """
-        files = expand(paths)
-        return _collect((read_file(path) for path in files), len(files), progress)
+        files, options = expand(paths), options or ReadOptions()
+        return _collect((read_file(path, options) for path in files), len(files), progress)
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str] | Iterable[tuple[str, str]]) -> Corpus:

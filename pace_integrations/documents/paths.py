@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from pace_integrations.documents.readers import SUFFIXES, is_supported
+from pace_integrations.documents.kinds import SUFFIXES, is_supported
 from pace_integrations.errors import DocumentError
 
 Paths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"

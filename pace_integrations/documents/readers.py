@@ -8,70 +8,107 @@ import time
 from pathlib import Path
 
 from pace_integrations.documents.capture import Messages, captured_messages
-from pace_integrations.documents.pdf import MAGIC, PdfFiles
+from pace_integrations.documents.kinds import (
+    DOCX,
+    EPUB,
+    HTML,
+    PDF,
+    SUFFIXES,
+    Kind,
+    kind_in,
+)
+from pace_integrations.documents.options import ReadOptions
 from pace_integrations.documents.text import TextFiles
-from pace_integrations.documents.types import Document, FileReport, Reader, Reading, short_id
+from pace_integrations.documents.types import (
+    Document,
+    FileReport,
+    LimitExceededError,
+    Reader,
+    Reading,
+    short_id,
+)
+from pace_integrations.errors import MissingExtraError
 
-_PDF = PdfFiles()
-READERS: tuple[Reader, ...] = (TextFiles(), _PDF)
-SUFFIXES = tuple(sorted(suffix for reader in READERS for suffix in reader.suffixes))
-
-_HEAD = 1024
-_MOST_BYTES = 512 * 2**20
+_DEFAULT = ReadOptions()
 _NOT_OURS = f"Convert the file to PDF or text; these are read: {' '.join(SUFFIXES)}."
 _NO_ACCESS = "Check that it is a file, that it exists and that you may read it."
-_TOO_LARGE = f"Split the file; at most {_MOST_BYTES // 2**20} MiB of one file are read."
+_TOO_LARGE = "Split the file, or raise the limits if you trust it."
 _DAMAGED = "The file is damaged; open it in its own program, save it anew and read that."
 _NO_BYTES = "The file has no content; export or download it again."
 
 
-def find_reader(head: bytes, suffix: str) -> Reader | None:
-    """The reader for a file, by its first bytes and its suffix.
+def reader_for(kind: Kind, options: ReadOptions) -> Reader:
+    """Makes the reader for a kind of file; only now its parser is loaded.
 
-    Args:
-        head: The first 1024 bytes of the file, or all of a shorter one.
-        suffix: Its suffix, with the dot.
-
-    Returns:
-        The reader, or None for a kind of file that none reads.
+    Raises:
+        MissingExtraError: The parser is not installed.
     """
-    # A text about PDF files may quote their first line anywhere but at its very start.
-    if head.lstrip().startswith(MAGIC):
-        return _PDF
-    suffix = suffix.lower()
-    return next((reader for reader in READERS if reader.recognises(head, suffix)), None)
+    limits = options.limits
+    if kind is PDF:
+        if options.pdf == "pdfium":
+            return _pdfium(options)
+        from pace_integrations.documents.pdf import PdfFiles
 
-
-def is_supported(path: Path) -> bool:
-    """Tells whether a file is of a kind that is read. A file that cannot be opened counts."""
+        return PdfFiles(limits.pages, limits.seconds)
+    if kind not in (HTML, DOCX, EPUB):
+        return TextFiles()
     try:
-        with path.open("rb") as file:
-            return find_reader(file.read(_HEAD), path.suffix) is not None
-    except OSError:
-        return path.suffix.lower() in SUFFIXES
+        if kind is HTML:
+            from pace_integrations.documents.html import HtmlFiles
+
+            return HtmlFiles()
+        if kind is DOCX:
+            from pace_integrations.documents.docx import DocxFiles
+
+            return DocxFiles(limits.expanded)
+        from pace_integrations.documents.epub import EpubFiles
+
+        return EpubFiles(limits.expanded)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"reading {kind.name} files", "documents") from error
 
 
-def _read(path: Path, messages: Messages) -> tuple[Reading, str]:
+def _pdfium(options: ReadOptions) -> Reader:
+    try:
+        from pace_integrations.documents.pdfium import PdfiumFiles
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("reading PDF files with pdfium", "pdf-fast") from error
+    return PdfiumFiles(options.limits.pages, options.limits.seconds)
+
+
+def _read(path: Path, options: ReadOptions, messages: Messages) -> tuple[Reading, str]:
     """Reads a file; returns what became of it and the hash of its bytes."""
+    most = options.limits.size
     with path.open("rb") as file:
-        head = file.read(_HEAD)
-        reader = find_reader(head, path.suffix)
-        if reader is None:
+        kind = kind_in(file, path.suffix)
+        if kind is None:
             return Reading("unsupported", remedy=_NOT_OURS), ""
-        if not head:
-            return Reading("empty", remedy=_NO_BYTES), ""
-        data = head + file.read(_MOST_BYTES)
-    if len(data) > _MOST_BYTES:
+        data = file.read(most + 1)
+    if not data:
+        return Reading("empty", remedy=_NO_BYTES), ""
+    if len(data) > most:
+        messages.add(f"the file is larger than the limit of {most / 2**20:g} MiB")
         return Reading("unsupported", remedy=_TOO_LARGE), ""
+    return _parsed(data, kind, path, options, messages), hashlib.sha256(data).hexdigest()
+
+
+def _parsed(
+    data: bytes, kind: Kind, path: Path, options: ReadOptions, messages: Messages
+) -> Reading:
+    """Gives the bytes to their reader; whatever it raises becomes a status."""
     try:
-        reading = reader.read(data, path.suffix.lower())
+        return reader_for(kind, options).read(data, path.suffix.lower())
+    except MissingExtraError as error:
+        return Reading("unsupported", remedy=f"{str(error)[0].upper()}{str(error)[1:]}.")
+    except LimitExceededError as error:
+        messages.add(str(error))
+        return Reading("unsupported", remedy=_TOO_LARGE)
     except Exception as error:  # a parser of hostile input may raise anything
         messages.add(f"{type(error).__name__}: {error}")
-        reading = Reading("corrupt", remedy=_DAMAGED)
-    return reading, hashlib.sha256(data).hexdigest()
+        return Reading("corrupt", remedy=_DAMAGED)
 
 
-def _attempt(path: Path) -> tuple[Reading, str, tuple[str, ...]]:
+def _attempt(path: Path, options: ReadOptions) -> tuple[Reading, str, tuple[str, ...]]:
     """Reads a file; adds what its parser said and what the file system refused."""
     with captured_messages() as messages:
         if not path.is_file():
@@ -80,7 +117,7 @@ def _attempt(path: Path) -> tuple[Reading, str, tuple[str, ...]]:
             reading, sha256 = Reading("unsupported", remedy=_NO_ACCESS), ""
         else:
             try:
-                reading, sha256 = _read(path, messages)
+                reading, sha256 = _read(path, options, messages)
             except OSError as error:
                 messages.add(f"the file cannot be opened: {error.strerror or error}")
                 reading, sha256 = Reading("corrupt", remedy=_NO_ACCESS), ""
@@ -94,17 +131,18 @@ def _name(path: Path) -> str:
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
-def read_file(path: Path) -> tuple[Document | None, FileReport]:
-    """Reads one file. Never raises for what is in it.
+def read_file(path: Path, options: ReadOptions = _DEFAULT) -> tuple[Document | None, FileReport]:
+    """Reads one file in this process. Never raises for what is in it.
 
     Args:
         path: The file.
+        options: Limits and parsers.
 
     Returns:
         The document, or None if nothing could be read, and the report on the file.
     """
     start = time.perf_counter()
-    reading, sha256, warnings = _attempt(path)
+    reading, sha256, warnings = _attempt(path, options)
     report = FileReport(
         str(path),
         reading.status,

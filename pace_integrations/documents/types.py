@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from pace_integrations.errors import DocumentError
+
 Status = Literal["ok", "partial", "encrypted", "corrupt", "no_text_layer", "empty", "unsupported"]
 
 
@@ -24,12 +26,19 @@ class Page:
         index: 1-based position in the file.
         label: Label printed on the page, such as ``"iv"``; a PDF without labels of its own has
             its index here. None where the format has no printed pages.
-        text: The page's text.
+        text: The page's text, running headers and footers left out.
+        section: Heading that the page stands under where it begins, or that it begins with; None
+            where the file has no outline.
+        header: Running header that was left out of the text, or None.
+        footer: Running footer that was left out of the text, or None.
     """
 
     index: int
     label: str | None
     text: str
+    section: str | None = None
+    header: str | None = None
+    footer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +148,12 @@ class Reading:
     remedy: str | None = None
 
 
+class LimitExceededError(DocumentError):
+    """A file costs more than it may."""
+
+
 class Reader(Protocol):
     """What reads one kind of file."""
-
-    @property
-    def suffixes(self) -> frozenset[str]:
-        """Lower-case file suffixes of this kind, with the dot."""
-        ...
-
-    def recognises(self, head: bytes, suffix: str) -> bool:
-        """Tells from a file's first 1024 bytes and its lower-case suffix whether it is ours."""
-        ...
 
     def read(self, data: bytes, suffix: str) -> Reading:
         """Reads the bytes of one file. May raise anything: the caller reports it as corrupt."""

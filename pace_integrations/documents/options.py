@@ -1,0 +1,59 @@
+"""What a user sets about the reading of files: limits, engines, passwords, which files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from pace_integrations.errors import ConfigError
+
+Password: TypeAlias = "str | Callable[[str], str | None]"
+"""A password for all files, or a function from a file's path to its password or None."""
+
+PdfEngine = Literal["pypdf", "pdfium"]
+_ENGINES = ("pypdf", "pdfium")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """The most that one file may cost. A file that reaches a limit ends, and the others go on.
+
+    Attributes:
+        pages: Pages read of one file; those before the limit are kept.
+        seconds: Wall-clock seconds for one file. No page is begun after them; a parser that hangs
+            is ended.
+        memory: Bytes of memory that the process which parses a file may take, the file itself not
+            counted. Systems without such limits (Windows) do not enforce it.
+        expanded: Bytes that a file, or one stream of a PDF, may have uncompressed.
+        size: Bytes of the file itself.
+    """
+
+    pages: int = 20_000
+    seconds: float = 300.0
+    memory: int = 768 * 2**20
+    expanded: int = 256 * 2**20
+    size: int = 512 * 2**20
+
+    def __post_init__(self) -> None:
+        for name in ("pages", "seconds", "memory", "expanded", "size"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"ReadLimits.{name} must be above 0, not {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How files are found and read.
+
+    Attributes:
+        limits: The most that one file may cost.
+        pdf: Parser of PDF files: ``"pypdf"``, or ``"pdfium"``, which is faster and needs the
+            ``pdf-fast`` extra.
+    """
+
+    limits: ReadLimits = field(default_factory=ReadLimits)
+    pdf: PdfEngine = "pypdf"
+
+    def __post_init__(self) -> None:
+        if self.pdf not in _ENGINES:
+            raise ConfigError(f"ReadOptions.pdf must be one of {_ENGINES}, not {self.pdf!r}")

@@ -1,0 +1,62 @@
+"""Reads PDF files with pdfium, which is several times as fast as pypdf and keeps memory flat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+import pypdfium2
+
+from pace_integrations.documents.pdf import PdfFiles
+from pace_integrations.documents.pdf_pages import PdfLimits, read_pdf
+from pace_integrations.documents.types import Reading
+
+# What pdfium writes for a hyphen at a line's end that it takes for a broken word's.
+_BROKEN = str.maketrans({"\ufffe": "-\n", "\x02": "-\n"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Pdfium:
+    """A file opened by pdfium."""
+
+    document: pypdfium2.PdfDocument
+
+    @property
+    def count(self) -> int:
+        return len(self.document)
+
+    def text(self, index: int) -> str:
+        with closing(self.document[index - 1]) as page, closing(page.get_textpage()) as text:
+            return str(text.get_text_range()).translate(_BROKEN)
+
+    def labels(self) -> list[str]:
+        return [self.document.get_page_label(index) for index in range(self.count)]
+
+    def metadata(self) -> Mapping[str, object]:
+        found = self.document.get_metadata_dict(skip_empty=True)
+        return {f"/{key}": value for key, value in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class PdfiumFiles:
+    """Reads PDF files.
+
+    Attributes:
+        page_limit: Most pages read of one file.
+        seconds_limit: Seconds after which no further page of a file is begun.
+    """
+
+    page_limit: int = 20_000
+    seconds_limit: float = 300.0
+
+    def read(self, data: bytes, suffix: str) -> Reading:
+        """Reads every page; a page that fails costs that page only."""
+        limits = PdfLimits(self.page_limit, self.seconds_limit)
+        try:
+            document = pypdfium2.PdfDocument(data)
+        except pypdfium2.PdfiumError:
+            # pdfium's last error may be that of another file; pypdf tells why, or repairs more.
+            return PdfFiles(self.page_limit, self.seconds_limit).read(data, suffix)
+        with closing(document):
+            return read_pdf(_Pdfium(document), limits)
