@@ -138,4 +138,8 @@ class Binding:
         corpus = self._corpus
         if corpus is None and self._paths is not None:
             corpus = Corpus.from_paths(self._paths)
-        return pace.read(corpus) if corpus is not None else pace.blank()
+        return self._read_corpus(pace, corpus) if corpus is not None else pace.blank()
+
+    def _read_corpus(self, pace: Pace, corpus: Corpus) -> Session:
+        """What reads the corpus; faces that report on it override this."""
+        return pace.read(corpus)

@@ -26,7 +26,7 @@ from ticking import ticking, watch_reading
 from pace_integrations import Corpus, Pace, Session
 from pace_integrations.errors import ContextOverflowError, DocumentError, QuestionError
 from pace_integrations.llama_index import PaceLLM, PaceQueryEngine
-from pace_integrations.llama_index.convert import to_corpus
+from pace_integrations.llama_index.documents import to_corpus
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ async def test_closing_a_stream_stops_the_work(
         await later.aclose()
     del later  # core's response holds the rest of its stream until it is dropped
     engine.query(QUESTION)  # never consumed
-    for _ in range(5):  # the loop closes dropped generators in turns of its own
+    for _ in range(20):  # the loop closes dropped generators in turns of its own
         await asyncio.sleep(0)
     assert [job.closed for job in jobs] == [True] * 4
     assert session.ask(QUESTION, generation=SHORT).text == expected
@@ -317,7 +317,7 @@ def test_documents_of_one_file_are_its_pages(pace: Pace, house: Path, session: S
     ]
     engine = PaceQueryEngine.from_documents(documents, pace=pace, max_new_tokens=16)
     paths = PaceQueryEngine.from_paths(house, pace=pace, max_new_tokens=16)
-    own = engine._binding.session
+    own = engine.session
     assert [p.page for p in own.passages] == [p.page for p in session.passages]
     assert own.tokens == session.tokens
     assert str(engine.query(QUESTION)) == str(paths.query(QUESTION))

@@ -1,4 +1,4 @@
-"""The LlamaIndex face: an LLM and a query engine over a session.
+"""The LlamaIndex face: an LLM, engines, a synthesizer, a retriever and a reader over a session.
 
 Raises:
     MissingExtraError: llama-index-core is not installed.
@@ -15,7 +15,30 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("pace_integrations.llama_index", "llama-index") from error
 
+from pace_integrations.llama_index.chat_engine import PaceChatEngine
+from pace_integrations.llama_index.events import (
+    PaceMemoryEvent,
+    PaceReadEndEvent,
+    PaceReadProgressEvent,
+    PaceReadStartEvent,
+)
 from pace_integrations.llama_index.llm import PaceLLM
+from pace_integrations.llama_index.memory_block import PaceMemoryBlock
 from pace_integrations.llama_index.query_engine import PaceQueryEngine
+from pace_integrations.llama_index.reader import PaceReader
+from pace_integrations.llama_index.retriever import PaceRetriever
+from pace_integrations.llama_index.synthesizer import PaceSynthesizer
 
-__all__ = ["PaceLLM", "PaceQueryEngine"]
+__all__ = [
+    "PaceChatEngine",
+    "PaceLLM",
+    "PaceMemoryBlock",
+    "PaceMemoryEvent",
+    "PaceQueryEngine",
+    "PaceReadEndEvent",
+    "PaceReadProgressEvent",
+    "PaceReadStartEvent",
+    "PaceReader",
+    "PaceRetriever",
+    "PaceSynthesizer",
+]

@@ -1,20 +1,24 @@
-"""LlamaIndex's messages and documents in, its responses out."""
+"""LlamaIndex's messages in, its responses out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
-from uuid import UUID
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
-from llama_index.core.schema import Document as LlamaDocument
+from llama_index.core.base.llms.types import (
+    CachePoint,
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    MessageRole,
+    TextBlock,
+)
 from llama_index.core.schema import NodeWithScore, TextNode
 
 from pace_integrations.answer import Answer, Citation
-from pace_integrations.documents import Corpus, Document, Page
-from pace_integrations.errors import DocumentError, QuestionError
+from pace_integrations.errors import QuestionError
 from pace_integrations.model.prompts import Message
 from pace_integrations.session import Session
 
@@ -43,7 +47,7 @@ def _message(message: ChatMessage) -> Message:
             "assistant messages"
         )
     for block in message.blocks:
-        if not isinstance(block, TextBlock):
+        if not isinstance(block, TextBlock | CachePoint):
             raise QuestionError(
                 f"{type(block).__name__} is not supported; send text, and give documents to the "
                 "query engine or as paths= or corpus="
@@ -68,9 +72,34 @@ def raw(answer: Answer) -> dict[str, Any]:
     }
 
 
-def source_nodes(session: Session, citations: Iterable[Citation]) -> list[NodeWithScore]:
-    """The cited pages as nodes, with where and what was found in them."""
-    return [_node(session, citation) for citation in citations]
+def completion(
+    answer: Answer | None, text: str = "", delta: str | None = None
+) -> CompletionResponse:
+    """A response: a piece of a stream, or with an `answer` the whole."""
+    whole = text if answer is None else answer.text
+    return CompletionResponse(text=whole, delta=delta, raw=raw(answer) if answer else None)
+
+
+def chat_response(answer: Answer | None, text: str = "", delta: str | None = None) -> ChatResponse:
+    """`completion`, as a message."""
+    whole = text if answer is None else answer.text
+    message = ChatMessage(role=MessageRole.ASSISTANT, content=whole)
+    return ChatResponse(message=message, delta=delta, raw=raw(answer) if answer else None)
+
+
+def citations(said: Mapping[str, Any] | None) -> list[Citation]:
+    """The citations in what `raw` made."""
+    return [Citation(**found) for found in (said or {}).get("citations", ())]
+
+
+def source_nodes(session: Session, said: Mapping[str, Any] | None) -> list[NodeWithScore]:
+    """The pages that `raw` says are cited, as nodes, with where and what was found in them."""
+    return nodes_of(session, citations(said))
+
+
+def nodes_of(session: Session, found: Iterable[Citation]) -> list[NodeWithScore]:
+    """The cited pages as nodes."""
+    return [_node(session, citation) for citation in found]
 
 
 def _node(session: Session, citation: Citation) -> NodeWithScore:
@@ -82,61 +111,18 @@ def _node(session: Session, citation: Citation) -> NodeWithScore:
             "file_name": PurePath(citation.source or citation.document).name,
             "file_path": citation.source,
             "title": citation.document,
-            "page": citation.page,
-            "page_label": citation.page_label,
-            "quote": citation.quote,
-            "span": list(citation.span),
-            "method": citation.method,
+            **found_at(citation),
         },
     )
     return NodeWithScore(node=node, score=citation.score)
 
 
-def to_corpus(documents: Iterable[LlamaDocument]) -> Corpus:
-    """A corpus of LlamaIndex documents; those of one file are its pages, in order.
-
-    LlamaIndex's readers make one document a page and name the file in ``file_path`` or
-    ``file_name`` and the printed page in ``page_label``. A document without text is left out.
-
-    Raises:
-        DocumentError: No document holds text.
-    """
-    files: dict[str, list[LlamaDocument]] = {}
-    for document in documents:
-        metadata = document.metadata
-        name = metadata.get("file_path") or metadata.get("file_name") or document.id_
-        files.setdefault(str(name), []).append(document)
-    read = [_document(n, name, parts) for n, (name, parts) in enumerate(files.items(), start=1)]
-    kept = tuple(document for document in read if document.pages)
-    if not kept:
-        raise DocumentError(
-            f"none of the {len(read)} documents holds text; check what the reader gave, or let "
-            "PaceQueryEngine.from_paths read the files and say what became of each"
-        )
-    return Corpus(kept)
-
-
-def _document(number: int, name: str, parts: Sequence[LlamaDocument]) -> Document:
-    first = parts[0].metadata
-    title = first.get("title") or first.get("file_name") or _title(number, name)
-    pages = [
-        Page(index, _label(part), part.text)
-        for index, part in enumerate(parts, start=1)
-        if part.text.strip()
-    ]
-    path = first.get("file_path")
-    return Document.from_pages(str(title), pages, source=None if path is None else str(path))
-
-
-def _title(number: int, name: str) -> str:
-    """The file's name or the caller's id; an id that LlamaIndex drew is new in every run."""
-    try:
-        UUID(name)
-    except ValueError:
-        return PurePath(name).name
-    return f"Document {number}"
-
-
-def _label(part: LlamaDocument) -> str | None:
-    label = part.metadata.get("page_label", part.metadata.get("page"))
-    return None if label is None else str(label)
+def found_at(citation: Citation) -> dict[str, Any]:
+    """Where a citation stands and what it quotes, as metadata of a node."""
+    return {
+        "page": citation.page,
+        "page_label": citation.page_label,
+        "quote": citation.quote,
+        "span": list(citation.span),
+        "method": citation.method,
+    }

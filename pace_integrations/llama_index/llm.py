@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -15,7 +15,6 @@ from llama_index.core.base.llms.types import (
     CompletionResponseAsyncGen,
     CompletionResponseGen,
     LLMMetadata,
-    MessageRole,
 )
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
@@ -23,11 +22,12 @@ from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import TokenAsyncGen
 
-from pace_integrations.answer import Answer
-from pace_integrations.binding import Binding, generation
+from pace_integrations.binding import generation
 from pace_integrations.config import GenerationConfig, MemoryConfig, Quantization
 from pace_integrations.documents import Corpus
-from pace_integrations.llama_index.convert import raw, to_messages
+from pace_integrations.llama_index.convert import chat_response, completion, to_messages
+from pace_integrations.llama_index.source import Source
+from pace_integrations.llama_index.steps import asteps, steps, told
 from pace_integrations.model.prompts import Message
 from pace_integrations.session import AnswerStream, AsyncAnswerStream, Pace, Session
 
@@ -57,7 +57,7 @@ class PaceLLM(CustomLLM):
     seed: int | None = Field(default=None, description="Seed of the sampling.")
     stop: list[str] = Field(default_factory=list, description="Strings that end an answer.")
 
-    _binding: Binding = PrivateAttr()
+    _binding: Source = PrivateAttr()
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class PaceLLM(CustomLLM):
         **settings: Any,  # noqa: ANN401 - pydantic checks them
     ) -> None:
         super().__init__(**settings)
-        self._binding = Binding(
+        self._binding = Source(
             session=session,
             pace=pace,
             model=model,
@@ -88,29 +88,42 @@ class PaceLLM(CustomLLM):
         return "PaceLLM"
 
     @property
+    def session(self) -> Session:
+        """The session that is asked; the first use loads the model and reads the corpus."""
+        return self._binding.session
+
+    async def asession(self) -> Session:
+        """`session`, loading and reading without blocking the event loop."""
+        return await self._binding.asession()
+
+    def over(self, session: Session) -> Self:
+        """An LLM with the settings and callbacks of this one over another session."""
+        other = self.model_copy()
+        other._binding = Source(session=session)
+        return other
+
+    @property
     def metadata(self) -> LLMMetadata:
-        """Window of the prompt: what the corpus leaves of the model's context."""
-        session = self._binding.session
+        """Window of the prompt: what the corpus leaves of the model's context.
+
+        On an event loop this never loads or reads: before the first use it counts what the
+        model's configuration says, and not yet what the corpus will take of it.
+        """
+        window = self._binding.window()
+        if window is None:
+            session = self._binding.session
+            window = session.pace.context_window - session.tokens
         return LLMMetadata(
-            context_window=session.pace.context_window - session.tokens,
+            context_window=window,
             num_output=self.max_new_tokens,
             is_chat_model=True,
-            model_name=session.pace.name,
+            model_name=self._binding.name,
         )
-
-    def to_payload(self) -> dict[str, Any]:
-        """What LlamaIndex's events say of this model.
-
-        They are emitted on the event loop before the work starts: no reason to load or read.
-        """
-        if self._binding.ready:
-            return super().to_payload()
-        return {"class_name": self.class_name(), "num_output": self.max_new_tokens}
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ANN401
         """Answers a prompt."""
-        return _completion(self._stream(prompt, kwargs).answer)
+        return completion(told(self._stream(prompt, kwargs).answer))
 
     @llm_completion_callback()
     def stream_complete(
@@ -120,7 +133,7 @@ class PaceLLM(CustomLLM):
         **kwargs: Any,  # noqa: ANN401
     ) -> CompletionResponseGen:
         """Answers a prompt piece by piece."""
-        return (_completion(*step) for step in _steps(self._stream(prompt, kwargs)))
+        return (completion(*step) for step in steps(self._stream(prompt, kwargs)))
 
     @llm_completion_callback()
     async def acomplete(
@@ -130,7 +143,8 @@ class PaceLLM(CustomLLM):
         **kwargs: Any,  # noqa: ANN401
     ) -> CompletionResponse:
         """Answers a prompt without blocking the event loop."""
-        return _completion(await (await self._astream(prompt, kwargs)).drain())
+        stream = await self._astream(prompt, kwargs)
+        return completion(told(await stream.drain()))
 
     @llm_completion_callback()
     async def astream_complete(
@@ -141,22 +155,24 @@ class PaceLLM(CustomLLM):
     ) -> CompletionResponseAsyncGen:
         """Answers a prompt piece by piece without blocking the event loop."""
         stream = await self._astream(prompt, kwargs)
-        return (_completion(*step) async for step in _asteps(stream))
+        return (completion(*step) async for step in asteps(stream))
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
         """Answers a conversation."""
-        return _chat(self._stream(to_messages(messages), kwargs).answer)
+        return chat_response(told(self._stream(to_messages(messages), kwargs).answer))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:  # noqa: ANN401
         """Answers a conversation piece by piece."""
-        return (_chat(*step) for step in _steps(self._stream(to_messages(messages), kwargs)))
+        return (chat_response(*step) for step in steps(self._stream(to_messages(messages), kwargs)))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
         """Answers a conversation without blocking the event loop."""
-        return _chat(await (await self._astream(to_messages(messages), kwargs)).drain())
+        return chat_response(
+            told(await (await self._astream(to_messages(messages), kwargs)).drain())
+        )
 
     @llm_chat_callback()
     async def astream_chat(
@@ -166,16 +182,16 @@ class PaceLLM(CustomLLM):
     ) -> ChatResponseAsyncGen:
         """Answers a conversation piece by piece without blocking the event loop."""
         stream = await self._astream(to_messages(messages), kwargs)
-        return (_chat(*step) async for step in _asteps(stream))
+        return (chat_response(*step) async for step in asteps(stream))
 
     async def apredict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
         """Fills in a prompt template and answers it without blocking the event loop."""
-        await self._binding.asession()  # the base class asks for `metadata` on the event loop
+        await self.asession()  # `metadata` is exact from here on
         return await super().apredict(prompt, **prompt_args)
 
     async def astream(self, prompt: BasePromptTemplate, **prompt_args: Any) -> TokenAsyncGen:  # noqa: ANN401
         """`apredict`, piece by piece."""
-        await self._binding.asession()
+        await self.asession()
         return await super().astream(prompt, **prompt_args)
 
     def _stream(self, asked: Asked, overrides: dict[str, Any]) -> AnswerStream:
@@ -189,38 +205,3 @@ class PaceLLM(CustomLLM):
         own = ("max_new_tokens", "temperature", "top_p", "top_k", "seed", "stop")
         base = generation(GenerationConfig(), {name: getattr(self, name) for name in own})
         return generation(base, overrides)
-
-
-Step = tuple[Answer | None, str, str]
-
-
-def _steps(stream: AnswerStream) -> Iterator[Step]:
-    """``(answer, text so far, new text)`` by piece; the last brings the answer, nothing new."""
-    with stream:
-        text = ""
-        for piece in stream:
-            text += piece
-            yield None, text, piece
-        yield stream.answer, text, ""
-
-
-async def _asteps(stream: AsyncAnswerStream) -> AsyncIterator[Step]:
-    async with stream:
-        text = ""
-        async for piece in stream:
-            text += piece
-            yield None, text, piece
-        yield stream.answer, text, ""
-
-
-def _completion(
-    answer: Answer | None, text: str = "", delta: str | None = None
-) -> CompletionResponse:
-    whole = text if answer is None else answer.text
-    return CompletionResponse(text=whole, delta=delta, raw=raw(answer) if answer else None)
-
-
-def _chat(answer: Answer | None, text: str = "", delta: str | None = None) -> ChatResponse:
-    whole = text if answer is None else answer.text
-    message = ChatMessage(role=MessageRole.ASSISTANT, content=whole)
-    return ChatResponse(message=message, delta=delta, raw=raw(answer) if answer else None)

@@ -1,0 +1,174 @@
+"""`PaceChatEngine`: a conversation about what has been read."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import aclosing, closing
+from typing import Any, Self, cast
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.chat_engine.types import (
+    AgentChatResponse,
+    BaseChatEngine,
+    StreamingAgentChatResponse,
+)
+from llama_index.core.schema import Document as LlamaDocument
+
+from pace_integrations.binding import Paths
+from pace_integrations.llama_index.convert import source_nodes
+from pace_integrations.llama_index.documents import to_corpus
+from pace_integrations.llama_index.llm import PaceLLM
+from pace_integrations.llama_index.options import llm_over, take
+from pace_integrations.session import Session
+
+
+class PaceChatEngine(BaseChatEngine):
+    """A chat engine whose documents were read whole, once.
+
+    A turn enters the history when its answer is complete: one that fails or is closed half-way
+    leaves the conversation as it was.
+
+    Args:
+        llm: What answers; its session is made on the first message.
+        chat_history: What was said before.
+        system_prompt: Put before every conversation.
+        callback_manager: LlamaIndex's callbacks; None takes those of `llm`.
+    """
+
+    def __init__(
+        self,
+        llm: PaceLLM,
+        *,
+        chat_history: Sequence[ChatMessage] = (),
+        system_prompt: str | None = None,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        self._llm = llm
+        self._history = list(chat_history)
+        self._system = [ChatMessage(system_prompt, role="system")] if system_prompt else []
+        self.callback_manager = callback_manager or llm.callback_manager
+
+    @classmethod
+    def from_session(cls, session: Session, **options: Any) -> Self:  # noqa: ANN401
+        """An engine over a session that has read already; `options` as for `from_paths`."""
+        return cls._over(options, session=session)
+
+    @classmethod
+    def from_paths(cls, paths: Paths, **options: Any) -> Self:  # noqa: ANN401
+        """An engine over files, folders or globs, which are read on the first message.
+
+        Args:
+            paths: What to read.
+            **options: As for `PaceQueryEngine.from_paths`, with ``chat_history`` and
+                ``system_prompt`` and without ``streaming``.
+        """
+        return cls._over(options, paths=paths)
+
+    @classmethod
+    def from_documents(cls, documents: Iterable[LlamaDocument], **options: Any) -> Self:  # noqa: ANN401
+        """An engine over LlamaIndex documents; those of one file are its pages."""
+        return cls._over(options, corpus=to_corpus(documents))
+
+    @classmethod
+    def _over(cls, options: dict[str, Any], **given: Any) -> Self:  # noqa: ANN401
+        own = take(options, ("chat_history", "system_prompt"))
+        return cls(llm_over(options, **given), **own)
+
+    @property
+    def chat_history(self) -> list[ChatMessage]:
+        """What was said so far."""
+        return list(self._history)
+
+    def reset(self) -> None:
+        """Forgets the conversation; what was read stays read."""
+        self._history.clear()
+
+    def chat(
+        self, message: str, chat_history: list[ChatMessage] | None = None
+    ) -> AgentChatResponse:
+        """Answers a message.
+
+        Args:
+            message: What the user says.
+            chat_history: If given, the conversation goes on from this one.
+        """
+        session, asked = self._llm.session, self._asked(message, chat_history)
+        with self.callback_manager.as_trace("chat"):
+            return self._answered(session, asked, self._llm.chat([*self._system, *asked]))
+
+    async def achat(
+        self, message: str, chat_history: list[ChatMessage] | None = None
+    ) -> AgentChatResponse:
+        """`chat` without blocking the event loop."""
+        session, asked = await self._llm.asession(), self._asked(message, chat_history)
+        with self.callback_manager.as_trace("chat"):
+            return self._answered(session, asked, await self._llm.achat([*self._system, *asked]))
+
+    def stream_chat(
+        self, message: str, chat_history: list[ChatMessage] | None = None
+    ) -> StreamingAgentChatResponse:
+        """Answers a message piece by piece."""
+        session, asked = self._llm.session, self._asked(message, chat_history)
+        with self.callback_manager.as_trace("chat"):
+            stream = self._llm.stream_chat([*self._system, *asked])
+
+        def steps() -> Iterator[ChatResponse]:
+            with closing(cast("Any", stream)):
+                step = None
+                for step in stream:
+                    yield step
+            self._ended(session, asked, step, target)
+
+        response = StreamingAgentChatResponse(chat_stream=steps(), is_writing_to_memory=False)  # type: ignore[arg-type]
+        target = weakref.ref(response)
+        return response
+
+    async def astream_chat(
+        self, message: str, chat_history: list[ChatMessage] | None = None
+    ) -> StreamingAgentChatResponse:
+        """`stream_chat` without blocking the event loop."""
+        session, asked = await self._llm.asession(), self._asked(message, chat_history)
+        with self.callback_manager.as_trace("chat"):
+            stream = await self._llm.astream_chat([*self._system, *asked])
+
+        async def steps() -> AsyncIterator[ChatResponse]:
+            async with aclosing(stream):
+                step = None
+                async for step in stream:
+                    yield step
+            self._ended(session, asked, step, target)
+
+        response = StreamingAgentChatResponse(achat_stream=steps(), is_writing_to_memory=False)  # type: ignore[arg-type]
+        target = weakref.ref(response)
+        return response
+
+    def _asked(self, message: str, history: list[ChatMessage] | None) -> list[ChatMessage]:
+        """The conversation with the new message at its end."""
+        before = self._history if history is None else history
+        return [*before, ChatMessage(message, role=MessageRole.USER)]
+
+    def _keep(self, asked: list[ChatMessage], answer: ChatMessage) -> None:
+        self._history = [*asked, answer]
+
+    def _answered(
+        self, session: Session, asked: list[ChatMessage], said: ChatResponse
+    ) -> AgentChatResponse:
+        self._keep(asked, said.message)
+        nodes = source_nodes(session, said.raw)
+        return AgentChatResponse(said.message.content or "", source_nodes=nodes, metadata=said.raw)
+
+    def _ended(
+        self,
+        session: Session,
+        asked: list[ChatMessage],
+        last: ChatResponse | None,
+        target: weakref.ref[StreamingAgentChatResponse],
+    ) -> None:
+        """Keeps a streamed turn; its response gets its sources if anybody still holds it."""
+        if last is None:
+            return
+        self._keep(asked, last.message)
+        if response := target():
+            response.source_nodes = source_nodes(session, last.raw)

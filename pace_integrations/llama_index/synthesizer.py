@@ -1,0 +1,225 @@
+"""`PaceSynthesizer`: reads what a retriever returned, whole, and answers from it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from llama_index.core.base.response.schema import (
+    RESPONSE_TYPE,
+    Response,
+)
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+from llama_index.core.instrumentation.events.synthesis import (
+    SynthesizeEndEvent,
+    SynthesizeStartEvent,
+)
+from llama_index.core.response_synthesizers.base import BaseSynthesizer
+from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType, TextNode
+from llama_index.core.types import RESPONSE_TEXT_TYPE
+
+from pace_integrations.answer import Citation
+from pace_integrations.llama_index.convert import citations
+from pace_integrations.llama_index.documents import corpus_of_nodes, in_reading_order, text_of
+from pace_integrations.llama_index.events import dispatcher, read
+from pace_integrations.llama_index.llm import PaceLLM
+from pace_integrations.llama_index.shelf import Shelf
+from pace_integrations.llama_index.streaming import apieces, astreamed, pieces, streamed
+
+# `CitationQueryEngine` numbers its nodes in their text; here the prompt does.
+_NUMBER = re.compile(r"\ASource \d+:\n")
+
+
+class PaceSynthesizer(BaseSynthesizer):
+    """Reads the nodes that any retriever returns and answers from them.
+
+    A set of nodes is read once, whatever order it comes in and however many questions follow; the
+    last `keep` sets stay read. Nothing is repacked or refined. A response's ``source_nodes`` are
+    the nodes in reading order, so that ``[n]`` in the answer is ``source_nodes[n - 1]``; those
+    that are cited carry ``quote``, ``span``, ``method`` and ``quote_score`` in their metadata.
+
+    Args:
+        llm: The model that reads and answers; what it has read itself does not matter.
+        keep: Most sets that stay read; each holds its keys and values in memory.
+        streaming: Whether responses are streams.
+        callback_manager: LlamaIndex's callbacks; None takes those of `llm`.
+        empty_response: What to say when there is no node with text.
+    """
+
+    def __init__(
+        self,
+        llm: PaceLLM,
+        *,
+        keep: int = 4,
+        streaming: bool = False,
+        callback_manager: CallbackManager | None = None,
+        empty_response: str | None = None,
+    ) -> None:
+        super().__init__(
+            llm=llm,
+            callback_manager=callback_manager or llm.callback_manager,
+            streaming=streaming,
+            empty_response=empty_response,
+        )
+        self._pace_llm = llm
+        self._shelf = Shelf(keep)
+
+    def _get_prompts(self) -> dict[str, Any]:
+        return {}
+
+    def _update_prompts(self, prompts: dict[str, Any]) -> None:
+        """There is no prompt to change: the session has its own."""
+
+    def get_response(
+        self,
+        query_str: str,
+        text_chunks: Sequence[str],
+        **response_kwargs: Any,  # noqa: ANN401
+    ) -> RESPONSE_TEXT_TYPE:
+        """Answers from texts alone, without sources."""
+        llm = self._reader(_Set.of_texts(text_chunks))
+        if self._streaming:
+            return pieces(llm.stream_complete(query_str))
+        return str(llm.complete(query_str))
+
+    async def aget_response(
+        self,
+        query_str: str,
+        text_chunks: Sequence[str],
+        **response_kwargs: Any,  # noqa: ANN401
+    ) -> RESPONSE_TEXT_TYPE:
+        """`get_response` without blocking the event loop."""
+        llm = await self._areader(_Set.of_texts(text_chunks))
+        if self._streaming:
+            return apieces(await llm.astream_complete(query_str))
+        return str(await llm.acomplete(query_str))
+
+    def synthesize(
+        self,
+        query: QueryType,
+        nodes: list[NodeWithScore],
+        additional_source_nodes: Sequence[NodeWithScore] | None = None,
+        **response_kwargs: Any,  # noqa: ANN401
+    ) -> RESPONSE_TYPE:
+        """Answers a query from nodes."""
+        chosen = _Set.of(nodes, additional_source_nodes)
+        if not chosen.nodes:
+            return super().synthesize(query, [])
+        with self._synthesis(query) as work:
+            llm = self._reader(chosen)
+            if self._streaming:
+                work.response = streamed(llm.stream_complete(work.question), chosen.sources)
+            else:
+                said = llm.complete(work.question)
+                work.response = Response(said.text, chosen.sources(said.raw), said.raw)
+        return work.response
+
+    async def asynthesize(
+        self,
+        query: QueryType,
+        nodes: list[NodeWithScore],
+        additional_source_nodes: Sequence[NodeWithScore] | None = None,
+        **response_kwargs: Any,  # noqa: ANN401
+    ) -> RESPONSE_TYPE:
+        """`synthesize` without blocking the event loop."""
+        chosen = _Set.of(nodes, additional_source_nodes)
+        if not chosen.nodes:
+            return await super().asynthesize(query, [])
+        with self._synthesis(query) as work:
+            llm = await self._areader(chosen)
+            if self._streaming:
+                stream = await llm.astream_complete(work.question)
+                work.response = astreamed(stream, chosen.sources)
+            else:
+                said = await llm.acomplete(work.question)
+                work.response = Response(said.text, chosen.sources(said.raw), said.raw)
+        return work.response
+
+    def _reader(self, chosen: _Set) -> PaceLLM:
+        """The model over the session that holds a set of nodes."""
+        pace = self._pace_llm.session.pace
+        corpus = corpus_of_nodes([node.node for node in chosen.nodes])
+        session = self._shelf.get(corpus.fingerprint, lambda: read(pace, corpus))
+        return self._pace_llm.over(session)
+
+    async def _areader(self, chosen: _Set) -> PaceLLM:
+        return await asyncio.to_thread(self._reader, chosen)
+
+    @contextmanager
+    def _synthesis(self, query: QueryType) -> Iterator[_Synthesis]:
+        """Core's events around a synthesis."""
+        dispatcher.event(SynthesizeStartEvent(query=query))
+        work = _Synthesis(query.query_str if isinstance(query, QueryBundle) else query)
+        payload: dict[str, Any] = {EventPayload.QUERY_STR: work.question}
+        with self._callback_manager.event(CBEventType.SYNTHESIZE, payload=payload) as event:
+            yield work
+            event.on_end(payload={EventPayload.RESPONSE: work.response})
+        dispatcher.event(SynthesizeEndEvent(query=query, response=work.response))
+
+
+@dataclass
+class _Synthesis:
+    """A question on its way to a response."""
+
+    question: str
+    response: RESPONSE_TYPE = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class _Set:
+    """Nodes in reading order, which is theirs whatever order they came in, and others to name."""
+
+    nodes: Sequence[NodeWithScore]
+    others: Sequence[NodeWithScore] = ()
+
+    @classmethod
+    def of(cls, nodes: Sequence[NodeWithScore], others: Sequence[NodeWithScore] | None) -> _Set:
+        plain = {found.node.id_: _without_number(found) for found in nodes}
+        ordered = in_reading_order(found.node for found in plain.values())
+        return cls([plain[node.id_] for node in ordered], others or ())
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str]) -> _Set:
+        nodes = [
+            TextNode(
+                id_=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
+                text=text,
+                metadata={"title": "Text"},
+            )
+            for text in texts
+        ]
+        return cls.of([NodeWithScore(node=node) for node in nodes], ())
+
+    def sources(self, said: Any) -> list[NodeWithScore]:  # noqa: ANN401
+        """All nodes, the cited ones marked, then the others."""
+        found = {citation.passage: citation for citation in citations(said)}
+        marked = [_marked(node, found.get(n)) for n, node in enumerate(self.nodes, start=1)]
+        return [*marked, *self.others]
+
+
+def _without_number(found: NodeWithScore) -> NodeWithScore:
+    text = text_of(found.node)
+    if not (number := _NUMBER.match(text)):
+        return found
+    node = found.node.model_copy()
+    node.set_content(text[number.end() :])
+    return NodeWithScore(node=node, score=found.score)
+
+
+def _marked(found: NodeWithScore, citation: Citation | None) -> NodeWithScore:
+    if citation is None:
+        return found
+    node = found.node.model_copy()
+    node.metadata = {
+        **node.metadata,
+        "quote": citation.quote,
+        "span": list(citation.span),
+        "method": citation.method,
+        "quote_score": citation.score,
+    }
+    return NodeWithScore(node=node, score=found.score)
