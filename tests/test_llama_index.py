@@ -257,7 +257,7 @@ def test_the_engine_gives_the_session_answer_and_its_pages(
 def test_sources_carry_page_label_quote_and_span(
     engine: PaceQueryEngine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pace_integrations.session import session as module
+    from pace_integrations.session import asking as module
 
     cite = module.cite
     monkeypatch.setattr(module, "cite", lambda text, question, p: cite("7:30 [1]", question, p))
