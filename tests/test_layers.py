@@ -15,8 +15,8 @@ ROOT = Path(pace_integrations.__file__).parent
 LAYERS = [
     {"errors", "config", "answer"},
     {"documents", "memory", "experts"},
-    {"model"},
-    {"session", "store"},
+    {"model", "store"},
+    {"session"},
     {"binding", "evaluation"},
     {"langchain", "llama_index", "cli"},
     {"entry"},

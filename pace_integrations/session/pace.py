@@ -21,7 +21,8 @@ from pace_integrations.session.calibration import calibrate
 from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.session import Session
 from pace_integrations.session.state import ReadState
-from pace_integrations.session.store import Verify, read
+from pace_integrations.store.files import read
+from pace_integrations.store.manifest import Verify
 
 _MEMORY = MemoryConfig()
 _READ = ReadConfig()

@@ -20,6 +20,7 @@ from pace_integrations.session.state import (
 )
 
 Progress = Callable[[int, int], None]
+Keep = Callable[[ReadState], None]
 
 
 class Reading:
@@ -62,6 +63,7 @@ class Reading:
                 self.kept,
                 self._part(self._first),
                 tuple(c for c in known if c.documents < self._first),
+                before.lease,
             )
         self.ids, self._starts = self._tokens()
         self._check_room()
@@ -71,18 +73,22 @@ class Reading:
         """What it takes."""
         return Change(read=len(self.ids), kept=self.kept)
 
-    def run(self, progress: bool | Progress = False) -> ReadState:
+    def run(self, progress: bool | Progress = False, keep: Keep | None = None) -> ReadState:
         """Reads on the model's thread, waiting here.
 
         Args:
             progress: True draws a bar; a function is called with tokens done and in all.
+            keep: Called here with every new `state`, while the reading goes on.
 
         Returns:
             The state with the whole corpus.
         """
         with closing(self._engine.owner.stream(self.work())) as steps, _Bar(progress) as show:
+            seen = self.state
             for done in steps:
                 show(done, len(self.ids))
+                if keep and self.state is not seen:
+                    keep(seen := self.state)
         return self.state
 
     def work(self) -> Iterator[int]:
@@ -105,7 +111,7 @@ class Reading:
             last = Checkpoint(len(old.documents), old.tokens, old.context)
             checkpoints = thinned((*checkpoints, last), self._config.checkpoints)
         corpus = self._part(reached.documents)
-        self.state = ReadState(reached.context, reached.tokens, corpus, checkpoints)
+        self.state = ReadState(reached.context, reached.tokens, corpus, checkpoints, old.lease)
 
     def _part(self, documents: int) -> Corpus | None:
         if documents == len(self._corpus.documents):

@@ -18,11 +18,11 @@ from pace_integrations.model.engine import Engine
 from pace_integrations.model.owner import Deadline
 from pace_integrations.session.asking import Asking, Question, Turn
 from pace_integrations.session.conversation import Conversation
+from pace_integrations.session.keeping import Keeper
 from pace_integrations.session.memory_plots import plot_memory
 from pace_integrations.session.memory_report import MemoryReport, memory_report
 from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.state import Change, ReadState, passages_of, renewed
-from pace_integrations.session.store import write
 from pace_integrations.session.streams import Writing, finished
 
 if TYPE_CHECKING:
@@ -39,12 +39,23 @@ class Session(Asking):
 
     Attributes:
         pace: The model that read it.
+        namespace: Whose it is, or None; saved, it opens under no other.
+        change: What it took to make it: tokens read, and tokens that were found on disk.
     """
 
     def __init__(
-        self, pace: Pace, engine: Engine, state: ReadState, config: ReadConfig = _READ
+        self,
+        pace: Pace,
+        engine: Engine,
+        state: ReadState,
+        config: ReadConfig = _READ,
+        *,
+        namespace: str | None = None,
+        change: Change | None = None,
     ) -> None:
         super().__init__(pace, engine, state, config)
+        self.namespace = namespace
+        self.change = change or Change(read=0, kept=0)
         self._changing = threading.Lock()
 
     def ask_many(
@@ -190,13 +201,7 @@ class Session(Asking):
         state = self._state
         if state.corpus is None:
             raise DocumentError("a blank session has read nothing that could be saved")
-        write(
-            Path(path),
-            fingerprint=self.pace.fingerprint,
-            tokens=state.tokens,
-            corpus=state.corpus,
-            tensors=self._engine.tensors(state.context),
-        )
+        Keeper(self._engine, self.pace.fingerprint, Path(path), self.namespace).save(state)
 
     def _become(self, corpus: Corpus, progress: bool | Progress) -> Change:
         reading = self._reading(corpus)

@@ -34,12 +34,14 @@ class ReadState:
         tokens: Tokens held.
         corpus: What was read, or None before anything was.
         checkpoints: Earlier states at document boundaries, shortest first.
+        lease: Keeps the files that `context` maps from being removed while it lives.
     """
 
     context: Context
     tokens: int = 0
     corpus: Corpus | None = None
     checkpoints: tuple[Checkpoint, ...] = ()
+    lease: object = None
 
     @property
     def documents(self) -> tuple[Document, ...]:

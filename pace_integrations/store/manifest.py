@@ -9,17 +9,21 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pace_integrations.errors import ConfigError, IncompatibleSessionError, SessionFileError
 
 FORMAT = 2
 FILE = "manifest.json"
+CORPUS = "corpus.jsonl"
+UNFINISHED = "unfinished"  # folder of a reading that is under way or was interrupted
+
+Verify = Literal["full", "fast"]
+
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     "fingerprint": dict,
     "namespace": (str, type(None)),
     "tokens": int,
-    "unread": int,
     "data": str,
     "files": dict,
     "documents": list,
@@ -41,7 +45,7 @@ def load(path: Path) -> dict[str, Any]:
         seal = manifest.pop("sha256")
     except FileNotFoundError:
         raise SessionFileError(
-            f"{str(path)!r} holds no {FILE}: it is no session, or its first save was "
+            f"{str(path)!r} holds no {FILE}: it is no session, or its reading or first save was "
             "interrupted; read the documents again"
         ) from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
@@ -123,6 +127,21 @@ def check_namespace(namespace: str | None) -> str | None:
     return namespace
 
 
+def check_files(path: Path, manifest: Mapping[str, Any], verify: Verify) -> None:
+    """Raises `SessionFileError` where a file of a session is missing or was changed."""
+    folder = path / manifest["data"]
+    for name, facts in manifest["files"].items():
+        file = folder / name
+        try:
+            if file.stat().st_size != facts["bytes"]:
+                raise damaged(path, f"{name} has the wrong size")
+            thorough = verify == "full" or name == CORPUS
+            if thorough and _hash(file) != facts["sha256"]:
+                raise damaged(path, f"{name} was changed")
+        except OSError as error:
+            raise damaged(path, f"{name} cannot be read ({error.strerror})") from error
+
+
 def damaged(path: Path, what: str) -> SessionFileError:
     """The error of a session that is not whole."""
     return SessionFileError(
@@ -139,6 +158,11 @@ def sync(path: Path) -> None:
             return
         stack.callback(os.close, handle)
         os.fsync(handle)
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -26,14 +26,19 @@ from safetensors import SafetensorError, safe_open
 
 from pace_integrations.documents import Corpus, Document, FileReport, Page, Report
 from pace_integrations.errors import SessionFileError
-from pace_integrations.session import manifest as manifests
-from pace_integrations.session.manifest import check_namespace, damaged, sync
-from pace_integrations.session.tensorfile import Parts, write_tensors
-
-Verify = Literal["full", "fast"]
+from pace_integrations.store import manifest as manifests
+from pace_integrations.store.manifest import (
+    CORPUS,
+    UNFINISHED,
+    Verify,
+    check_files,
+    check_namespace,
+    damaged,
+    sync,
+)
+from pace_integrations.store.tensors import Parts, write_tensors
 
 _ATTEMPTS = 8  # of a reader, while other processes replace the session under its hands
-_CORPUS = "corpus.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +49,11 @@ class Saved:
         tokens: Tokens read.
         corpus: What was read.
         tensors: Tensors by the name of their file, mapped from disk.
-        unread: Documents that were still to be read when the reading was interrupted.
     """
 
     tokens: int
     corpus: Corpus
     tensors: Mapping[str, dict[str, torch.Tensor]]
-    unread: int
 
 
 def write(
@@ -61,7 +64,6 @@ def write(
     corpus: Corpus,
     tensors: Mapping[str, Parts],
     namespace: str | None = None,
-    unread: int = 0,
 ) -> None:
     """Saves a session, replacing one that is there.
 
@@ -72,7 +74,6 @@ def write(
         corpus: What was read.
         tensors: Tensors in parts, by the name of their file.
         namespace: Whose it is; it opens under no other.
-        unread: Documents still to be read, where this keeps an interrupted reading.
 
     Raises:
         SessionFileError: The folder holds something else, is being written by another process, or
@@ -82,7 +83,6 @@ def write(
         "fingerprint": dict(fingerprint),
         "namespace": check_namespace(namespace),
         "tokens": tokens,
-        "unread": unread,
     }
     try:
         if path.exists() and not (path.is_dir() and _is_ours(path)):
@@ -108,7 +108,7 @@ def _write(path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[s
     folder = path / f"data-{uuid.uuid4().hex[:12]}"
     folder.mkdir()
     try:
-        hashes = {_CORPUS: _write_corpus(folder / _CORPUS, corpus)}
+        hashes = {CORPUS: _write_corpus(folder / CORPUS, corpus)}
         hashes |= {n: write_tensors(folder / n, t, folder.name) for n, t in tensors.items()}
         for name in hashes:
             sync(folder / name)
@@ -137,7 +137,6 @@ def read(
     fingerprint: Mapping[str, Any],
     verify: Verify = "full",
     namespace: str | None = None,
-    unfinished: bool = False,
 ) -> Saved:
     """Opens a saved session.
 
@@ -146,10 +145,9 @@ def read(
         fingerprint: Identity of the model that opens it.
         verify: ``"full"`` hashes every file; ``"fast"`` only compares the sizes of tensor files.
         namespace: Whose session it must be.
-        unfinished: Whether what an interrupted reading left will do.
 
     Raises:
-        SessionFileError: There is no session, or it is damaged, unfinished or of another format.
+        SessionFileError: There is no session, or it is damaged or of another format.
         IncompatibleSessionError: It belongs to another model, configuration or namespace.
     """
     check_namespace(namespace)
@@ -157,12 +155,6 @@ def read(
         manifest = manifests.load(path)
         manifests.compare_namespace(path, manifest, namespace)
         manifests.compare(path, manifest, fingerprint)
-        if manifest["unread"] and not unfinished:
-            raise SessionFileError(
-                f"{str(path)!r} holds the first {len(manifest['documents'])} documents of a "
-                f"reading that was interrupted, and {manifest['unread']} are missing; read the "
-                "documents again with this path, which goes on from there"
-            )
         try:
             check_files(path, manifest, verify)
             return _contents(path, manifest)
@@ -173,30 +165,15 @@ def read(
     raise SessionFileError(f"{str(path)!r} is being replaced all the time; try again later")
 
 
-def check_files(path: Path, manifest: Mapping[str, Any], verify: Verify) -> None:
-    """Raises `SessionFileError` where a file of a session is missing or was changed."""
-    folder = path / manifest["data"]
-    for name, facts in manifest["files"].items():
-        file = folder / name
-        try:
-            if file.stat().st_size != facts["bytes"]:
-                raise damaged(path, f"{name} has the wrong size")
-            thorough = verify == "full" or name == _CORPUS
-            if thorough and _hash(file) != facts["sha256"]:
-                raise damaged(path, f"{name} was changed")
-        except OSError as error:
-            raise damaged(path, f"{name} cannot be read ({error.strerror})") from error
-
-
 def _contents(path: Path, manifest: Mapping[str, Any]) -> Saved:
     folder = path / manifest["data"]
     try:
-        lines = (folder / _CORPUS).read_text(encoding="utf-8").split("\n")
+        lines = (folder / CORPUS).read_text(encoding="utf-8").split("\n")
         documents = tuple(_document(json.loads(line)) for line in lines)
         corpus = Corpus(documents, _report(manifest["report"]))
-        names = [name for name in manifest["files"] if name != _CORPUS]
+        names = [name for name in manifest["files"] if name != CORPUS]
         tensors = {name: _tensors(folder / name) for name in names}
-        return Saved(int(manifest["tokens"]), corpus, tensors, int(manifest["unread"]))
+        return Saved(int(manifest["tokens"]), corpus, tensors)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
@@ -225,13 +202,8 @@ def _report(saved: dict[str, Any]) -> Report:
     return Report(tuple(FileReport(**row) for row in rows))
 
 
-def _hash(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _is_ours(path: Path) -> bool:
     """Whether a folder is empty, a session, or what an interrupted first save left."""
     names = {entry.name for entry in path.iterdir()}
-    own = (manifests.FILE, ".lock")
-    return all(n in own or n.startswith(("data-", f".{manifests.FILE}.")) for n in names)
+    own = {manifests.FILE, f".{manifests.FILE}.new", UNFINISHED, ".lock", ".reading", ".used"}
+    return all(name in own or name.startswith("data-") for name in names)

@@ -1,0 +1,317 @@
+"""A store of sessions: found again by what was read and how, within a budget of bytes.
+
+``ROOT/<key>.pace`` are sessions as `files.write` makes them; the key is a hash of the model's
+fingerprint, the corpus's content and the namespace. Whoever uses an entry holds a lock on a file
+of their own in ``ROOT/in-use``, which the system lets go of when the process ends, however it
+ends; an entry with such a lock is never removed. ``ROOT/.lock`` is held only while entries are
+taken into use or removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import BaseFileLock, FileLock, Timeout
+from platformdirs import user_cache_path
+
+from pace_integrations.documents import Corpus
+from pace_integrations.errors import ConfigError, SessionFileError
+from pace_integrations.store import manifest as manifests
+from pace_integrations.store.manifest import Verify, check_namespace
+
+BUDGET = 32 * 2**30
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One session of a store.
+
+    Attributes:
+        key: Its name in the store.
+        path: Its folder, which `Pace.open` takes too.
+        status: ``"whole"``, ``"unfinished"`` (its reading was interrupted) or ``"damaged"``.
+        bytes: Its size on disk.
+        used: When it was last used, in seconds since 1970.
+        in_use: Whether a process uses it now.
+        model: Name of the model that read it.
+        namespace: Whose it is.
+        tokens: Tokens read.
+        documents: Titles of the documents read.
+        fingerprint: All that tells the model and its settings apart.
+        problem: What is wrong with it, where something is.
+    """
+
+    key: str
+    path: str
+    status: str
+    bytes: int
+    used: float
+    in_use: bool
+    model: str | None = None
+    namespace: str | None = None
+    tokens: int = 0
+    documents: tuple[str, ...] = ()
+    fingerprint: Mapping[str, Any] | None = None
+    problem: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as plain JSON-ready values."""
+        return asdict(self)
+
+
+class Sessions:
+    """A folder of sessions that any number of processes share.
+
+    Args:
+        root: The folder; None takes ``sessions`` in the folder that the environment variable
+            PACE_HOME names, or in the user's cache folder.
+        budget: Most bytes to keep, as a number or like ``"20GB"``; None takes the environment
+            variable PACE_BUDGET, or 32 GiB.
+
+    Attributes:
+        root: The folder.
+        budget: Most bytes to keep. What was used longest ago goes first; what is in use stays.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, *, budget: int | str | None = None
+    ) -> None:
+        self.root = Path(root) if root is not None else home() / "sessions"
+        given = budget if budget is not None else os.environ.get("PACE_BUDGET", BUDGET)
+        self.budget = size_of(given)
+
+    def path(
+        self, fingerprint: Mapping[str, Any], corpus: Corpus, namespace: str | None = None
+    ) -> Path:
+        """Where the session of a corpus lies, or would lie.
+
+        Args:
+            fingerprint: Identity of the model and its settings.
+            corpus: What was read.
+            namespace: Whose it is.
+        """
+        # A model's name may be its path; the revision in the fingerprint tells models apart.
+        identity = {**fingerprint, "model": None, "format": manifests.FORMAT}
+        parts = [identity, corpus.fingerprint, check_namespace(namespace)]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        return self.root / f"{digest[:32]}.pace"
+
+    @contextlib.contextmanager
+    def using(self, path: Path) -> Iterator[None]:
+        """Keeps an entry from being removed, by any process, while the context lasts."""
+        lock = self.use(path)
+        try:
+            yield
+        finally:
+            self.release(lock)
+
+    def use(self, path: Path) -> BaseFileLock:
+        """Takes an entry into use until `release`, and notes when.
+
+        Raises:
+            SessionFileError: The store cannot be written.
+        """
+        marks = self.root / "in-use"
+        try:
+            marks.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with self._locked():
+                lock = FileLock(marks / f"{path.stem}-{uuid.uuid4().hex[:12]}")
+                lock.acquire()
+                path.mkdir(exist_ok=True)
+                (path / ".used").touch()
+        except OSError as error:
+            raise SessionFileError(
+                f"the store of sessions in {str(self.root)!r} cannot be written: {error.strerror}; "
+                "set PACE_HOME to another folder, or do without the store"
+            ) from error
+        return lock
+
+    @staticmethod
+    def release(lock: BaseFileLock) -> None:
+        """Ends what `use` began."""
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+    def list(self) -> tuple[Entry, ...]:
+        """All sessions, the one used last first."""
+        found = [self._entry(path) for path in self._paths()]
+        return tuple(sorted(found, key=lambda entry: entry.used, reverse=True))
+
+    def describe(self, key: str) -> Entry:
+        """One session.
+
+        Args:
+            key: Its key or the beginning of it.
+
+        Raises:
+            SessionFileError: No session has that key, or several have.
+        """
+        fitting = [path for path in self._paths() if key and path.stem.startswith(key)]
+        if len(fitting) != 1:
+            found = "several sessions" if fitting else "no session"
+            raise SessionFileError(
+                f"{found} in {str(self.root)!r} with a key that begins with {key!r}; "
+                "'pace sessions list' shows all of them"
+            )
+        return self._entry(fitting[0])
+
+    def verify(self, key: str | None = None, *, verify: Verify = "full") -> tuple[Entry, ...]:
+        """Checks the files of one session or of all; what is wrong is in each entry's `problem`.
+
+        Args:
+            key: Key of one session, or its beginning; None checks all.
+            verify: ``"full"`` hashes every file.
+        """
+        chosen = self.list() if key is None else (self.describe(key),)
+        paths = [Path(entry.path) for entry in chosen]
+        return tuple(self._entry(path, verify) for path in paths)
+
+    def remove(self, key: str) -> Entry:
+        """Removes a session.
+
+        Args:
+            key: Its key or the beginning of it.
+
+        Raises:
+            SessionFileError: There is none, or it is in use.
+        """
+        entry = self.describe(key)
+        if not self._remove(Path(entry.path)):
+            raise SessionFileError(f"session {entry.key} is in use; remove it when it is not")
+        return entry
+
+    def prune(self, budget: int | str | None = None, *, damaged: bool = True) -> tuple[Entry, ...]:
+        """Removes sessions until the rest fits, those used longest ago first.
+
+        Args:
+            budget: Most bytes to keep; None takes the store's budget.
+            damaged: Whether sessions whose files are missing or of the wrong size go too.
+
+        Returns:
+            What was removed. What is in use stays, also where the rest does not fit then.
+        """
+        most = self.budget if budget is None else size_of(budget)
+        entries = self.list()
+        total = sum(entry.bytes for entry in entries)
+        removed = []
+        for entry in reversed(entries):
+            spoilt = damaged and entry.status == "damaged"
+            if (total > most or spoilt) and self._remove(Path(entry.path)):
+                total -= entry.bytes
+                removed.append(entry)
+                _log.info("removed session %s (%d bytes)", entry.key, entry.bytes)
+        return tuple(removed)
+
+    def _entry(self, path: Path, verify: Verify | None = None) -> Entry:
+        with self._locked():
+            in_use = self._is_used(path)
+        facts: dict[str, Any] = {}
+        status, problem = "whole", None
+        unfinished = path / manifests.UNFINISHED
+        folder = path if (path / manifests.FILE).exists() else unfinished
+        try:
+            manifest = manifests.load(folder)
+            manifests.check_files(folder, manifest, verify or "fast")
+            names = ("fingerprint", "namespace", "tokens")
+            facts = {name: manifest[name] for name in names}
+            facts["documents"] = tuple(manifest["documents"])
+            facts["model"] = manifest["fingerprint"].get("model")
+            status = "whole" if folder == path else "unfinished"
+        except SessionFileError as error:
+            empty = not unfinished.exists() and folder == unfinished
+            status, problem = ("unfinished", None) if empty else ("damaged", str(error))
+        return Entry(
+            key=path.stem,
+            path=str(path),
+            status=status,
+            bytes=_bytes(path),
+            used=_used(path),
+            in_use=in_use,
+            problem=problem,
+            **facts,
+        )
+
+    def _paths(self) -> Iterator[Path]:
+        pattern = re.compile(r"[0-9a-f]{32}\.pace")
+        with contextlib.suppress(FileNotFoundError):
+            yield from sorted(p for p in self.root.iterdir() if pattern.fullmatch(p.name))
+
+    def _locked(self) -> BaseFileLock:
+        return FileLock(self.root / ".lock")
+
+    def _is_used(self, path: Path) -> bool:
+        """Whether a living process uses an entry; marks of dead ones are cleared away."""
+        used = False
+        for mark in (self.root / "in-use").glob(f"{path.stem}-*"):
+            try:
+                with FileLock(mark, timeout=0):
+                    mark.unlink(missing_ok=True)
+            except Timeout:
+                used = True
+            except OSError:
+                continue  # another process cleared it away
+        return used
+
+    def _remove(self, path: Path) -> bool:
+        """Removes an entry, unless it is in use."""
+        gone = self.root / f".gone-{uuid.uuid4().hex[:12]}"
+        with self._locked():
+            if self._is_used(path):
+                return False
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(gone)
+        for rest in self.root.glob(".gone-*"):  # of killed processes too
+            shutil.rmtree(rest, ignore_errors=True)
+        return True
+
+
+def home() -> Path:
+    """The folder that PACE_HOME names, or the user's cache folder."""
+    named = os.environ.get("PACE_HOME")
+    return Path(named) if named else user_cache_path("pace-integrations", appauthor=False)
+
+
+def size_of(value: int | str) -> int:
+    """Bytes from a number or from words like ``"20GB"`` and ``"512 MiB"``.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
+    if not match or match[2] not in _UNITS:
+        raise ConfigError(f"a size is a number of bytes or like '20GB' or '512 MiB', got {value!r}")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _bytes(path: Path) -> int:
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                total += (Path(folder) / name).stat().st_size
+    return total
+
+
+def _used(path: Path) -> float:
+    for file in (path / ".used", path):
+        with contextlib.suppress(OSError):
+            return file.stat().st_mtime
+    return 0.0
