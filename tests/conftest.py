@@ -19,6 +19,12 @@ def _quiet_threads() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither the tests nor the processes they start see the user's sessions."""
+    os.environ["PACE_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint folder of a tiny random Qwen3 with a byte tokenizer."""

@@ -204,9 +204,8 @@ class _Sparingly:
 def _adopted(held: Sequence[Document], corpus: Corpus) -> Corpus:
     """Documents held, each as `corpus` has it where only its place and metadata differ."""
     pairs = zip_longest(held, corpus.documents[: len(held)])
-    return Corpus(
-        tuple(new if new and _content(new) == _content(old) else old for old, new in pairs)
-    )
+    same = (new if new and _content(new) == _content(old) else old for old, new in pairs)
+    return Corpus(tuple(same))
 
 
 def _content(document: Document) -> Document:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,15 +16,17 @@ import torch
 
 from pace_integrations.config import MemoryConfig, Quantization, ReadConfig
 from pace_integrations.documents import Corpus
+from pace_integrations.errors import ConfigError
 from pace_integrations.memory import Calibration
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.loading import load
 from pace_integrations.session.calibration import calibrate
+from pace_integrations.session.keeping import Keeper
 from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.session import Session
-from pace_integrations.session.state import ReadState
-from pace_integrations.store.files import read
-from pace_integrations.store.manifest import Verify
+from pace_integrations.session.state import Change, ReadState
+from pace_integrations.store.manifest import Verify, check_namespace
+from pace_integrations.store.sessions import Sessions
 
 _MEMORY = MemoryConfig()
 _READ = ReadConfig()
@@ -35,11 +39,14 @@ class Pace:
 
     Attributes:
         memory: Settings of the memory, or None where it is off.
+        sessions: The store that `read` keeps sessions in when it is asked to; another one may be
+            put in its place.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.memory = engine.memory
+        self.sessions = Sessions()
         # The thread ends with its model, also when nobody calls close().
         self._finalizer = weakref.finalize(self, engine.close)
 
@@ -96,7 +103,10 @@ class Pace:
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for two of these to give the same answers, as JSON-ready values."""
         memory = asdict(self.memory) if self.memory else None
-        return {**self._engine.loaded.identity(), "memory": memory}
+        prompts = self._engine.prompts
+        layout = [*prompts.head(), *prompts.passage(1, "title", "label", "text")]
+        digest = hashlib.sha256(json.dumps(layout).encode()).hexdigest()
+        return {**self._engine.loaded.identity(), "memory": memory, "prompt": digest[:16]}
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text, control tokens it spells taken as text."""
@@ -116,37 +126,78 @@ class Pace:
         *,
         progress: bool | Progress = False,
         config: ReadConfig = _READ,
+        path: str | os.PathLike[str] | None = None,
+        store: bool = False,
+        namespace: str | None = None,
     ) -> Session:
         """Reads a corpus once, so that any number of questions can be asked of it.
+
+        With `path` or `store`, what has been read is kept on disk, also when the reading is
+        interrupted: the next one goes on after the last document that was kept. What it took is
+        in the session's `change`.
 
         Args:
             corpus: What to read.
             progress: True draws a bar; a function is called with tokens done and in all, in
                 the calling thread. Interrupting it stops the reading after the current chunk.
             config: How to read.
+            path: Folder to keep the session in; what it holds of this corpus is not read again.
+            store: Whether to keep it in `sessions`, where the same corpus is found again.
+            namespace: Whose session it is: it is found and opened under this name only. Take it
+                from whoever is asking, never from a document.
 
         Raises:
             DocumentError: There is nothing in the corpus.
             ContextOverflowError: It does not fit the model's context.
+            SessionFileError: The folder or the store cannot be written.
+            IncompatibleSessionError: `path` holds another model's or namespace's session.
         """
-        reading = Reading(self._engine, ReadState(self._engine.empty()), corpus, config)
-        return Session(self, self._engine, reading.run(progress), config)
+        check_namespace(namespace)
+        if path is not None and store:
+            raise ConfigError("path and store exclude each other; give one of them")
+        if path is not None:
+            state, change = self._keeper(path, namespace).read(corpus, config, progress)
+        elif store:
+            state, change = self._read_stored(corpus, config, progress, namespace)
+        else:
+            reading = Reading(self._engine, ReadState(self._engine.empty()), corpus, config)
+            state, change = reading.run(progress), reading.change
+        return Session(self, self._engine, state, config, namespace=namespace, change=change)
 
-    def open(self, path: str | os.PathLike[str], *, verify: Verify = "full") -> Session:
+    def open(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        verify: Verify = "full",
+        namespace: str | None = None,
+    ) -> Session:
         """Opens a saved session; nothing is read again.
 
         Args:
             path: The session's folder.
-            verify: ``"full"`` hashes every file, ``"fast"`` only compares sizes.
+            verify: ``"full"`` hashes every file; ``"fast"`` trusts tensors of the right size.
+            namespace: Whose session it is; another one's is refused.
 
         Raises:
             SessionFileError: There is no session, or it is damaged or of another format.
-            IncompatibleSessionError: Another model, precision or memory read it; the message
-                names what differs.
+            IncompatibleSessionError: Another model, precision, memory or namespace read it; the
+                message names what differs.
         """
-        saved = read(Path(path), fingerprint=self.fingerprint, verify=verify)
-        state = ReadState(self._engine.context(saved.tensors), saved.tokens, saved.corpus)
-        return Session(self, self._engine, state)
+        state = self._keeper(path, namespace).open(verify=verify)
+        change = Change(read=0, kept=state.tokens)
+        return Session(self, self._engine, state, namespace=namespace, change=change)
+
+    def _keeper(self, path: str | os.PathLike[str], namespace: str | None) -> Keeper:
+        return Keeper(self._engine, self.fingerprint, Path(path), namespace)
+
+    def _read_stored(
+        self, corpus: Corpus, config: ReadConfig, progress: bool | Progress, namespace: str | None
+    ) -> tuple[ReadState, Change]:
+        place = self.sessions.path(self.fingerprint, corpus, namespace)
+        lease = self.sessions.use(place)
+        state, change = self._keeper(place, namespace).read(corpus, config, progress)
+        self.sessions.prune()
+        return replace(state, lease=lease), change
 
     def calibrate(
         self,

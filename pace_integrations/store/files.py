@@ -84,12 +84,8 @@ def write(
         "namespace": check_namespace(namespace),
         "tokens": tokens,
     }
+    claim(path)
     try:
-        if path.exists() and not (path.is_dir() and _is_ours(path)):
-            raise SessionFileError(
-                f"{str(path)!r} exists and is no saved session; choose another name"
-            )
-        path.mkdir(parents=True, exist_ok=True)
         with FileLock(path / ".lock", timeout=0):
             _write(path, facts, corpus, tensors)
     except Timeout:
@@ -97,11 +93,23 @@ def write(
             f"{str(path)!r} is being saved by another process; wait for it or choose another name"
         ) from None
     except OSError as error:
-        why = getattr(error, "strerror", None) or error
-        raise SessionFileError(
-            f"cannot save to {str(path)!r}: {why}; an earlier session there is unchanged; check "
-            "space and permissions"
-        ) from error
+        raise _cannot_save(path, error) from error
+
+
+def claim(path: Path) -> None:
+    """Makes a session's folder, unless it is there.
+
+    Raises:
+        SessionFileError: Something else is there, or the folder cannot be made.
+    """
+    try:
+        if path.exists() and not (path.is_dir() and _is_ours(path)):
+            raise SessionFileError(
+                f"{str(path)!r} exists and is no saved session; choose another name"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_save(path, error) from error
 
 
 def _write(path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[str, Parts]) -> None:
@@ -200,6 +208,13 @@ def _document(row: dict[str, Any]) -> Document:
 def _report(saved: dict[str, Any]) -> Report:
     rows = ({**row, "warnings": tuple(row["warnings"])} for row in saved["files"])
     return Report(tuple(FileReport(**row) for row in rows))
+
+
+def _cannot_save(path: Path, error: OSError) -> SessionFileError:
+    return SessionFileError(
+        f"cannot save to {str(path)!r}: {error.strerror or error}; an earlier session there is "
+        "unchanged; check space and permissions"
+    )
 
 
 def _is_ours(path: Path) -> bool:

@@ -17,8 +17,8 @@ import os
 import re
 import shutil
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from platformdirs import user_cache_path
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.store import manifest as manifests
+from pace_integrations.store.entries import Entry, bytes_of, entry_of, used_at
 from pace_integrations.store.manifest import Verify, check_namespace
 
 BUDGET = 32 * 2**30
@@ -40,41 +41,15 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One session of a store.
+class Lease:
+    """The use of an entry. It ends with `close`, with its last reference or with the process."""
 
-    Attributes:
-        key: Its name in the store.
-        path: Its folder, which `Pace.open` takes too.
-        status: ``"whole"``, ``"unfinished"`` (its reading was interrupted) or ``"damaged"``.
-        bytes: Its size on disk.
-        used: When it was last used, in seconds since 1970.
-        in_use: Whether a process uses it now.
-        model: Name of the model that read it.
-        namespace: Whose it is.
-        tokens: Tokens read.
-        documents: Titles of the documents read.
-        fingerprint: All that tells the model and its settings apart.
-        problem: What is wrong with it, where something is.
-    """
+    def __init__(self, lock: BaseFileLock) -> None:
+        self._end = weakref.finalize(self, _release, lock)
 
-    key: str
-    path: str
-    status: str
-    bytes: int
-    used: float
-    in_use: bool
-    model: str | None = None
-    namespace: str | None = None
-    tokens: int = 0
-    documents: tuple[str, ...] = ()
-    fingerprint: Mapping[str, Any] | None = None
-    problem: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The entry as plain JSON-ready values."""
-        return asdict(self)
+    def close(self) -> None:
+        """Ends the use."""
+        self._end()
 
 
 class Sessions:
@@ -114,17 +89,8 @@ class Sessions:
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         return self.root / f"{digest[:32]}.pace"
 
-    @contextlib.contextmanager
-    def using(self, path: Path) -> Iterator[None]:
-        """Keeps an entry from being removed, by any process, while the context lasts."""
-        lock = self.use(path)
-        try:
-            yield
-        finally:
-            self.release(lock)
-
-    def use(self, path: Path) -> BaseFileLock:
-        """Takes an entry into use until `release`, and notes when.
+    def use(self, path: Path) -> Lease:
+        """Takes an entry into use, and notes when; nobody removes it while the lease lasts.
 
         Raises:
             SessionFileError: The store cannot be written.
@@ -142,13 +108,7 @@ class Sessions:
                 f"the store of sessions in {str(self.root)!r} cannot be written: {error.strerror}; "
                 "set PACE_HOME to another folder, or do without the store"
             ) from error
-        return lock
-
-    @staticmethod
-    def release(lock: BaseFileLock) -> None:
-        """Ends what `use` began."""
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+        return Lease(lock)
 
     def list(self) -> tuple[Entry, ...]:
         """All sessions, the one used last first."""
@@ -198,56 +158,33 @@ class Sessions:
             raise SessionFileError(f"session {entry.key} is in use; remove it when it is not")
         return entry
 
-    def prune(self, budget: int | str | None = None, *, damaged: bool = True) -> tuple[Entry, ...]:
+    def prune(self, budget: int | str | None = None) -> tuple[Entry, ...]:
         """Removes sessions until the rest fits, those used longest ago first.
 
         Args:
             budget: Most bytes to keep; None takes the store's budget.
-            damaged: Whether sessions whose files are missing or of the wrong size go too.
 
         Returns:
             What was removed. What is in use stays, also where the rest does not fit then.
         """
         most = self.budget if budget is None else size_of(budget)
-        entries = self.list()
-        total = sum(entry.bytes for entry in entries)
-        removed = []
-        for entry in reversed(entries):
-            spoilt = damaged and entry.status == "damaged"
-            if (total > most or spoilt) and self._remove(Path(entry.path)):
-                total -= entry.bytes
+        oldest = sorted(self._paths(), key=used_at)
+        sizes = {path: bytes_of(path) for path in oldest}
+        removed, total = [], sum(sizes.values())
+        for path in oldest:
+            if total <= most:
+                break
+            entry = self._entry(path)
+            if self._remove(path):
+                total -= sizes[path]
                 removed.append(entry)
                 _log.info("removed session %s (%d bytes)", entry.key, entry.bytes)
         return tuple(removed)
 
-    def _entry(self, path: Path, verify: Verify | None = None) -> Entry:
+    def _entry(self, path: Path, verify: Verify = "fast") -> Entry:
         with self._locked():
             in_use = self._is_used(path)
-        facts: dict[str, Any] = {}
-        status, problem = "whole", None
-        unfinished = path / manifests.UNFINISHED
-        folder = path if (path / manifests.FILE).exists() else unfinished
-        try:
-            manifest = manifests.load(folder)
-            manifests.check_files(folder, manifest, verify or "fast")
-            names = ("fingerprint", "namespace", "tokens")
-            facts = {name: manifest[name] for name in names}
-            facts["documents"] = tuple(manifest["documents"])
-            facts["model"] = manifest["fingerprint"].get("model")
-            status = "whole" if folder == path else "unfinished"
-        except SessionFileError as error:
-            empty = not unfinished.exists() and folder == unfinished
-            status, problem = ("unfinished", None) if empty else ("damaged", str(error))
-        return Entry(
-            key=path.stem,
-            path=str(path),
-            status=status,
-            bytes=_bytes(path),
-            used=_used(path),
-            in_use=in_use,
-            problem=problem,
-            **facts,
-        )
+        return entry_of(path, in_use=in_use, verify=verify)
 
     def _paths(self) -> Iterator[Path]:
         pattern = re.compile(r"[0-9a-f]{32}\.pace")
@@ -283,6 +220,11 @@ class Sessions:
         return True
 
 
+def _release(lock: BaseFileLock) -> None:
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
 def home() -> Path:
     """The folder that PACE_HOME names, or the user's cache folder."""
     named = os.environ.get("PACE_HOME")
@@ -299,19 +241,3 @@ def size_of(value: int | str) -> int:
     if not match or match[2] not in _UNITS:
         raise ConfigError(f"a size is a number of bytes or like '20GB' or '512 MiB', got {value!r}")
     return int(float(match[1]) * _UNITS[match[2]])
-
-
-def _bytes(path: Path) -> int:
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):  # gone meanwhile
-                total += (Path(folder) / name).stat().st_size
-    return total
-
-
-def _used(path: Path) -> float:
-    for file in (path / ".used", path):
-        with contextlib.suppress(OSError):
-            return file.stat().st_mtime
-    return 0.0
