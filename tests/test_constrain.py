@@ -53,8 +53,7 @@ def roam(constraint: Constraint, budget: int, seed: int) -> str:
         return torch.multinomial(logits.softmax(-1), 1, generator=random)[0]
 
     ids: list[int] = []
-    while not guide.complete:
-        assert len(ids) < budget, "the budget ended before the text"
+    while not guide.complete and len(ids) < budget:
         ids.append(int(guide.choose(torch.zeros(1, PADDED), choose)))
     return TOKENIZER.decode(ids, skip_special_tokens=True)
 
@@ -233,6 +232,6 @@ def test_malformed_constraints_are_refused_when_they_are_made() -> None:
 
 
 def test_a_text_whose_end_is_hard_to_find_is_written_without_a_promise() -> None:
-    hidden = Constraint.regex("[a-z]*(?:quixotry|zephyr)Z")
-    with pytest.raises(AssertionError, match="budget ended"):
-        roam(hidden, 20, 0)
+    expression = "[a-z]*(?:quixotry|zephyr)Z"
+    text = roam(Constraint.regex(expression), 20, 0)
+    assert re.fullmatch("[a-z]{20}", text)

@@ -122,8 +122,9 @@ class Guide:
             raise ConfigError(refusal(constraint, self._matcher.get_error()))
         self._written = _Written()
         self._left = budget
-        # JSON that is valid is whole; free text that reaches the budget was cut.
-        self._ends_at_budget = constraint.kind == "json_schema"
+        # JSON that is valid is whole, and its numbers need few digits; other text may be cut at the
+        # budget, and may have as many digits as it likes.
+        self._json = constraint.kind == "json_schema"
         way = _shortest(self._matcher, self._vocabulary, self._written, max(budget, _FAR))
         if way is not None and len(way) > budget:
             raise ConfigError(
@@ -150,7 +151,7 @@ class Guide:
     def _mask(self, logits: torch.Tensor) -> torch.Tensor:
         """The logits, minus infinity where a token is not allowed."""
         allowed = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.bool)
-        if self._written.digits >= _DIGITS:
+        if self._json and self._written.digits >= _DIGITS:
             shorter = allowed & ~self._vocabulary.digits
             allowed = shorter if shorter.any() else allowed
         # Models pad their vocabulary, and few have tokens that their tokenizer lacks.
@@ -188,7 +189,7 @@ class Guide:
         self._matcher.consume_token(token)
         self._written = self._written.after(self._vocabulary.bytes[token])
         self.complete = self._matcher.is_stopped() or (
-            self._left == 0 and self._ends_at_budget and self._matcher.is_accepting()
+            self._left == 0 and self._json and self._matcher.is_accepting()
         )
         if self._matcher.is_error():
             raise ConfigError(f"the constraint became too complex: {self._matcher.get_error()}")
