@@ -17,7 +17,7 @@ LAYERS = [
     {"documents", "memory", "experts"},
     {"model", "store"},
     {"session"},
-    {"binding", "evaluation"},
+    {"binding", "evaluation", "toolcalls"},
     {"langchain", "llama_index", "cli"},
     {"entry"},
 ]
