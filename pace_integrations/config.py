@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pace_integrations.errors import ConfigError
 
 Rule = Literal["released", "paper", "slotwise"]
+Similarity = Literal["full", "experts"]
 Quantization = Literal["int8", "nf4"]
 Solver = Literal["fast", "constrained"]
 
@@ -47,6 +48,9 @@ class MemoryConfig:
         preserve_norm: Whether an activation keeps its length when the memory is mixed in. Neither
             the paper nor the authors' code does that; theirs mostly makes activations shorter.
         momentum: Share of the old slot kept in a merge (m); the paper's rule always keeps half.
+        similarity: ``"full"`` compares whole activations; ``"experts"`` compares, mixes and stores
+            each of `experts` blocks of neighbouring neurons by itself.
+        experts: Blocks of ``similarity="experts"``; they must divide the width of the activations.
         horizon: Tokens in which ``"slotwise"`` renews a full bank once.
         step: Most tokens of one sequence that are looked up and stored together.
         layers: 0-based decoder layers that carry a bank; None takes the paper's relative depths.
@@ -65,6 +69,8 @@ class MemoryConfig:
     blend: float = _BY_RULE
     preserve_norm: bool = False
     momentum: float = 0.5
+    similarity: Similarity = "full"
+    experts: int | None = None
     horizon: int = 65536
     step: int = 1024
     layers: tuple[int, ...] | None = None
@@ -76,6 +82,7 @@ class MemoryConfig:
         for name, default in _RULES[self.rule].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
+        self._check_experts()
         for name in ("slots", "top_k", "bottom_k", "horizon", "step"):
             value = getattr(self, name)
             _check(value >= 1, f"{name} must be at least 1, got {value}")
@@ -95,6 +102,15 @@ class MemoryConfig:
             object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
             _check(bool(self.layers), "layers names no layer; memory=None turns the memory off")
             _check(min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}")
+
+    def _check_experts(self) -> None:
+        words = ("full", "experts")
+        _check(self.similarity in words, f"similarity must be one of {words}: {self.similarity!r}")
+        if self.similarity == "full":
+            _check(self.experts is None, "experts needs similarity='experts' to have an effect")
+        else:
+            given = self.experts
+            _check(given is not None and given >= 1, f"experts must be at least 1, got {given}")
 
     def at(self, layer: int) -> MemoryConfig:
         """The settings of one layer's bank."""

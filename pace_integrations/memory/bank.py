@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.memory import paper, released, slotwise
+from pace_integrations.memory import modules, paper, released, slotwise
 from pace_integrations.memory.contents import Contents
 from pace_integrations.memory.lookup import Found, blend, find, join, keep_length
 
@@ -28,6 +28,9 @@ class ActivationMemoryBank:
         config: Rule, slots, thresholds and weights.
         batch: Sequences; no row ever sees another row's bank.
         device: Where the bank lives; None is PyTorch's default device.
+
+    Raises:
+        ConfigError: The modules of ``similarity="experts"`` do not divide the features.
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class ActivationMemoryBank:
         self.features = features
         self.config = config
         self.batch = batch
-        self._set(Contents.empty(batch, config.slots, features, device))
-        self._seen = self._contents.filled
+        self._modules = modules.count(features, config)
+        self._seen: Tensor
+        self._clear(device)
 
     def step(
         self,
@@ -111,7 +115,9 @@ class ActivationMemoryBank:
         self._check(x)
         self._move(x.device)
         clean = x if mask is None else x.masked_fill(~mask[..., None], 0.0)
+        clean = modules.split(clean, self._modules)
         live = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
+        live = modules.spread(live, self._modules)
         bank = self._contents
         # Under autocast the products would run in half precision and flip decisions.
         with torch.autocast(x.device.type, enabled=False):
@@ -122,7 +128,7 @@ class ActivationMemoryBank:
                     found = keep_length(found, bank.values, self.config)
             if self.config.blend == 0:
                 return x, found
-            out = blend(found, clean, bank.values)
+            out = modules.merge(blend(found, clean, bank.values), self._modules)
         return (out if mask is None else torch.where(mask[..., None], out, x)), found
 
     @torch.no_grad()
@@ -135,18 +141,23 @@ class ActivationMemoryBank:
         """
         found = join(parts)
         rule, device = _UPDATES[self.config.rule], found.x.device
+        positions = modules.spread(positions.to(device), self._modules)
         with torch.autocast(device.type, enabled=False):
-            self._set(rule(self._contents, found, positions.to(device), self.config))
+            self._set(rule(self._contents, found, positions, self.config))
 
     def reset(self) -> None:
         """Empties the bank."""
-        device = self._contents.keys.device
-        self._set(Contents.empty(self.batch, self.config.slots, self.features, device))
-        self._seen = self._contents.filled
+        self._clear(self._contents.keys.device)
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors ``keys values usage filled written``, shared and never written in place."""
-        return self._contents.tensors()
+        """The tensors ``keys values usage filled written``, shared and never written in place.
+
+        With ``similarity="experts"`` all of them have a second dimension, the modules.
+        """
+        whole = self._contents.tensors()
+        if self.config.similarity == "full":
+            return whole
+        return {name: t.unflatten(0, (self.batch, self._modules)) for name, t in whole.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Takes over tensors that `state` gave; positions count on from the last one written.
@@ -162,14 +173,21 @@ class ActivationMemoryBank:
                 shape = None if given is None else tuple(given.shape)
                 raise ConfigError(f"bank state {name!r} must be {tuple(own.shape)}, got {shape}")
             loaded[name] = given.to(device, own.dtype)
+        self._seen = loaded["written"].flatten(1).amax(1) + 1
+        if self.config.similarity == "experts":
+            loaded = {name: t.flatten(0, 1) for name, t in loaded.items()}
         self._set(Contents(**loaded))
-        self._seen = self._contents.written.amax(1) + 1
 
     def clone(self) -> ActivationMemoryBank:
         """An independent bank with the same contents; the tensors are shared until one changes."""
         twin = ActivationMemoryBank.__new__(ActivationMemoryBank)
         twin.__dict__.update(self.__dict__)
         return twin
+
+    def _clear(self, device: torch.device | str | None) -> None:
+        rows, width = self.batch * self._modules, self.features // self._modules
+        self._set(Contents.empty(rows, self.config.slots, width, device))
+        self._seen = torch.zeros(self.batch, dtype=torch.int64, device=device)
 
     def _set(self, contents: Contents) -> None:
         self._contents, self._inverse = contents, contents.inverse()

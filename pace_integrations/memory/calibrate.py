@@ -36,6 +36,7 @@ Quantiles = Mapping[float, float]
 # Shares of tokens below theta_low and below theta_high, the first ones tried first.
 SHARES = ((0.25, 0.75), (0.5, 0.9), (0.75, 0.97), (0.05, 0.5))
 _SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
+_MOST_VALUES = 2**22  # that quantiles are taken of
 _MOST_LAYERS = 4  # tried together; the paper uses two
 
 
@@ -253,7 +254,8 @@ class Calibrator:
         return low, high
 
     def _quantile(self, layer: int, share: float) -> float:
-        return float(self._similarities[layer].quantile(share).clamp(-1, 1))
+        seen = self._similarities[layer]
+        return float(seen[:: -(-len(seen) // _MOST_VALUES)].quantile(share).clamp(-1, 1))
 
     @torch.no_grad()
     def _loss(self, window: Tensor, config: MemoryConfig | None = None) -> Tensor:
@@ -290,7 +292,7 @@ def _look(
     half = x.shape[1] // 2
     bank = ActivationMemoryBank(features, config, device=x.device)
     bank.step(x[:, :half])
-    best = [bank.look(part)[1].best[0] for part in x[:, half:].split(config.step, dim=1)]
+    best = [bank.look(part)[1].best.flatten() for part in x[:, half:].split(config.step, dim=1)]
     seen.append(torch.cat(best).cpu())
 
 

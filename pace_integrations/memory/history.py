@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pace_integrations.memory.lookup import Found
+from pace_integrations.memory.modules import merge
 
 # Tokens of the last step that are kept for a picture of it: a bank has about as many slots.
 RECENT = 128
@@ -35,12 +36,12 @@ class History:
 
         Args:
             start: Position of the step's first token.
-            parts: Lookups of its tokens, one sequence each.
+            parts: Lookups of its tokens, of one sequence; its modules are rows.
             counts: Lookups ``(high, medium, low)`` of all parts.
         """
         tokens = sum(part.x.shape[1] for part in parts)
         step = (start, start + tokens, counts)
-        return History((*self.steps, step), _thinned([p.x[0] for p in parts], _stride(tokens)))
+        return History((*self.steps, step), _thinned([p.x for p in parts], _stride(tokens)))
 
     def counts(self) -> list[tuple[int, int, int]]:
         """Lookups ``(high, medium, low)`` of each step; reading them waits for the device."""
@@ -79,11 +80,12 @@ def _stride(tokens: int) -> int:
 
 
 def _thinned(parts: Sequence[Tensor], stride: int) -> Tensor:
-    """Every `stride`-th row of tensors laid end to end, copied, without joining them."""
+    """Every `stride`-th token of parts ``(E, C, features / E)``, copied, without joining them."""
     kept, passed = [], 0
     for part in parts:
-        kept.append(part[-passed % stride :: stride].to(torch.float32, copy=True))
-        passed += part.shape[0]
+        tokens = part[:, -passed % stride :: stride]
+        kept.append(merge(tokens, len(part))[0].to(torch.float32, copy=True))
+        passed += part.shape[1]
     return torch.cat(kept)
 
 

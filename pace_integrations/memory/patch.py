@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
 from pace_integrations.memory.blocks import find_projections, width
+from pace_integrations.memory.modules import count
 from pace_integrations.memory.state import MemoryState
 
 
@@ -91,6 +92,7 @@ class MemoryPatch:
     Raises:
         ModelPatchError: No block of a known form is found, a layer does not exist, or the model
             carries a memory already.
+        ConfigError: ``experts`` does not divide the width of the activations.
     """
 
     def __init__(
@@ -111,6 +113,8 @@ class MemoryPatch:
         self.layers = tuple(projections)
         self._active: _Active | None = None
         self._places = {i: (width(m), _device(m)) for i, m in projections.items()}
+        for features, _ in self._places.values():
+            count(features, config)  # says here what does not fit, not at the first token
         self._handles = [
             m.register_forward_pre_hook(_BankHook(self, i)) for i, m in projections.items()
         ]

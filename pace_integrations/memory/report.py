@@ -61,29 +61,36 @@ class Slot:
         usage: How often it was used since it was last replaced, its own entry included.
         position: Position of the token that last wrote it.
         age: Tokens read since then; 1 for the last token.
+        module: Module whose bank it belongs to; 0 without ``similarity="experts"``.
     """
 
     index: int
     usage: int
     position: int
     age: int
+    module: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
     """The bank of one layer and what it met while its sequence was read.
 
+    With ``similarity="experts"`` each module of a token is a lookup.
+
     Attributes:
         layer: 0-based layer.
-        capacity: Slots of the bank, filled or not.
+        modules: Modules, each with a bank of its own; 1 without ``similarity="experts"``.
+        capacity: Slots of all modules, filled or not.
         steps: Lookups of each step in order.
         slots: The filled slots in order.
         effective_rank: Different directions among the keys: exponential of the entropy of their
             squared singular values, between 1 and the number of filled slots; 0 for an empty bank.
-        mean_cosine: Mean cosine of two keys; 0 with fewer than two.
+            The mean over modules.
+        mean_cosine: Mean cosine of two keys; 0 with fewer than two. The mean over modules.
     """
 
     layer: int
+    modules: int
     capacity: int
     steps: tuple[StepHits, ...]
     slots: tuple[Slot, ...]
@@ -110,7 +117,7 @@ def report(state: MemoryState, row: int = 0) -> tuple[LayerReport, ...]:
     return tuple(_layer(state, layer, row) for layer in state.layers)
 
 
-def picture(state: MemoryState, layer: int, row: int = 0) -> tuple[Tensor, Tensor]:
+def picture(state: MemoryState, layer: int, row: int = 0, module: int = 0) -> tuple[Tensor, Tensor]:
     """Current and stored activations in two dimensions, as in the paper's Figure 4.
 
     The plane is that of the first two principal components of both together, each activation
@@ -121,15 +128,18 @@ def picture(state: MemoryState, layer: int, row: int = 0) -> tuple[Tensor, Tenso
         state: The memory.
         layer: A layer that carries a bank.
         row: Which sequence of a batch.
+        module: Which module, with ``similarity="experts"``.
 
     Returns:
         Tokens of the last step ``(R, 2)``, thinned out evenly to at most 128, and keys of the
         filled slots ``(n, 2)``; float32 on the CPU.
     """
     memory = state.rows(layer)[row]
-    keys = _keys(memory.bank.state())
-    recent = memory.history.recent
-    current = torch.zeros(0, keys.shape[1]) if recent is None else recent.float().cpu()
+    banks = _banks(memory.bank.state())
+    keys, recent = _keys(banks[module]), memory.history.recent
+    current = keys[:0]
+    if recent is not None:
+        current = recent.chunk(len(banks), dim=1)[module].float().cpu()
     both = torch.cat([current, keys])
     both = both * inverse_norms(both)[:, None]
     plane = _principal(both)
@@ -152,29 +162,38 @@ def diversity(keys: Tensor) -> tuple[float, float]:
 
 def _layer(state: MemoryState, layer: int, row: int) -> LayerReport:
     memory = state.rows(layer)[row]
-    bank = memory.bank.state()
-    rank, cosine = diversity(_keys(bank))
+    banks = _banks(memory.bank.state())
+    ranks, cosines = zip(*(diversity(_keys(bank)) for bank in banks), strict=True)
     spans = [(start, stop) for start, stop, _ in memory.history.steps]
     steps = zip(spans, memory.history.counts(), strict=True)
     return LayerReport(
         layer,
-        state.config.slots,
+        len(banks),
+        len(banks) * state.config.slots,
         tuple(StepHits(start, stop, Hits(*counts)) for (start, stop), counts in steps),
-        _slots(bank, memory.position),
-        rank,
-        cosine,
+        tuple(slot for i, bank in enumerate(banks) for slot in _slots(bank, memory.position, i)),
+        sum(ranks) / len(ranks),
+        sum(cosines) / len(cosines),
     )
 
 
-def _slots(bank: dict[str, Tensor], end: int) -> tuple[Slot, ...]:
-    filled = int(bank["filled"][0])
-    usage, written = (bank[name][0, :filled].tolist() for name in ("usage", "written"))
+def _banks(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The tensors of one sequence's bank, module by module, on the CPU."""
+    whole = {name: tensor[0].cpu() for name, tensor in state.items()}
+    if whole["filled"].ndim == 0:
+        return [whole]
+    return [{n: t[i] for n, t in whole.items()} for i in range(len(whole["filled"]))]
+
+
+def _slots(bank: dict[str, Tensor], end: int, module: int) -> tuple[Slot, ...]:
+    filled = int(bank["filled"])
+    usage, written = (bank[name][:filled].tolist() for name in ("usage", "written"))
     rows = enumerate(zip(usage, written, strict=True))
-    return tuple(Slot(i, uses, position, end - position) for i, (uses, position) in rows)
+    return tuple(Slot(i, uses, at, end - at, module) for i, (uses, at) in rows)
 
 
 def _keys(bank: dict[str, Tensor]) -> Tensor:
-    return bank["keys"][0, : int(bank["filled"][0])].float().cpu()
+    return bank["keys"][: int(bank["filled"])].float()
 
 
 def _principal(x: Tensor) -> Tensor:

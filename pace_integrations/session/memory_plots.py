@@ -73,7 +73,8 @@ def _activations(figure: Figure, state: MemoryState, report: MemoryReport) -> Fi
         axes.scatter(*current.T.numpy(), s=14, c="0.7", marker="x", label="last step read")
         dots = axes.scatter(
             *stored.T.numpy(),
-            c=[slot.usage for slot in layer.slots],
+            # Of several modules, the first stands for the others.
+            c=[slot.usage for slot in layer.slots if slot.module == 0],
             cmap=_COLOURS,
             norm=_scale(layer),
             s=32,
@@ -94,7 +95,7 @@ def _provenance(figure: Figure, report: MemoryReport) -> Figure:
             axes.axvline(span.start, color="0.93", linewidth=0.6, zorder=0)
         dots = axes.scatter(
             [slot.position for slot in layer.slots],
-            [slot.index for slot in layer.slots],
+            [slot.module * layer.capacity / layer.modules + slot.index for slot in layer.slots],
             c=[slot.usage for slot in layer.slots],
             cmap=_COLOURS,
             norm=_scale(layer),
@@ -130,10 +131,9 @@ def _scale(layer: LayerReport) -> LogNorm:
 
 
 def _title(layer: LayerReport) -> str:
-    return (
-        f"layer {layer.layer}: {len(layer.slots)} of {layer.capacity} slots, effective rank "
-        f"{layer.effective_rank:.1f}"
-    )
+    modules = f", {layer.modules} modules" if layer.modules > 1 else ""
+    slots = f"{len(layer.slots)} of {layer.capacity} slots"
+    return f"layer {layer.layer}{modules}: {slots}, effective rank {layer.effective_rank:.1f}"
 
 
 def _short(text: str) -> str:
