@@ -24,11 +24,13 @@ from pace_integrations.cli.arguments import (
     Quantised,
     Questions,
     Seed,
+    Store,
     Temperature,
 )
 from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Options
 from pace_integrations.cli.output import Output, errors
+from pace_integrations.cli.sessions import sessions
 from pace_integrations.errors import PaceError, QuestionError
 
 app = typer.Typer(
@@ -64,13 +66,23 @@ def ask(
     chunk: Chunk = 1024,
     dtype: Dtype = "auto",
     device: Device = None,
+    store: Store = True,
 ) -> None:
     """Read documents and answer questions about them.
 
     With --json, one question prints its answer as one object; several print {"answers": [...]}.
     """
     options = Options(
-        model, quantization, memory, max_new_tokens, temperature, seed, chunk, dtype, device
+        model,
+        quantization,
+        memory,
+        max_new_tokens,
+        temperature,
+        seed,
+        chunk,
+        dtype,
+        device,
+        store=store,
     )
     output = Output(json=json)
     with errors(output):
@@ -95,6 +107,7 @@ def chat(
     chunk: Chunk = 1024,
     dtype: Dtype = "auto",
     device: Device = None,
+    store: Store = True,
 ) -> None:
     """Read documents once, then converse from the terminal or from standard input.
 
@@ -102,7 +115,16 @@ def chat(
     Ctrl-C stops the answer being written. With --json, each answer is one line.
     """
     options = Options(
-        model, quantization, memory, max_new_tokens, temperature, seed, chunk, dtype, device
+        model,
+        quantization,
+        memory,
+        max_new_tokens,
+        temperature,
+        seed,
+        chunk,
+        dtype,
+        device,
+        store=store,
     )
     output = Output(json=json)
     with errors(output):
@@ -118,6 +140,7 @@ def chat(
 
 
 app.command()(memory)
+app.add_typer(sessions)
 
 
 def _lines(output: Output) -> Iterator[str]:

@@ -25,3 +25,6 @@ Seed = Annotated[int | None, typer.Option(help="Seed of the sampling.")]
 Chunk = Annotated[int, typer.Option(help="Tokens per prefill step; it bounds memory.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, auto; default: the best.")]
+Store = Annotated[
+    bool, typer.Option("--store/--no-store", help="Keep what is read, and find it again.")
+]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from pace_integrations.cli.output import Output
 from pace_integrations.config import GenerationConfig, MemoryConfig, ReadConfig
 from pace_integrations.documents import Corpus, NothingReadError
+from pace_integrations.errors import SessionFileError
 
 if TYPE_CHECKING:
-    from pace_integrations.session import Session
+    from pace_integrations.session import Pace, Session
 
 
 class Quantization(StrEnum):
@@ -45,6 +46,7 @@ class Options:
     dtype: str
     device: str | None
     rule: MemoryRule | None = None
+    store: bool = False
 
     def generation(self) -> GenerationConfig:
         """How answers are written.
@@ -63,7 +65,7 @@ class Options:
             PaceError: Nothing could be read, loaded or held.
         """
         self.generation()
-        config = ReadConfig(chunk=self.chunk)
+        ReadConfig(chunk=self.chunk)
         corpus = _corpus(paths, output)
         output.report(corpus.report)
         # Imports PyTorch: after everything that can be refused without it.
@@ -81,6 +83,20 @@ class Options:
                 dtype=self.dtype,
                 device=self.device,
             )
+        return self._read(pace, corpus, output)
+
+    def _read(self, pace: Pace, corpus: Corpus, output: Output) -> Session:
+        config = ReadConfig(chunk=self.chunk)
+        if self.store:
+            try:
+                with output.progress("reading", "tokens") as show:
+                    session = pace.read(corpus, progress=show, config=config, store=True)
+            except SessionFileError as error:  # the store is a help, not a condition
+                output.notes([f"nothing is kept: {error}"])
+            else:
+                if kept := session.change.kept:
+                    output.notes([f"{kept} tokens were read earlier (see pace sessions list)"])
+                return session
         with output.progress("reading", "tokens") as show:
             return pace.read(corpus, progress=show, config=config)
 

@@ -89,7 +89,7 @@ class Keeper:
         return ReadState(self._engine.context(saved.tensors), saved.tokens, saved.corpus)
 
     def read(
-        self, corpus: Corpus, config: ReadConfig, progress: bool | Progress
+        self, corpus: Corpus, config: ReadConfig, progress: bool | Progress, *, must: bool = True
     ) -> tuple[ReadState, Change]:
         """Reads a corpus, as far as it is not here already, and keeps it here.
 
@@ -97,6 +97,7 @@ class Keeper:
             corpus: What to read.
             config: How to read it.
             progress: As in `Pace.read`.
+            must: Whether it is an error if in the end it cannot be kept.
 
         Raises:
             SessionFileError: The folder cannot be written, or holds something else.
@@ -115,7 +116,7 @@ class Keeper:
                 )
             state = self._run(reading, progress)
             if change.read or not whole:
-                self.save(state)
+                self._keep(state, must=must)
             return replace(state, corpus=corpus), change
 
     def _run(self, reading: Reading, progress: bool | Progress) -> ReadState:
@@ -127,6 +128,14 @@ class Keeper:
             if reading.state.tokens > reading.kept:
                 keep.last(reading.state)
             raise
+
+    def _keep(self, state: ReadState, *, must: bool) -> None:
+        try:
+            self.save(state)
+        except SessionFileError as error:
+            if must:
+                raise
+            _log.warning("the session is not kept: %s", error)
 
     def _known(self, corpus: Corpus) -> tuple[ReadState, bool]:
         """Of what is here, the state that holds most of what `corpus` begins with.

@@ -195,7 +195,9 @@ class Pace:
     ) -> tuple[ReadState, Change]:
         place = self.sessions.path(self.fingerprint, corpus, namespace)
         lease = self.sessions.use(place)
-        state, change = self._keeper(place, namespace).read(corpus, config, progress)
+        keeper = self._keeper(place, namespace)
+        # A store is a help: what has been read is not lost when it cannot be kept.
+        state, change = keeper.read(corpus, config, progress, must=False)
         self.sessions.prune()
         return replace(state, lease=lease), change
 

@@ -1,0 +1,122 @@
+"""``pace ask`` keeps what it reads; ``pace sessions`` shows it, checks it and removes it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pace_integrations.cli import app
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PACE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    (tmp_path / "notes.txt").write_text("The gate opens at 7:30. The oak stands near the pond.")
+    return tmp_path / "notes.txt"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def ask(notes: Path, tiny_path: Path, *options: str) -> Result:
+    asked = ["ask", notes, "-q", "When?", "--model", tiny_path, "--max-new-tokens", 4, "--json"]
+    result = run(*asked, *options)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def listed() -> list[dict[str, object]]:
+    return list(json.loads(run("sessions", "list", "--json").stdout)["sessions"])
+
+
+def test_a_second_question_reads_nothing(notes: Path, tiny_path: Path) -> None:
+    first, second = ask(notes, tiny_path), ask(notes, tiny_path)
+    one, two = json.loads(first.stdout), json.loads(second.stdout)
+    assert (one["text"], one["citations"]) == (two["text"], two["citations"])
+    assert "were read earlier" not in first.stderr
+    assert f"{two['usage']['cached_tokens']} tokens were read earlier" in second.stderr
+    (entry,) = listed()
+    assert entry["tokens"] == two["usage"]["cached_tokens"]
+    assert entry["documents"] == ["notes.txt"]
+
+
+def test_without_the_store_nothing_is_kept(notes: Path, tiny_path: Path, home: Path) -> None:
+    ask(notes, tiny_path, "--no-store")
+    assert not home.exists()
+
+
+def test_a_store_that_cannot_be_written_is_no_obstacle(
+    notes: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACE_HOME", str(notes))  # a file
+    result = ask(notes, tiny_path)
+    assert "nothing is kept" in result.stderr
+    assert json.loads(result.stdout)["finish_reason"]
+
+
+def test_sessions_are_shown_checked_and_removed(notes: Path, tiny_path: Path) -> None:
+    ask(notes, tiny_path)
+    (entry,) = listed()
+    key = str(entry["key"])
+    assert key[:12] in run("sessions", "list").stdout
+    assert "memory.step" in run("sessions", "describe", key[:8]).stdout
+    assert json.loads(run("sessions", "describe", key[:8], "--json").stdout)["key"] == key
+    assert run("sessions", "verify").exit_code == 0
+    (kv,) = Path(str(entry["path"])).glob("data-*/kv.safetensors")
+    content = bytearray(kv.read_bytes())
+    content[-1] ^= 1
+    kv.write_bytes(content)
+    assert run("sessions", "verify", "--fast").exit_code == 0  # sizes are the same
+    checked = run("sessions", "verify", key[:8], "--json")
+    assert checked.exit_code == 1
+    assert json.loads(checked.stdout)["sessions"][0]["status"] == "damaged"
+    removed = json.loads(run("sessions", "remove", key[:8], "--json").stdout)
+    assert [gone["key"] for gone in removed["removed"]] == [key]
+    assert listed() == []
+
+
+def test_pruning_frees_what_it_says(notes: Path, tiny_path: Path) -> None:
+    ask(notes, tiny_path)
+    kept = run("sessions", "prune")
+    assert json.loads(run("sessions", "prune", "--budget", "1 GB", "--json").stdout)["bytes"] == 0
+    assert "removed 0 sessions" in kept.stderr
+    (entry,) = listed()
+    freed = json.loads(run("sessions", "prune", "--budget", "0", "--json").stdout)["bytes"]
+    assert freed == entry["bytes"]
+    assert listed() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["describe", "abc"], "abc"),
+        (["remove", "abc"], "abc"),
+        (["verify", "abc"], "abc"),
+        (["prune", "--budget", "lots"], "lots"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(words: list[str], named: str) -> None:
+    result = run("sessions", *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert named in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_listing_loads_no_torch() -> None:
+    probe = (
+        "import sys; from pace_integrations.cli import app\n"
+        "app(['sessions', 'list'], standalone_mode=False); print('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert result.stdout.strip() == "False", result.stderr
