@@ -13,6 +13,8 @@ Rule = Literal["released", "paper", "slotwise"]
 Similarity = Literal["full", "experts"]
 Quantization = Literal["int8", "nf4"]
 Solver = Literal["fast", "constrained"]
+ClusterBy = Literal["weights", "coactivation", "random"]
+Choice = Literal["token", "chunk"]
 
 # Defaults that belong to a rule: the authors' released code, and the paper's Algorithm 1.
 _RULES: dict[str, dict[str, float]] = {
@@ -119,6 +121,60 @@ class MemoryConfig:
             return self
         _, low, high = own[0]
         return replace(self, theta_low=low, theta_high=high, thresholds=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertConfig:
+    """Division of the neurons into experts of equal size (PaceLLM, arXiv 2506.17310, section 3).
+
+    Reordering alone changes no answer beyond rounding; it gives modules that can be watched,
+    looked up (`MemoryConfig.similarity`) and switched (`active`).
+
+    Attributes:
+        experts: Experts per layer; it divides the width of the feed-forward blocks.
+        solver: ``"fast"`` is ours, ``"constrained"`` the paper's (the ``experts`` extra).
+        by: What makes neurons alike: their ``"weights"`` as in the paper, ``"coactivation"`` on
+            `text`, or nothing at all: ``"random"`` is the control that any effect must beat.
+        seed: Seed of the division.
+        layers: 0-based decoder layers; None takes every dense one.
+        text: Text on which neurons are watched, for ``by="coactivation"``.
+        active: Experimental. Share of the experts that take part, those most active on a token or
+            chunk; the activations of the others are set to zero. None leaves all of them on. It
+            shows how quality depends on the share; it saves no time.
+        choice: Whether experts are chosen for each ``"token"``, or for each ``"chunk"`` of tokens
+            that go through the model together.
+        cache: Folder where divisions are kept; None is the user's cache folder.
+    """
+
+    experts: int = 64
+    solver: Solver = "fast"
+    by: ClusterBy = "weights"
+    seed: int = 0
+    layers: tuple[int, ...] | None = None
+    text: str = ""
+    active: float | None = None
+    choice: Choice = "token"
+    cache: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.experts >= 1, f"experts must be at least 1, got {self.experts}")
+        for name, known in (
+            ("solver", ("fast", "constrained")),
+            ("by", ("weights", "coactivation", "random")),
+            ("choice", ("token", "chunk")),
+        ):
+            value = getattr(self, name)
+            _check(value in known, f"{name} must be one of {[*known]}, got {value!r}")
+        share = self.active
+        _check(share is None or 0.0 < share <= 1.0, f"active must lie in (0, 1], got {share}")
+        _check(
+            self.by != "coactivation" or bool(self.text.strip()),
+            "by='coactivation' needs a text to watch the neurons on: set ExpertConfig(text=...)",
+        )
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
+            _check(bool(self.layers), "layers names no layer; experts=None leaves all as they are")
+            _check(min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}")
 
 
 @dataclass(frozen=True, slots=True)

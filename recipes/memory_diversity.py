@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from pace_integrations.blocks import find_projections, width
 from pace_integrations.config import MemoryConfig, Rule
 from pace_integrations.memory import ActivationMemoryBank
-from pace_integrations.memory.blocks import find_projections, width
 
 WINDOW = 1024
 DRAWS = 20

@@ -12,6 +12,7 @@ PUBLIC = [
     "Constraint",
     "Corpus",
     "Document",
+    "ExpertConfig",
     "GenerationConfig",
     "MemoryConfig",
     "Pace",

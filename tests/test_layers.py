@@ -14,6 +14,7 @@ import pace_integrations
 ROOT = Path(pace_integrations.__file__).parent
 LAYERS = [
     {"errors", "config", "answer"},
+    {"blocks"},
     {"documents", "memory", "experts"},
     {"model", "store"},
     {"session"},

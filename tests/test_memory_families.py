@@ -17,10 +17,10 @@ from transformers import (
     PreTrainedModel,
 )
 
+from pace_integrations.blocks import find_decoder, find_projections
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
 from pace_integrations.memory import MemoryPatch, patched
-from pace_integrations.memory.blocks import find_decoder, find_projections
 
 CONFIG = MemoryConfig(slots=8, top_k=3, step=16, layers=(0, 2))
 IDS = torch.randint(3, 128, (2, 60), generator=torch.Generator().manual_seed(0))

@@ -8,5 +8,6 @@ its own cache.
 from __future__ import annotations
 
 from pace_integrations.experts.cluster import cluster_neurons, inertia
+from pace_integrations.experts.reorder import Reordering, reorder
 
-__all__ = ["cluster_neurons", "inertia"]
+__all__ = ["Reordering", "cluster_neurons", "inertia", "reorder"]

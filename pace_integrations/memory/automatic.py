@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from pace_integrations.blocks import find_decoder
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
-from pace_integrations.memory.blocks import find_decoder
 from pace_integrations.memory.patch import MemoryPatch
 from pace_integrations.memory.state import MemoryState
 

@@ -24,10 +24,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pace_integrations.blocks import dense_layers, find_projections, width
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory.bank import ActivationMemoryBank
-from pace_integrations.memory.blocks import dense_layers, find_projections, width
 from pace_integrations.memory.patch import MemoryPatch
 
 Losses = Callable[[Tensor], Tensor]

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pace_integrations.blocks import find_projections, width
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
-from pace_integrations.memory.blocks import find_projections, width
 from pace_integrations.memory.modules import count
 from pace_integrations.memory.state import MemoryState
 

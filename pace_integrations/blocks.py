@@ -1,8 +1,12 @@
-"""Finding the feed-forward blocks of a decoder by their structure, never by class name."""
+"""Finding the feed-forward blocks of a decoder by their structure, never by class name.
+
+Knows modules and weights' shapes; what is done with a block is the affair of others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -21,6 +25,81 @@ _REMEDY = (
     "pass modules=[...] with the names of the output projections of its feed-forward blocks, as "
     "model.named_modules() spells them, or turn the memory off with memory=None"
 )
+
+
+# Names of the projection whose rows decide when a neuron fires, where a block has several.
+_GATES = ("gate_proj", "gate_up_proj", "w1")
+_COMPANIONS = {"up_proj": ("gate_proj",), "w1": ("w3",)}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A dense feed-forward block.
+
+    Attributes:
+        layer: 0-based decoder layer.
+        inputs: Projections that lead into the intermediate activation, the one whose rows
+            describe the neurons first: the gate where there is one.
+        output: Projection that leads out of it.
+        vectors: Parameters in between with one value per neuron, such as an inner norm's weight.
+        neurons: Width of the intermediate activation.
+    """
+
+    layer: int
+    inputs: tuple[nn.Module, ...]
+    output: nn.Module
+    vectors: tuple[nn.Parameter, ...]
+    neurons: int
+
+
+def find_blocks(model: nn.Module, layers: Sequence[int] | None = None) -> list[Block]:
+    """Feed-forward blocks with all their projections.
+
+    Args:
+        model: A decoder, or a model that holds one.
+        layers: 0-based layers; None takes every dense one.
+
+    Raises:
+        ModelPatchError: A layer does not exist, holds no block of a known form, or routes its
+            tokens to experts.
+    """
+    chosen = dense_layers(model) if layers is None else layers
+    outputs = find_projections(model, chosen)
+    return [_block(index, output, model) for index, output in outputs.items()]
+
+
+def _block(index: int, output: nn.Module, model: nn.Module) -> Block:
+    parent = next(m for m in model.modules() if any(c is output for c in m.children()))
+    children = dict(parent.named_children())
+    name = next(n for n, child in children.items() if child is output)
+    leading = next(inputs for out, inputs in _SHAPES if out == name)
+    names = [n for n in leading if n in children]
+    names += [c for n in names for c in _COMPANIONS.get(n, ()) if c in children]
+    names.sort(key=lambda n: n not in _GATES)
+    neurons, taken = width(output), {name, *names}
+    # Told from norms of the residual stream by their length alone.
+    others = (child for n, child in children.items() if n not in taken)
+    vectors = tuple(
+        p
+        for child in others
+        for p in child.parameters()
+        if p.shape == (neurons,) and neurons != out_width(output)
+    )
+    return Block(index, tuple(children[n] for n in names), output, vectors, neurons)
+
+
+def out_width(projection: nn.Module) -> int:
+    """Features that a projection gives out.
+
+    Raises:
+        ModelPatchError: The module says nothing about its output.
+    """
+    features = getattr(projection, "out_features", getattr(projection, "nf", None))
+    if not isinstance(features, int):
+        raise ModelPatchError(
+            f"{type(projection).__name__} is not a linear projection with out_features; " + _REMEDY
+        )
+    return features
 
 
 def default_layers(depth: int) -> tuple[int, ...]:
