@@ -1,0 +1,87 @@
+"""Arms: the ways of answering that are compared on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+
+from pace_integrations.config import MemoryConfig
+from pace_integrations.errors import ConfigError
+from pace_integrations.evaluation.controls import (
+    Attach,
+    permuted_neurons,
+    random_memory,
+    scale_only,
+)
+from pace_integrations.evaluation.selection import best_matching, last
+from pace_integrations.evaluation.tasks import Row
+from pace_integrations.evaluation.tasks.rows import Count
+
+Select = Callable[[Row, int, Count], Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of answering.
+
+    Attributes:
+        name: Word on the command line.
+        about: What it is, in a report.
+        memory: Settings of the memory, or None with the memory off.
+        attach: Puts a control on the model, after the memory.
+        select: Chooses the documents that are read, under a budget of tokens; None reads all.
+        one_pass: Whether everything is read in a single forward.
+    """
+
+    name: str
+    about: str
+    memory: MemoryConfig | None = None
+    attach: Attach | None = None
+    select: Select | None = None
+    one_pass: bool = False
+
+
+def arms() -> dict[str, Arm]:
+    """Every arm that this installation has, by name; ``off`` is what the others are held to."""
+    released = MemoryConfig(rule="released")
+    found = [
+        Arm("off", "memory off"),
+        Arm("default", "the default, MemoryConfig()", MemoryConfig()),
+        Arm("released", "the authors' released rule", released),
+        Arm("paper", "the paper's Algorithm 1", MemoryConfig(rule="paper")),
+        Arm("slotwise", "slot by slot, ours", MemoryConfig(rule="slotwise")),
+        Arm("keep_length", "released rule, lengths kept", replace(released, preserve_norm=True)),
+        Arm("blend0", "control: memory with blend 0", replace(released, blend=0.0)),
+        Arm("scale_only", "control: the memory's change of length alone", released, scale_only),
+        Arm("random", "control: released rule, random values", released, random_memory),
+        Arm("permuted", "noise floor: neurons reordered", None, permuted_neurons),
+        Arm("full", "everything in one forward", one_pass=True),
+        Arm("window", "the last tokens only", select=last),
+        Arm("bm25", "BM25 retrieval, as many tokens", select=best_matching),
+    ]
+    experts = _by_experts(released)
+    if experts is not None:
+        found += [
+            Arm("experts", "memory by experts", experts),
+            Arm("experts_random", "control: experts of random neurons", experts, permuted_neurons),
+        ]
+    return {arm.name: arm for arm in found}
+
+
+def choose(names: Sequence[str]) -> list[Arm]:
+    """Arms by name, in order, each once, with ``off`` in front.
+
+    Raises:
+        ConfigError: There is no such arm.
+    """
+    known = arms()
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"no arm {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in dict.fromkeys(["off", *names])]
+
+
+def _by_experts(released: MemoryConfig) -> MemoryConfig | None:
+    """The released rule by experts, where this version of the memory has them."""
+    if "similarity" not in {f.name for f in fields(MemoryConfig)}:
+        return None
+    return replace(released, **{"similarity": "experts"})  # type: ignore[arg-type]

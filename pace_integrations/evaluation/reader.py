@@ -1,0 +1,152 @@
+"""One arm at work: loads the model, reads a row's documents, asks, and scores the answer."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pace_integrations.answer import Answer
+from pace_integrations.config import GenerationConfig, Quantization, ReadConfig
+from pace_integrations.documents import Corpus
+from pace_integrations.evaluation.arms import Arm
+from pace_integrations.evaluation.metrics import citation_precision, citation_recall, score
+from pace_integrations.evaluation.tasks import Row, reordered
+from pace_integrations.model.engine import Engine
+from pace_integrations.model.loading import load
+from pace_integrations.session import Pace
+
+_MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all arms have in common.
+
+    Attributes:
+        model: Name or path; None is the embedded model.
+        dtype: As in `Pace.load`.
+        device: As in `Pace.load`.
+        quantization: As in `Pace.load`.
+        chunk: Tokens of one prefill forward.
+        share: Budget of the arms that choose documents, as a share of the row's tokens.
+        max_new_tokens: Upper bound on the rows' own lengths of answers.
+        prefix: Whether the question ends with the row's `answer_prefix`. A session opens the
+            answer's turn itself, so the prefix cannot stand there as in the published prompts.
+    """
+
+    model: str | None = None
+    dtype: str = "auto"
+    device: str | None = None
+    quantization: Quantization | None = None
+    chunk: int = 1024
+    share: float = 0.25
+    max_new_tokens: int = 128
+    prefix: bool = False
+
+
+class Reader:
+    """A model under one arm. Greedy throughout.
+
+    Args:
+        arm: The arm.
+        setting: What it has in common with the others.
+
+    Raises:
+        PaceError: The model cannot be loaded, or the arm has no place in it.
+    """
+
+    def __init__(self, arm: Arm, setting: Setting) -> None:
+        self.arm = arm
+        self.setting = setting
+        loaded = load(
+            setting.model,
+            dtype=setting.dtype,
+            device=setting.device,
+            quantization=setting.quantization,
+        )
+        self.network = loaded.model
+        self.pace = Pace(Engine(loaded, arm.memory))
+        self._control = arm.attach(loaded.model, arm.memory) if arm.attach else None
+
+    def close(self) -> None:
+        """Takes everything off the model and ends its thread."""
+        if self._control is not None:
+            self._control.remove()
+        self.pace.close()
+
+    def answer(self, row: Row, order: int = 0) -> dict[str, Any]:
+        """Answers and scores a row with its documents in one order.
+
+        Returns:
+            A JSON-ready record.
+        """
+        shown = reordered(row, order)
+        chosen = self._chosen(shown)
+        documents = [shown.documents[i] for i in chosen]
+        start = time.perf_counter()
+        session = self.pace.read(Corpus.from_texts(documents), config=self._reading())
+        read = time.perf_counter() - start
+        answer = session.ask(self._asked(row), generation=self._generation(row))
+        gold = {chosen.index(i) + 1 for i in shown.gold if i in chosen}
+        return {
+            "arm": self.arm.name,
+            "id": row.id,
+            "order": order,
+            "task": row.task,
+            "length": row.length,
+            "position": row.position,
+            "metric": row.metric,
+            "answers": list(row.answers),
+            "extra": dict(row.extra),
+            "prediction": answer.text,
+            **scored(row, answer.text),
+            **_cited(answer, gold, bool(row.gold)),
+            "tokens": session.tokens,
+            "output_tokens": answer.usage.output_tokens,
+            "finish": answer.finish_reason,
+            "read_seconds": round(read, 4),
+            "answer_seconds": round(answer.timings.total, 4),
+            "memory": asdict(answer.memory) if answer.memory else None,
+        }
+
+    def _chosen(self, row: Row) -> list[int]:
+        if self.arm.select is None:
+            return list(range(len(row.documents)))
+        count = self.pace.count_tokens
+        whole = sum(count(f"{title}\n{text}") for title, text in row.documents)
+        return list(self.arm.select(row, int(whole * self.setting.share), count))
+
+    def _asked(self, row: Row) -> str:
+        prefix = row.answer_prefix if self.setting.prefix else ""
+        return f"{row.question} {prefix}".strip()
+
+    def _reading(self) -> ReadConfig:
+        chunk = self.pace.context_window if self.arm.one_pass else self.setting.chunk
+        return ReadConfig(chunk=chunk, reserve=1, checkpoints=0)
+
+    def _generation(self, row: Row) -> GenerationConfig:
+        limit = min(row.max_new_tokens, self.setting.max_new_tokens)
+        return GenerationConfig(max_new_tokens=limit)
+
+
+def bare(prediction: str) -> str:
+    """A prediction without its citation marks, which are scored apart."""
+    return _MARK.sub("", prediction).strip()
+
+
+def scored(row: Row, prediction: str) -> dict[str, float]:
+    """The row's own metric of a prediction."""
+    return {"score": score(row.metric, bare(prediction), row.answers, row.extra)}
+
+
+def _cited(answer: Answer, gold: set[int], known: bool) -> dict[str, float | None]:
+    """Citation precision and recall, where it is known which documents hold the answer."""
+    if not known:
+        return {"citation_precision": None, "citation_recall": None}
+    named = {c.passage for c in answer.citations if c.method == "cited"}
+    return {
+        "citation_precision": citation_precision(named, gold),
+        "citation_recall": citation_recall(named, gold),
+    }

@@ -1,0 +1,237 @@
+"""Runs arms over the same rows, row by row into a file that a later run takes up again."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pace_integrations import __version__
+from pace_integrations.errors import ConfigError
+from pace_integrations.evaluation.arms import Arm, choose
+from pace_integrations.evaluation.reader import Reader, Setting
+from pace_integrations.evaluation.tasks import Row
+from pace_integrations.evaluation.tasks.rows import write_jsonl
+
+RESULTS, ROWS, RUN = "results.jsonl", "rows.jsonl", "run.json"
+BATCH = 8  # rows that a process takes at a time
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        done: Answers there are, those of earlier runs included.
+        total: Answers there will be.
+        arm: The arm that was last at work.
+        seconds_left: Estimate from this run's own pace; None before its first answer.
+    """
+
+    done: int
+    total: int
+    arm: str
+    seconds_left: float | None
+
+
+Show = Callable[[Progress], None]
+Job = tuple[Row, int]
+MakeReader = Callable[[Arm, Setting], Reader]
+
+
+def run(
+    rows: Sequence[Row],
+    arms: Sequence[Arm],
+    folder: Path,
+    *,
+    setting: Setting | None = None,
+    orders: int = 3,
+    processes: int = 1,
+    show: Show | None = None,
+    make: MakeReader = Reader,
+) -> list[dict[str, Any]]:
+    """Answers every row under every arm in several document orders.
+
+    Each answer is one line of ``results.jsonl``, written when it is there. A run into a folder
+    that holds some does the others only.
+
+    Args:
+        rows: Rows; the same for all arms.
+        arms: Arms, one after the other, so that one model is loaded at a time.
+        folder: Where the records go.
+        setting: What the arms have in common.
+        orders: Document orders per row; rows whose documents cannot be reordered have one.
+        processes: Processes, each with a model of its own.
+        show: Called after every answer.
+        make: Makes the reader of an arm.
+
+    Returns:
+        All records, those of earlier runs included.
+
+    Raises:
+        ConfigError: The folder holds a run of another model, setting or rows.
+    """
+    setting = setting or Setting()
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_same(folder, _describe(rows, arms, setting))
+    jobs = [(row, order) for row in rows for order in range(_orders(row, orders))]
+    records = _recover(folder / RESULTS)
+    done = {_key(r) for r in records}
+    todo = [
+        (arm, [(row, order) for row, order in jobs if (arm.name, row.id, order) not in done])
+        for arm in arms
+    ]
+    meter = _Meter(len(records), sum(len(left) for _, left in todo), show)
+    with (folder / RESULTS).open("a", encoding="utf-8") as file:
+        for record in _answers(todo, setting, processes, make):
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+            records.append(record)
+            meter.step(record["arm"])
+    wanted = {(arm.name, row.id, order) for arm in arms for row, order in jobs}
+    return [record for record in records if _key(record) in wanted]
+
+
+def load_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of a folder; a line that a killed run left incomplete is passed over."""
+    return [record for record, _ in _lines(folder / RESULTS)]
+
+
+def _answers(
+    todo: Iterable[tuple[Arm, list[Job]]], setting: Setting, processes: int, make: MakeReader
+) -> Iterator[dict[str, Any]]:
+    if processes > 1:
+        yield from _in_processes(todo, setting, processes)
+        return
+    for arm, jobs in todo:
+        if not jobs:
+            continue
+        reader = make(arm, setting)
+        try:
+            for row, order in jobs:
+                yield reader.answer(row, order)
+        finally:
+            reader.close()
+
+
+def _in_processes(
+    todo: Iterable[tuple[Arm, list[Job]]], setting: Setting, processes: int
+) -> Iterator[dict[str, Any]]:
+    """Answers from several processes, in whatever order they come."""
+    # Forking would copy locks that PyTorch's threads hold.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        waiting: set[Future[list[dict[str, Any]]]] = {
+            pool.submit(_batch, arm.name, jobs[i : i + BATCH], setting)
+            for arm, jobs in todo
+            for i in range(0, len(jobs), BATCH)
+        }
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield from future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_reader: dict[str, Reader] = {}  # of this process: the arm it was last given
+
+
+def _batch(name: str, jobs: Sequence[Job], setting: Setting) -> list[dict[str, Any]]:
+    """Answers some rows in a process of the pool."""
+    if name not in _reader:
+        for reader in _reader.values():
+            reader.close()
+        _reader.clear()
+        (arm,) = [arm for arm in choose([name]) if arm.name == name]
+        _reader[name] = Reader(arm, setting)
+    return [_reader[name].answer(row, order) for row, order in jobs]
+
+
+def _orders(row: Row, orders: int) -> int:
+    """Document orders of a row: one where fewer than two documents may move."""
+    return orders if len(row.documents) - len(row.gold) > 1 else 1
+
+
+def _key(record: dict[str, Any]) -> tuple[str, str, int]:
+    return record["arm"], record["id"], record["order"]
+
+
+def _recover(path: Path) -> list[dict[str, Any]]:
+    """Complete records of a file, which is cut behind the last of them."""
+    if not path.exists():
+        return []
+    found = list(_lines(path))
+    with path.open("r+b") as file:
+        file.truncate(found[-1][1] if found else 0)
+    return [record for record, _ in found]
+
+
+def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Records and where each ends, up to the first that is not complete."""
+    end = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            record = json.loads(line)
+        except ValueError:
+            return
+        end += len(line)
+        yield record, end
+
+
+def _describe(rows: Sequence[Row], arms: Sequence[Arm], setting: Setting) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "setting": asdict(setting),
+        "arms": {a.name: {"about": a.about, "memory": _config(a)} for a in arms},
+        "rows": [row.to_dict() for row in rows],
+    }
+
+
+def _config(arm: Arm) -> dict[str, Any] | None:
+    return json.loads(json.dumps(asdict(arm.memory))) if arm.memory else None
+
+
+def _check_same(folder: Path, described: dict[str, Any]) -> None:
+    """Writes what is run, or holds it against what the folder was run with.
+
+    Rows and arms may be added later; what an arm or the setting is may not change.
+    """
+    rows, path = described.pop("rows"), folder / RUN
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        known = before.get("arms", {})
+        changed = [n for n in ("version", "setting") if before.get(n) != described[n]]
+        changed += [n for n, arm in described["arms"].items() if known.get(n, arm) != arm]
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run with another {', '.join(changed)}; name another folder, or "
+                "remove this one"
+            )
+        described["arms"] = {**known, **described["arms"]}
+    path.write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_jsonl(folder / ROWS, rows)
+
+
+class _Meter:
+    """Counts answers and estimates the time left."""
+
+    def __init__(self, before: int, left: int, show: Show | None) -> None:
+        self._done, self._total = before, before + left
+        self._before, self._show, self._start = before, show, time.monotonic()
+
+    def step(self, arm: str) -> None:
+        self._done += 1
+        if self._show is None:
+            return
+        each = (time.monotonic() - self._start) / (self._done - self._before)
+        left = each * (self._total - self._done)
+        self._show(Progress(self._done, self._total, arm, left))

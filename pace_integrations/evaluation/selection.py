@@ -1,0 +1,48 @@
+"""Choosing documents under a budget of tokens: the last ones, or those that match the question."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+from pace_integrations.errors import MissingExtraError
+from pace_integrations.evaluation.tasks.rows import Count, Row
+
+
+def last(row: Row, budget: int, count: Count) -> list[int]:
+    """The last documents that fit, in order; at least one."""
+    return _fitting(reversed(range(len(row.documents))), row, budget, count)
+
+
+def best_matching(row: Row, budget: int, count: Count) -> list[int]:
+    """The documents that match the question best by BM25 and fit, in order; at least one.
+
+    Raises:
+        MissingExtraError: bm25s is not installed.
+    """
+    try:
+        bm25s: Any = importlib.import_module("bm25s")
+    except ImportError as error:
+        raise MissingExtraError("the arm 'bm25'", "eval") from error
+    texts = [f"{title} {text}" for title, text in row.documents]
+    words = bm25s.tokenize([*texts, row.question], stopwords=None, show_progress=False)
+    by_id = {number: word for word, number in words.vocab.items()}
+    tokens = [[by_id[i] for i in ids] for ids in words.ids]
+    index = bm25s.BM25()
+    index.index(tokens[:-1], show_progress=False)
+    scores = index.get_scores(tokens[-1])
+    ranked = sorted(range(len(texts)), key=lambda i: (-float(scores[i]), i))
+    return _fitting(ranked, row, budget, count)
+
+
+def _fitting(order: Iterable[int], row: Row, budget: int, count: Count) -> list[int]:
+    """Documents in order of preference until the next one does not fit, in reading order."""
+    kept: list[int] = []
+    for i in order:
+        title, text = row.documents[i]
+        budget -= count(f"{title}\n{text}")
+        if kept and budget < 0:
+            break
+        kept.append(i)
+    return sorted(kept)

@@ -1,0 +1,153 @@
+"""What scores say: means, paired bootstrap intervals, and a plain verdict. Knows no model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Verdict = Literal["better", "worse", "no evidence"]
+Record = Mapping[str, Any]
+Scores = dict[str, dict[int, float]]  # row id -> document order -> score
+
+RESAMPLES = 10_000
+REFERENCE, FLOOR = "off", "permuted"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its bootstrap interval.
+
+    Attributes:
+        mean: Mean over rows.
+        low: Lower end of the 95 % interval.
+        high: Upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """An arm on the rows that it shares with memory off.
+
+    Attributes:
+        arm: Name of the arm.
+        rows: Rows compared.
+        score: Its mean score and interval.
+        difference: Its score less that of memory off, row by row.
+        floor: The largest difference that the noise floor's interval reaches; 0 where unmeasured.
+        verdict: What follows.
+    """
+
+    arm: str
+    rows: int
+    score: Interval
+    difference: Interval
+    floor: float
+    verdict: Verdict
+
+
+def collect(records: Iterable[Record]) -> dict[str, Scores]:
+    """Scores by arm, row and document order."""
+    found: dict[str, Scores] = defaultdict(lambda: defaultdict(dict))
+    for record in records:
+        found[record["arm"]][record["id"]][record["order"]] = float(record["score"])
+    return {arm: dict(rows) for arm, rows in found.items()}
+
+
+def bootstrap(
+    values: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Mean and 95 % percentile interval over rows, which are drawn with replacement.
+
+    Args:
+        values: One value per row: a score, or a difference of two on the same row.
+        resamples: Draws.
+        seed: Equal values with an equal seed give an equal interval.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if not len(data):
+        return Interval(float("nan"), float("nan"), float("nan"))
+    random = np.random.default_rng(seed)
+    means = np.concatenate(
+        [
+            data[random.integers(0, len(data), (part, len(data)))].mean(1)
+            for part in _parts(resamples, len(data))
+        ]
+    )
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(data.mean()), float(low), float(high))
+
+
+def compare(records: Iterable[Record], *, seed: int = 0) -> list[Comparison]:
+    """Every arm against memory off, on the rows and orders that both answered.
+
+    A row's document orders are averaged first: they are no independent rows.
+    """
+    scores = collect(records)
+    if REFERENCE not in scores:
+        return []
+    base = scores[REFERENCE]
+    pairs = {arm: _paired(rows, base) for arm, rows in scores.items()}
+    floor = 0.0
+    if FLOOR in pairs:
+        noise = bootstrap(pairs[FLOOR][0] - pairs[FLOOR][1], seed=seed)
+        floor = max(abs(noise.low), abs(noise.high))
+    return [_compared(arm, *pair, floor, seed) for arm, pair in pairs.items()]
+
+
+def order_spread(records: Iterable[Record], arm: str = REFERENCE) -> float | None:
+    """Largest difference of an arm's mean score between two document orders."""
+    by_order: dict[int, list[float]] = defaultdict(list)
+    for record in records:
+        if record["arm"] == arm:
+            by_order[record["order"]].append(float(record["score"]))
+    means = [sum(scores) / len(scores) for scores in by_order.values()]
+    return max(means) - min(means) if len(means) > 1 else None
+
+
+def verdict(difference: Interval, floor: float) -> Verdict:
+    """Better or worse only if the interval is clear of zero and the mean above the noise floor."""
+    if abs(difference.mean) <= floor:
+        return "no evidence"
+    if difference.low > 0:
+        return "better"
+    return "worse" if difference.high < 0 else "no evidence"
+
+
+def _compared(
+    arm: str, own: NDArray[np.float64], base: NDArray[np.float64], floor: float, seed: int
+) -> Comparison:
+    difference = bootstrap(own - base, seed=seed)
+    return Comparison(
+        arm=arm,
+        rows=len(own),
+        score=bootstrap(own, seed=seed),
+        difference=difference,
+        floor=floor,
+        verdict=verdict(difference, floor),
+    )
+
+
+def _paired(own: Scores, base: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean scores by row of two arms, over the orders that both have."""
+    mine, theirs = [], []
+    for row in sorted(own.keys() & base.keys()):
+        orders = own[row].keys() & base[row].keys()
+        if orders:
+            mine.append(sum(own[row][o] for o in orders) / len(orders))
+            theirs.append(sum(base[row][o] for o in orders) / len(orders))
+    return np.array(mine), np.array(theirs)
+
+
+def _parts(resamples: int, rows: int) -> list[int]:
+    """Draws at a time, so that no more than some ten million numbers are held."""
+    most = max(1, 10_000_000 // rows)
+    return [min(most, resamples - start) for start in range(0, resamples, most)]

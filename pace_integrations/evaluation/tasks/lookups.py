@@ -1,0 +1,122 @@
+"""Look-ups among alike things: key-value pairs, and passages of which one holds the answer."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from pace_integrations.evaluation.tasks.rows import Row
+from pace_integrations.evaluation.tasks.spec import Spec
+from pace_integrations.evaluation.tasks.words import (
+    ADJECTIVES,
+    LAST,
+    NOUNS,
+    PLACES,
+    names,
+    number,
+    sentence,
+    uuid,
+)
+
+PAIRS = 5  # of a page
+
+
+@dataclass(frozen=True)
+class _Firm:
+    """An invented firm: its name, and statements with what they answer."""
+
+    name: str
+    text: str
+    facts: tuple[tuple[str, str], ...]
+
+
+def key_values(spec: Spec) -> list[Row]:
+    """One of many pairs of identifiers is asked for (lost-in-the-middle, Retrieve.KV)."""
+    return [_pairs(spec, i) for i in range(spec.rows)]
+
+
+def passages(spec: Spec) -> list[Row]:
+    """One passage of many holds the answer, at five places in turn (lost-in-the-middle)."""
+    return [_firms(spec, i, "mdqa", hops=1) for i in range(spec.rows)]
+
+
+def questions(spec: Spec) -> list[Row]:
+    """One passage of many holds the answer, anywhere (RULER's QA over a single passage)."""
+    return [_firms(spec, i, "qa", hops=1) for i in range(spec.rows)]
+
+
+def two_passages(spec: Spec) -> list[Row]:
+    """The answer takes two passages: who manages whom, and where that one works (HotpotQA)."""
+    return [_firms(spec, i, "qa_2hop", hops=2) for i in range(spec.rows)]
+
+
+def _pairs(spec: Spec, i: int) -> Row:
+    rng = spec.random("kv", i)
+    each = max(spec.count(f'"{uuid(rng)}": "{uuid(rng)}",\n'), 1)
+    pairs = [(uuid(rng), uuid(rng)) for _ in range(max(2, spec.length // each))]
+    depth = spec.depth(i)
+    at = round(depth * (len(pairs) - 1))
+    lines = [f'"{k}": "{v}"' for k, v in pairs]
+    pages = [",\n".join(lines[j : j + PAIRS]) for j in range(0, len(lines), PAIRS)]
+    return Row(
+        task="kv",
+        documents=tuple((f"records {n}", page) for n, page in enumerate(pages, 1)),
+        question=f"What is the value of {pairs[at][0]}?",
+        answers=(pairs[at][1],),
+        answer_prefix=f'The value associated with the key "{pairs[at][0]}" is',
+        max_new_tokens=64,
+        metric="contains",
+        length=spec.length,
+        position=depth,
+        gold=(at // PAIRS,),
+    )
+
+
+def _firm(rng: random.Random, name: str) -> _Firm:
+    founder, treasurer = names(rng, 2)
+    year, place = str(rng.randrange(1801, 1999)), rng.choice(PLACES)
+    code = number(rng, 5)
+    question = f"What is the licence number of {name}?"
+    texts = [
+        (f"{name} was founded by {founder} in {year}.", f"Who founded {name}?", founder),
+        (f"{name} has its head office in {place}.", f"Where is the head office of {name}?", place),
+        (f"The treasurer of {name} is {treasurer}.", f"Who is the treasurer of {name}?", treasurer),
+        (f"The licence number of {name} is {code}.", question, code),
+    ]
+    told = [text for text, _, _ in texts] + [sentence(rng) for _ in range(3)]
+    rng.shuffle(told)
+    return _Firm(name, " ".join(told), tuple((q, a) for _, q, a in texts))
+
+
+def _firms(spec: Spec, i: int, task: str, hops: int) -> Row:
+    rng = spec.random(task, i)
+    kinds = ("Mills", "Bakery", "Shipping", "Brewery", "Printers", "Tannery", "Pottery", "Rail")
+    pool = [f"{last} {kind}" for last in LAST for kind in kinds]
+    firms, room = [], spec.length
+    for name in rng.sample(pool, len(pool)):
+        firms.append(_firm(rng, name))
+        room -= spec.count(f"{name}\n{firms[-1].text}\n")
+        if room <= 0 and len(firms) > hops:
+            break
+    depth = spec.depth(i) if task == "mdqa" else rng.random()
+    at = round(depth * (len(firms) - 1))
+    question, answer = rng.choice(firms[at].facts)
+    documents, gold = [(firm.name, firm.text) for firm in firms], [at]
+    if hops == 2:
+        other = rng.choice([j for j in range(len(firms)) if j != at])
+        thing = f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}"
+        title, text = documents[other]
+        documents[other] = (title, f"{text} The {thing} was made by {firms[at].name}.")
+        question = question.replace(firms[at].name, f"the firm that made the {thing}")
+        gold = sorted([at, other])
+    return Row(
+        task=task,
+        documents=tuple(documents),
+        question=question,
+        answers=(answer,),
+        answer_prefix="Answer:",
+        metric="best_subspan",
+        length=spec.length,
+        position=depth,
+        gold=tuple(gold),
+    )

@@ -1,0 +1,112 @@
+"""Needles in haystacks: a grid of length and depth, and RULER's variants (arXiv 2404.06654)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from pace_integrations.evaluation.tasks.haystack import Haystack, build, fillers
+from pace_integrations.evaluation.tasks.rows import Row
+from pace_integrations.evaluation.tasks.spec import Spec
+from pace_integrations.evaluation.tasks.words import ADJECTIVES, NOUNS, key, number, uuid
+
+Value = Callable[[random.Random], str]
+
+
+def grid(spec: Spec) -> list[Row]:
+    """One plain fact at five depths in turn (needle in a haystack)."""
+    rows = []
+    for i in range(spec.rows):
+        rng, depth = spec.random("niah", i), spec.depth(i)
+        thing, code = f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}", number(rng, 5)
+        text = f"The access code of the {thing} is {code}."
+        hay = build(fillers(spec.haystack, rng), [(depth, text)], spec.length, spec.count)
+        question = f"What is the access code of the {thing}?"
+        rows.append(_row("niah", spec, hay, question, (code,), position=depth))
+    return rows
+
+
+def single(name: str, kind: str, value: Value, word: str) -> Callable[[Spec], list[Row]]:
+    """RULER's single needle, in noise or in text, with a number or an identifier."""
+    return _ruler(name, kind, value, word, keys=1, values=1, queries=1)
+
+
+def _ruler(
+    name: str, kind: str, value: Value, word: str, *, keys: int, values: int, queries: int
+) -> Callable[[Spec], list[Row]]:
+    def make(spec: Spec) -> list[Row]:
+        return [_one(spec, i) for i in range(spec.rows)]
+
+    def _one(spec: Spec, i: int) -> Row:
+        rng = spec.random(name, i)
+        # Values of one key are different, and so are the keys.
+        found = {key(rng): [value(rng) for _ in range(values)] for _ in range(keys)}
+        while len(found) < keys:
+            found[key(rng)] = [value(rng) for _ in range(values)]
+        asked = rng.sample(list(found), queries)
+        pairs = [(k, v) for k, vs in found.items() for v in vs]
+        places = [spec.depth(i)] if len(pairs) == 1 else [rng.random() for _ in pairs]
+        texts = [_needle(word, k, v) for k, v in pairs]
+        filler = fillers("noise" if kind == "noise" else spec.haystack, rng)
+        hay = build(filler, list(zip(places, texts, strict=True)), spec.length, spec.count)
+        wanted = tuple(v for k in asked for v in found[k])
+        at = [p for p, (k, _) in zip(places, pairs, strict=True) if k in asked]
+        question, prefix = _question(word, asked, len(wanted))
+        return _row(
+            name, spec, hay, question, wanted, prefix=prefix, position=sum(at) / len(at), tokens=128
+        )
+
+    return make
+
+
+def _needle(word: str, name: str, value: str) -> str:
+    return f"One of the special magic {word}s for {name} is: {value}."
+
+
+def _question(word: str, asked: list[str], wanted: int) -> tuple[str, str]:
+    """RULER's question, and how it begins the answer."""
+    names = asked[0] if len(asked) == 1 else ", ".join(asked[:-1]) + f", and {asked[-1]}"
+    if wanted == 1:
+        topic = f"the special magic {word} for {names} mentioned in the provided text"
+        return f"What is {topic}?", f"{topic[0].upper()}{topic[1:]} is"
+    topic = f"the special magic {word}s for {names} mentioned in the provided text"
+    return f"What are all {topic}?", f"{topic[0].upper()}{topic[1:]} are"
+
+
+def _row(
+    task: str,
+    spec: Spec,
+    hay: Haystack,
+    question: str,
+    answers: tuple[str, ...],
+    *,
+    position: float,
+    prefix: str = "",
+    tokens: int = 32,
+) -> Row:
+    return Row(
+        task=task,
+        documents=hay.documents,
+        question=question,
+        answers=answers,
+        answer_prefix=prefix,
+        max_new_tokens=tokens,
+        metric="contains_all",
+        length=spec.length,
+        position=position,
+        gold=hay.gold,
+    )
+
+
+RULER = {
+    "niah_single_1": single("niah_single_1", "noise", number, "number"),
+    "niah_single_2": single("niah_single_2", "text", number, "number"),
+    "niah_single_3": single("niah_single_3", "text", uuid, "uuid"),
+    "niah_multikey": _ruler("niah_multikey", "text", number, "number", keys=4, values=1, queries=1),
+    "niah_multivalue": _ruler(
+        "niah_multivalue", "text", number, "number", keys=1, values=4, queries=1
+    ),
+    "niah_multiquery": _ruler(
+        "niah_multiquery", "text", number, "number", keys=4, values=1, queries=4
+    ),
+}

@@ -1,0 +1,82 @@
+"""Invented facts planted in the user's own documents."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+from pace_integrations.documents import Corpus
+from pace_integrations.documents.sentences import sentences
+from pace_integrations.errors import ConfigError, DocumentError
+from pace_integrations.evaluation.tasks.rows import Row
+from pace_integrations.evaluation.tasks.spec import Spec
+from pace_integrations.evaluation.tasks.words import names, number
+
+
+def facts(spec: Spec) -> list[Row]:
+    """One invented fact on a page of the user's own files, at five depths in turn.
+
+    Raises:
+        ConfigError: No files are named.
+        DocumentError: They hold no text.
+    """
+    if spec.on is None:
+        raise ConfigError("the task 'planted' needs documents to plant facts in: name some with on")
+    pages = [(_title(d.title, p.label), p.text) for d, p in Corpus.from_paths([spec.on]).pages()]
+    if not pages:
+        raise DocumentError(f"{spec.on} holds no text to plant facts in")
+    return [_row(spec, i, pages) for i in range(spec.rows)]
+
+
+def _title(title: str, label: str | None) -> str:
+    return f"{title}, page {label}" if label else title
+
+
+def _row(spec: Spec, i: int, pages: list[tuple[str, str]]) -> Row:
+    rng, depth = spec.random("planted", i), spec.depth(i)
+    start, room = rng.randrange(len(pages)), spec.length
+    documents: list[tuple[str, str]] = []
+    for title, text in [*pages[start:], *pages[:start]]:
+        if room <= 0:
+            break
+        size = max(spec.count(text), 1)
+        # A page that is longer than what is left is cut, in proportion.
+        documents.append((title, text if size <= room else text[: len(text) * room // size]))
+        room -= size
+    statement, question, answer = _fact(rng)
+    at = round(depth * (len(documents) - 1))
+    title, text = documents[at]
+    documents[at] = (title, _insert(text, statement, depth))
+    row = Row("planted", tuple(documents), question, (answer,), metric="contains", gold=(at,))
+    return replace(row, length=spec.length, position=depth)
+
+
+def _fact(rng: random.Random) -> tuple[str, str, str]:
+    """A statement, its question and its answer."""
+    (person,), extension, code = names(rng, 1), number(rng, 4), number(rng, 6)
+    return rng.choice(
+        [
+            (
+                f"The phone extension of {person} is {extension}.",
+                f"What is the phone extension of {person}?",
+                extension,
+            ),
+            (
+                f"The locker of {person} opens with the code {code}.",
+                f"With which code does the locker of {person} open?",
+                code,
+            ),
+            (
+                f"The membership number of {person} is {code}.",
+                f"What is the membership number of {person}?",
+                code,
+            ),
+        ]
+    )
+
+
+def _insert(text: str, statement: str, depth: float) -> str:
+    """The text with a statement at the end of a sentence."""
+    ends = [0, *(end for _, end in sentences(text))]
+    at = ends[round(depth * (len(ends) - 1))]
+    return f"{text[:at]} {statement} {text[at:].lstrip()}".strip()

@@ -1,0 +1,49 @@
+"""What a generated task is asked for."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from pace_integrations.errors import ConfigError
+from pace_integrations.evaluation.tasks.rows import Count
+
+
+def words_as_tokens(text: str) -> int:
+    """Tokens as a byte-pair encoding makes about: four for three words."""
+    return round(len(text.split()) * 4 / 3)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Size and seed of a generated task.
+
+    Attributes:
+        length: Tokens of the documents of one row.
+        rows: Rows to make.
+        seed: Rows with the same seed and size are the same.
+        count: Counts the tokens of a text.
+        haystack: ``"prose"``, ``"noise"`` or a folder of texts to hide things in.
+        on: The user's own files, for tasks that plant facts in them.
+    """
+
+    length: int
+    rows: int = 10
+    seed: int = 0
+    count: Count = words_as_tokens
+    haystack: str | Path = "prose"
+    on: Path | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("length", "rows"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def random(self, task: str, row: int) -> random.Random:
+        """The random numbers of one row; no row depends on how many others there are."""
+        return random.Random(f"{task} {self.seed} {self.length} {row}")
+
+    def depth(self, row: int, levels: int = 5) -> float:
+        """Depths from 0 to 1 in turn."""
+        return (row % levels) / (levels - 1)
