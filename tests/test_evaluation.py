@@ -13,7 +13,12 @@ from tiny import tiny_model
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.arms import Arm, arms, choose
-from pace_integrations.evaluation.controls import permuted_neurons, random_memory, scale_only
+from pace_integrations.evaluation.controls import (
+    clustered_neurons,
+    permuted_neurons,
+    random_memory,
+    scale_only,
+)
 from pace_integrations.evaluation.reader import Reader, Setting, bare
 from pace_integrations.evaluation.runner import load_records, run
 from pace_integrations.evaluation.selection import best_matching, last
@@ -270,3 +275,22 @@ def test_unknown_arms_are_named_and_off_comes_first() -> None:
         choose(["relesed"])
     assert [arm.name for arm in choose(["paper", "off", "paper"])] == ["off", "paper"]
     assert arms()["default"].memory == MemoryConfig()
+
+
+def test_experts_stand_side_by_side_and_change_rounding_only(tokens) -> None:
+    from pace_integrations.experts import cluster_neurons
+
+    config = replace(ONE, similarity="experts", experts=4, blend=0.0)
+    model = tiny_model()
+    gate = model.model.layers[2].mlp.gate_proj.weight.detach().clone()
+    labels = cluster_neurons(gate, 4)
+    handle = clustered_neurons(model, config)
+    rows = model.model.layers[2].mlp.gate_proj.weight
+    for expert in range(4):
+        assert torch.equal(rows[24 * expert : 24 * (expert + 1)], gate[labels == expert])
+    handle.remove()
+    assert torch.equal(model.model.layers[2].mlp.gate_proj.weight, gate)
+    _, _, logits, after = control(clustered_neurons, config, tokens)
+    _, _, plain, untouched = control(None, None, tokens)
+    assert torch.equal(after, untouched)
+    assert torch.allclose(logits, plain, atol=1e-4)

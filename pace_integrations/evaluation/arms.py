@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.controls import (
     Attach,
+    clustered_neurons,
     permuted_neurons,
     random_memory,
     scale_only,
@@ -16,6 +17,8 @@ from pace_integrations.evaluation.controls import (
 from pace_integrations.evaluation.selection import best_matching, last
 from pace_integrations.evaluation.tasks import Row
 from pace_integrations.evaluation.tasks.rows import Count
+
+EXPERTS = 8  # it divides the width of nearly every model
 
 Select = Callable[[Row, int, Count], Sequence[int]]
 
@@ -44,6 +47,7 @@ class Arm:
 def arms() -> dict[str, Arm]:
     """Every arm that this installation has, by name; ``off`` is what the others are held to."""
     released = MemoryConfig(rule="released")
+    experts = replace(released, similarity="experts", experts=EXPERTS)
     found = [
         Arm("off", "memory off"),
         Arm("default", "the default, MemoryConfig()", MemoryConfig()),
@@ -51,20 +55,16 @@ def arms() -> dict[str, Arm]:
         Arm("paper", "the paper's Algorithm 1", MemoryConfig(rule="paper")),
         Arm("slotwise", "slot by slot, ours", MemoryConfig(rule="slotwise")),
         Arm("keep_length", "released rule, lengths kept", replace(released, preserve_norm=True)),
+        Arm("experts", f"memory by {EXPERTS} experts", experts, clustered_neurons),
         Arm("blend0", "control: memory with blend 0", replace(released, blend=0.0)),
         Arm("scale_only", "control: the memory's change of length alone", released, scale_only),
         Arm("random", "control: released rule, random values", released, random_memory),
+        Arm("experts_random", "control: experts of random neurons", experts, permuted_neurons),
         Arm("permuted", "noise floor: neurons reordered", None, permuted_neurons),
         Arm("full", "everything in one forward", one_pass=True),
         Arm("window", "the last tokens only", select=last),
         Arm("bm25", "BM25 retrieval, as many tokens", select=best_matching),
     ]
-    experts = _by_experts(released)
-    if experts is not None:
-        found += [
-            Arm("experts", "memory by experts", experts),
-            Arm("experts_random", "control: experts of random neurons", experts, permuted_neurons),
-        ]
     return {arm.name: arm for arm in found}
 
 
@@ -78,10 +78,3 @@ def choose(names: Sequence[str]) -> list[Arm]:
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"no arm {', '.join(unknown)}; there are {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(["off", *names])]
-
-
-def _by_experts(released: MemoryConfig) -> MemoryConfig | None:
-    """The released rule by experts, where this version of the memory has them."""
-    if "similarity" not in {f.name for f in fields(MemoryConfig)}:
-        return None
-    return replace(released, **{"similarity": "experts"})  # type: ignore[arg-type]

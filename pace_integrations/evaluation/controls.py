@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
+from pace_integrations.experts import cluster_neurons
 from pace_integrations.memory.blocks import find_projections
 
 
@@ -92,9 +93,28 @@ def permuted_neurons(model: nn.Module, config: MemoryConfig | None) -> Removable
     Raises:
         ConfigError: The blocks are not plain linear projections, with or without a gate.
     """
-    if config is None:
-        return _Permuted(model, range(_depth(model)))
-    return _Permuted(model, config.layers)
+
+    def order(layer: int, weight: Tensor) -> Tensor:
+        return torch.randperm(len(weight), generator=torch.Generator().manual_seed(layer))
+
+    layers = range(_depth(model)) if config is None else config.layers
+    return _Reordered(model, layers, order)
+
+
+def clustered_neurons(model: nn.Module, config: MemoryConfig | None) -> Removable:
+    """The neurons of the memory's blocks, those of one cortical expert side by side.
+
+    Raises:
+        ConfigError: The memory knows no experts, or the blocks are not plain linear projections.
+    """
+    experts = _needed(config).experts
+    if experts is None:
+        raise ConfigError("this arm needs a memory with similarity='experts'")
+
+    def order(layer: int, weight: Tensor) -> Tensor:
+        return torch.as_tensor(cluster_neurons(weight, experts)).argsort(stable=True)
+
+    return _Reordered(model, config.layers if config else None, order)
 
 
 def _needed(config: MemoryConfig | None) -> MemoryConfig:
@@ -132,20 +152,29 @@ def _turn(features: int) -> tuple[Tensor, Tensor]:
     return order, torch.randint(0, 2, (features,), generator=random).float() * 2 - 1
 
 
-class _Permuted:
-    """Reorders the neurons of blocks in place, and puts them back."""
+class _Reordered:
+    """Reorders the neurons of blocks in place, and puts them back.
 
-    def __init__(self, model: nn.Module, layers: Sequence[int] | None) -> None:
+    Args:
+        model: The model.
+        layers: 0-based layers; None takes those of the memory's defaults.
+        order: Makes the new order of a layer's neurons from their weights ``(d_ff, d_model)``.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[int] | None,
+        order: Callable[[int, Tensor], Tensor],
+    ) -> None:
         projections = find_projections(model, layers)
         parents = {id(child): module for module in model.modules() for child in module.children()}
-        self._done: list[tuple[nn.Module, nn.Module, Tensor]] = []
+        self._done: list[tuple[nn.Linear, list[nn.Linear], Tensor]] = []
         for layer, output in projections.items():
-            block = parents[id(output)]
-            random = torch.Generator().manual_seed(layer)
-            width = int(output.get_parameter("weight").shape[1])
-            order = torch.randperm(width, generator=random)
-            _reorder(block, output, order)
-            self._done.append((block, output, order.argsort()))
+            last, inputs = _linears(parents[id(output)], output)
+            made = order(layer, inputs[0].weight.detach().float()).to(last.weight.device)
+            _reorder(last, inputs, made)
+            self._done.append((last, inputs, made.argsort()))
 
     def remove(self) -> None:
         """Puts every neuron back."""
@@ -153,16 +182,19 @@ class _Permuted:
             _reorder(*self._done.pop())
 
 
-@torch.no_grad()
-def _reorder(block: nn.Module, output: nn.Module, order: Tensor) -> None:
+def _linears(block: nn.Module, output: nn.Module) -> tuple[nn.Linear, list[nn.Linear]]:
+    """The last projection of a block and those that lead into it, the gate first."""
     inputs = [m for m in block.children() if isinstance(m, nn.Linear) and m is not output]
-    width = len(order)
-    if not isinstance(output, nn.Linear) or any(m.out_features != width for m in inputs):
+    plain = isinstance(output, nn.Linear) and inputs
+    if not plain or any(m.out_features != output.in_features for m in inputs):
         raise ConfigError(
-            f"the neurons of {type(block).__name__} cannot be reordered by this control; leave the "
-            "arm 'permuted' out"
+            f"the neurons of {type(block).__name__} cannot be reordered by this arm; leave it out"
         )
-    order = order.to(output.weight.device)
+    return output, inputs  # type: ignore[return-value]
+
+
+@torch.no_grad()
+def _reorder(output: nn.Linear, inputs: Sequence[nn.Linear], order: Tensor) -> None:
     for module in inputs:
         module.weight.copy_(module.weight[order].clone())
         if module.bias is not None:
