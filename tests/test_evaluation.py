@@ -14,9 +14,8 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.arms import Arm, arms, choose
 from pace_integrations.evaluation.controls import (
-    clustered_neurons,
-    permuted_neurons,
     random_memory,
+    random_order,
     scale_only,
 )
 from pace_integrations.evaluation.reader import Reader, Setting, bare
@@ -47,7 +46,7 @@ def test_arms_that_must_be_equal_are_equal(rows, setting, tmp_path: Path) -> Non
     released = Arm("released", "", replace(MEMORY, blend=0.5))
     same = [
         Arm("blend0", "", replace(MEMORY, blend=0.0)),
-        Arm("permuted", "", None, permuted_neurons),
+        Arm("permuted", "", None, random_order),
         Arm("full", "", one_pass=True),
     ]
     records = run(rows, [Arm("off", ""), *same, released], tmp_path, setting=setting, orders=2)
@@ -209,7 +208,7 @@ def test_random_memory_keeps_what_is_added_but_for_its_direction(tokens) -> None
 
 @pytest.mark.parametrize("config", [None, ONE])
 def test_reordered_neurons_change_rounding_only_and_are_put_back(tokens, config) -> None:
-    before, _, logits, after = control(permuted_neurons, config, tokens)
+    before, _, logits, after = control(random_order, config, tokens)
     own, _, plain, untouched = control(None, config, tokens)
     assert torch.equal(after, untouched)
     assert torch.allclose(logits, plain, atol=1e-4)
@@ -222,8 +221,6 @@ def test_controls_need_a_memory_of_the_released_rule() -> None:
         scale_only(tiny_model(), None)
     with pytest.raises(ConfigError, match="released"):
         random_memory(tiny_model(), replace(MEMORY, rule="slotwise"))
-    with pytest.raises(ConfigError, match="reordered"):
-        permuted_neurons(tiny_model("gpt2"), None)
 
 
 def test_documents_are_chosen_under_the_budget() -> None:
@@ -275,22 +272,3 @@ def test_unknown_arms_are_named_and_off_comes_first() -> None:
         choose(["relesed"])
     assert [arm.name for arm in choose(["paper", "off", "paper"])] == ["off", "paper"]
     assert arms()["default"].memory == MemoryConfig()
-
-
-def test_experts_stand_side_by_side_and_change_rounding_only(tokens) -> None:
-    from pace_integrations.experts import cluster_neurons
-
-    config = replace(ONE, similarity="experts", experts=4, blend=0.0)
-    model = tiny_model()
-    gate = model.model.layers[2].mlp.gate_proj.weight.detach().clone()
-    labels = cluster_neurons(gate, 4)
-    handle = clustered_neurons(model, config)
-    rows = model.model.layers[2].mlp.gate_proj.weight
-    for expert in range(4):
-        assert torch.equal(rows[24 * expert : 24 * (expert + 1)], gate[labels == expert])
-    handle.remove()
-    assert torch.equal(model.model.layers[2].mlp.gate_proj.weight, gate)
-    _, _, logits, after = control(clustered_neurons, config, tokens)
-    _, _, plain, untouched = control(None, None, tokens)
-    assert torch.equal(after, untouched)
-    assert torch.allclose(logits, plain, atol=1e-4)

@@ -9,9 +9,9 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.controls import (
     Attach,
-    clustered_neurons,
-    permuted_neurons,
+    clustered_order,
     random_memory,
+    random_order,
     scale_only,
 )
 from pace_integrations.evaluation.selection import best_matching, last
@@ -55,12 +55,12 @@ def arms() -> dict[str, Arm]:
         Arm("paper", "the paper's Algorithm 1", MemoryConfig(rule="paper")),
         Arm("slotwise", "slot by slot, ours", MemoryConfig(rule="slotwise")),
         Arm("keep_length", "released rule, lengths kept", replace(released, preserve_norm=True)),
-        Arm("experts", f"memory by {EXPERTS} experts", experts, clustered_neurons),
+        Arm("experts", f"memory by {EXPERTS} experts", experts, clustered_order),
         Arm("blend0", "control: memory with blend 0", replace(released, blend=0.0)),
         Arm("scale_only", "control: the memory's change of length alone", released, scale_only),
         Arm("random", "control: released rule, random values", released, random_memory),
-        Arm("experts_random", "control: experts of random neurons", experts, permuted_neurons),
-        Arm("permuted", "noise floor: neurons reordered", None, permuted_neurons),
+        Arm("experts_random", "control: experts of random neurons", experts, random_order),
+        Arm("permuted", "noise floor: neurons reordered", None, random_order),
         Arm("full", "everything in one forward", one_pass=True),
         Arm("window", "the last tokens only", select=last),
         Arm("bm25", "BM25 retrieval, as many tokens", select=best_matching),

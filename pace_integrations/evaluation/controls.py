@@ -6,16 +6,16 @@ activation before the memory, the other what the memory made of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from pace_integrations.config import MemoryConfig
+from pace_integrations.blocks import find_projections
+from pace_integrations.config import ClusterBy, ExpertConfig, MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts import cluster_neurons
-from pace_integrations.memory.blocks import find_projections
+from pace_integrations.experts import reorder
 
 
 class Removable(Protocol):
@@ -85,36 +85,30 @@ def random_memory(model: nn.Module, config: MemoryConfig | None) -> Removable:
     return Around(model, settings, _Turned(1.0 - settings.blend))
 
 
-def permuted_neurons(model: nn.Module, config: MemoryConfig | None) -> Removable:
-    """The neurons of the memory's blocks, or with no memory of all, in another, random order.
+def random_order(model: nn.Module, config: MemoryConfig | None) -> Removable:
+    """The neurons of every block in a random order.
 
-    The function stays the same but for rounding: this is the noise floor.
-
-    Raises:
-        ConfigError: The blocks are not plain linear projections, with or without a gate.
-    """
-
-    def order(layer: int, weight: Tensor) -> Tensor:
-        return torch.randperm(len(weight), generator=torch.Generator().manual_seed(layer))
-
-    layers = range(_depth(model)) if config is None else config.layers
-    return _Reordered(model, layers, order)
-
-
-def clustered_neurons(model: nn.Module, config: MemoryConfig | None) -> Removable:
-    """The neurons of the memory's blocks, those of one cortical expert side by side.
+    The function stays the same but for rounding: without a memory this is the noise floor. With a
+    memory by experts it is the control for the division.
 
     Raises:
-        ConfigError: The memory knows no experts, or the blocks are not plain linear projections.
+        ModelPatchError: The neurons of this model cannot be moved.
     """
-    experts = _needed(config).experts
-    if experts is None:
-        raise ConfigError("this arm needs a memory with similarity='experts'")
+    return _Ordered(model, _experts(config), "random")
 
-    def order(layer: int, weight: Tensor) -> Tensor:
-        return torch.as_tensor(cluster_neurons(weight, experts)).argsort(stable=True)
 
-    return _Reordered(model, config.layers if config else None, order)
+def clustered_order(model: nn.Module, config: MemoryConfig | None) -> Removable:
+    """The neurons of every block expert by expert, as the paper divides them.
+
+    Raises:
+        ModelPatchError: The neurons of this model cannot be moved.
+        ConfigError: The number of experts does not divide the width.
+    """
+    return _Ordered(model, _experts(config), "weights")
+
+
+def _experts(config: MemoryConfig | None) -> int:
+    return (config.experts if config else None) or 1
 
 
 def _needed(config: MemoryConfig | None) -> MemoryConfig:
@@ -152,56 +146,12 @@ def _turn(features: int) -> tuple[Tensor, Tensor]:
     return order, torch.randint(0, 2, (features,), generator=random).float() * 2 - 1
 
 
-class _Reordered:
-    """Reorders the neurons of blocks in place, and puts them back.
+class _Ordered:
+    """A model whose neurons were reordered, until they are put back."""
 
-    Args:
-        model: The model.
-        layers: 0-based layers; None takes those of the memory's defaults.
-        order: Makes the new order of a layer's neurons from their weights ``(d_ff, d_model)``.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        layers: Sequence[int] | None,
-        order: Callable[[int, Tensor], Tensor],
-    ) -> None:
-        projections = find_projections(model, layers)
-        parents = {id(child): module for module in model.modules() for child in module.children()}
-        self._done: list[tuple[nn.Linear, list[nn.Linear], Tensor]] = []
-        for layer, output in projections.items():
-            last, inputs = _linears(parents[id(output)], output)
-            made = order(layer, inputs[0].weight.detach().float()).to(last.weight.device)
-            _reorder(last, inputs, made)
-            self._done.append((last, inputs, made.argsort()))
+    def __init__(self, model: nn.Module, experts: int, by: ClusterBy) -> None:
+        self._reordering = reorder(model, ExpertConfig(experts=experts, by=by))
 
     def remove(self) -> None:
         """Puts every neuron back."""
-        while self._done:
-            _reorder(*self._done.pop())
-
-
-def _linears(block: nn.Module, output: nn.Module) -> tuple[nn.Linear, list[nn.Linear]]:
-    """The last projection of a block and those that lead into it, the gate first."""
-    inputs = [m for m in block.children() if isinstance(m, nn.Linear) and m is not output]
-    plain = isinstance(output, nn.Linear) and inputs
-    if not plain or any(m.out_features != output.in_features for m in inputs):
-        raise ConfigError(
-            f"the neurons of {type(block).__name__} cannot be reordered by this arm; leave it out"
-        )
-    return output, inputs  # type: ignore[return-value]
-
-
-@torch.no_grad()
-def _reorder(output: nn.Linear, inputs: Sequence[nn.Linear], order: Tensor) -> None:
-    for module in inputs:
-        module.weight.copy_(module.weight[order].clone())
-        if module.bias is not None:
-            module.bias.copy_(module.bias[order].clone())
-    output.weight.copy_(output.weight[:, order].clone())
-
-
-def _depth(model: nn.Module) -> int:
-    config: Any = model.config
-    return int(config.get_text_config().num_hidden_layers)
+        self._reordering.restore()
