@@ -12,6 +12,7 @@ from pace_integrations.errors import ConfigError
 Rule = Literal["released", "paper", "slotwise"]
 Similarity = Literal["full", "experts"]
 Quantization = Literal["int8", "nf4"]
+Overflow = Literal["error", "yarn", "window"]
 Solver = Literal["fast", "constrained"]
 ClusterBy = Literal["weights", "coactivation", "random"]
 Choice = Literal["token", "chunk"]

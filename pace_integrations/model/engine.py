@@ -23,6 +23,7 @@ from pace_integrations.model.loading import Loaded
 from pace_integrations.model.owner import Owner
 from pace_integrations.model.prefill import Around, prefill
 from pace_integrations.model.prompts import Prompts
+from pace_integrations.model.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Engine:
 
     Raises:
         ModelPatchError: The memory was asked for and the model has no place for it.
+        ConfigError: The model was loaded to read on in a window and cannot.
     """
 
     def __init__(self, loaded: Loaded, memory: MemoryConfig | None) -> None:
@@ -58,6 +60,8 @@ class Engine:
         self.memory = memory
         self.prompts = Prompts(loaded.tokenizer)
         self.owner = Owner(f"pace-{loaded.name}")
+        slides = loaded.overflow == "window"
+        self.window = Window(loaded.model, loaded.context_window) if slides else None
         self._patch = MemoryPatch(loaded.model, memory) if memory else None
 
     def empty(self) -> Context:
@@ -67,14 +71,20 @@ class Engine:
 
     def reserve(self, context: Context, tokens: int) -> None:
         """Announces that `tokens` will be read into a context, so that they are never copied."""
-        reserve(context.cache, tokens)
+        reserve(context.cache, min(tokens, self.window.tokens) if self.window else tokens)
+
+    def staying(self, context: Context, coming: int) -> int:
+        """Tokens of a context that stay in it when `coming` more come."""
+        held = context.cache.get_seq_length()
+        return min(held, self.window.tokens - coming) if self.window else held
 
     def rewound(self, context: Context, tokens: int) -> Context | None:
         """A fork of a context cut to its first tokens; None where the model's cache cannot be cut.
 
         The memory stays as it is, so the tokens cut off must not have been written into it.
         """
-        if self.memory is not None and self.memory.write_while_decoding:
+        writes = self.memory is not None and self.memory.write_while_decoding
+        if writes or self.window is not None:
             return None
         twin = context.fork()
         surplus = twin.cache.get_seq_length() - tokens
@@ -104,7 +114,13 @@ class Engine:
         return Context(cache, memory)
 
     def read(
-        self, ids: Sequence[int], context: Context, *, cuts: Sequence[int], chunk: int
+        self,
+        ids: Sequence[int],
+        context: Context,
+        *,
+        cuts: Sequence[int],
+        chunk: int,
+        free: int = 0,
     ) -> Iterator[int]:
         """Reads tokens into `context`, yielding how many are done after each chunk.
 
@@ -114,6 +130,7 @@ class Engine:
             cuts: Positions, counted from the context's first token, where documents start: the
                 memory starts a new step there.
             chunk: Most tokens of one forward.
+            free: Tokens of a window that stay free for what comes after.
         """
 
         def around() -> AbstractContextManager[object]:
@@ -121,8 +138,12 @@ class Engine:
                 return nullcontext()
             return self._patch.reading(context.memory, cuts=cuts)
 
-        tokens = torch.tensor([list(ids)], device=self.loaded.model.device)
-        yield from prefill(self.loaded.model, tokens, context.cache, chunk=chunk, around=around)
+        model, done = self.loaded.model, 0
+        for part in torch.tensor([list(ids)], device=model.device).split(chunk, dim=1):
+            self._make_room(context, part.shape[1] + free)
+            for _ in prefill(model, part, context.cache, chunk=chunk, around=around):
+                done += part.shape[1]
+                yield done
         if context.memory is not None:
             with torch.inference_mode():
                 context.memory.flush()
@@ -140,6 +161,7 @@ class Engine:
         """
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
         around = self._asking(context)
+        self._make_room(context, len(ids) + config.max_new_tokens)
         return decode(model, tokenizer, ids, context.cache, config, chunk=chunk, around=around)
 
     def answers(
@@ -164,6 +186,7 @@ class Engine:
             For every step the pieces it added, with the index of their answer.
         """
         model, tokenizer, twin = self.loaded.model, self.loaded.tokenizer, context.fork()
+        self._make_room(twin, max(map(len, tails), default=0) + config.max_new_tokens)
         writes = self.memory is not None and self.memory.write_while_decoding
         if can_batch(model, twin.cache) and max(map(len, tails)) <= chunk and not writes:
             around = self._asking(twin)
@@ -172,6 +195,11 @@ class Engine:
         for i, ids in enumerate(tails):
             for piece in self.answer(ids, context.fork(), config, chunk=chunk):
                 yield [(i, piece)]
+
+    def _make_room(self, context: Context, coming: int) -> None:
+        if self.window is not None:
+            with torch.inference_mode():
+                self.window.make_room(context.cache, coming)
 
     def _asking(self, context: Context) -> Around:
         patch, memory = self._patch, context.memory

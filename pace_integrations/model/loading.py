@@ -17,6 +17,7 @@ import torch
 from huggingface_hub import is_offline_mode
 from huggingface_hub.constants import ENDPOINT as HUB
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -24,8 +25,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from pace_integrations.config import Quantization
+from pace_integrations.config import Overflow, Quantization
 from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
+from pace_integrations.model.rope import stretched
 
 EMBEDDED = Path(__file__).parent / "nano"
 EMBEDDED_NAME = "pace-nano"
@@ -40,12 +42,16 @@ class Loaded:
         model: The model, in evaluation mode, on its device.
         tokenizer: Its tokenizer.
         quantization: ``"int8"``, ``"nf4"`` or None.
+        overflow: What happens to more tokens than the model was made for.
+        context: Tokens asked for; None are the model's own.
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     quantization: Quantization | None
+    overflow: Overflow = "error"
+    context: int | None = None
 
     @cached_property
     def revision(self) -> str:
@@ -58,7 +64,7 @@ class Loaded:
         """Most tokens of one sequence; a very large number where the model sets no limit."""
         config = self.model.config.get_text_config()
         limit = getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length
-        return int(min(limit, 2**31))
+        return int(min(limit, self.context or limit, 2**31))
 
     def identity(self) -> dict[str, Any]:
         """What must be equal for two loaded models to compute the same, as JSON-ready values."""
@@ -67,6 +73,8 @@ class Loaded:
             "revision": self.revision,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "quantization": self.quantization,
+            "overflow": self.overflow,
+            "context": self.context,
         }
 
 
@@ -78,6 +86,8 @@ def load(
     quantization: Quantization | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    overflow: Overflow = "error",
+    context: int | None = None,
 ) -> Loaded:
     """Loads a model by name or path.
 
@@ -90,12 +100,19 @@ def load(
         quantization: bitsandbytes quantisation of the linear layers.
         revision: Commit, branch or tag on the Hub.
         trust_remote_code: Whether code that the checkpoint carries may run.
+        overflow: ``"yarn"`` stretches the rotary positions to `context` tokens.
+        context: Most tokens of one sequence; None is what the model was made for, with
+            ``"yarn"`` four times as many.
 
     Raises:
         ModelLoadError: There is no such model, or its files cannot be used.
         MissingExtraError: Quantisation was asked for and bitsandbytes is not installed.
         ConfigError: `quantization` or `dtype` is none of the known words.
     """
+    if overflow not in ("error", "yarn", "window"):
+        raise ConfigError(f"overflow must be 'error', 'yarn' or 'window', not {overflow!r}")
+    if context is not None and context < 1:
+        raise ConfigError(f"context must be at least 1 token, got {context}")
     path, name = _locate(model)
     options: dict[str, Any] = {
         "revision": revision,
@@ -109,13 +126,19 @@ def load(
     }
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
+        if overflow == "yarn":
+            config = stretched(AutoConfig.from_pretrained(path, **options), context)
+            options["config"] = config
+            context = config.get_text_config().max_position_embeddings
         network = AutoModelForCausalLM.from_pretrained(path, **options, **placing)
+    except ConfigError:
+        raise
     except ImportError as error:
         raise ModelLoadError(f"model {name!r} needs a package: {_first_line(error)}") from error
     except Exception as error:
         # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
         raise ModelLoadError(_cannot_load(name, path, error)) from error
-    return Loaded(name, network.eval(), tokenizer, quantization)
+    return Loaded(name, network.eval(), tokenizer, quantization, overflow, context)
 
 
 def _locate(model: str | os.PathLike[str] | None) -> tuple[str, str]:

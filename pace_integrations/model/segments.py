@@ -90,8 +90,13 @@ class SegmentLayer(CacheLayerMixin):
         """A layer that holds given keys and values ``(batch, heads, tokens, size)``."""
         layer = cls()
         layer.lazy_initialization(keys, values)
-        layer._shared = ((keys, values),)
+        layer.hold(keys, values)
         return layer
+
+    def hold(self, keys: Tensor, values: Tensor) -> None:
+        """Holds given keys and values instead of what it holds."""
+        self._shared, self._keys, self._values = ((keys, values),), None, None
+        self._length, self._seen, self._room = 0, 0, ROOM
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Takes type and device from the first tokens."""

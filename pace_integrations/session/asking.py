@@ -166,13 +166,15 @@ class Asking(ABC):
         )
 
     def _check_room(self, tail: int, config: GenerationConfig) -> None:
-        needed = self.tokens + tail + config.max_new_tokens
-        if needed > self.pace.context_window:
+        window = self._engine.window
+        held = window.sinks if window else self.tokens
+        needed, limit = held + tail + config.max_new_tokens, self.pace.context_window
+        if needed > limit:
             raise ContextOverflowError(
-                f"{self.tokens} tokens read + {tail} of the question + max_new_tokens "
-                f"{config.max_new_tokens} = {needed}, more than the {self.pace.context_window} of "
-                f"{self.pace.name!r}; ask something shorter, lower max_new_tokens, read fewer "
-                "documents or load a model with a longer context",
+                f"{held} tokens held + {tail} of the question + max_new_tokens "
+                f"{config.max_new_tokens} = {needed}, more than the {limit} of {self.pace.name!r}; "
+                "ask something shorter, lower max_new_tokens, read fewer documents, load a model "
+                "with a longer context, or this one with overflow='yarn' or 'window'",
                 needed=needed,
-                limit=self.pace.context_window,
+                limit=limit,
             )

@@ -72,7 +72,7 @@ class Conversation(Asking):
             held = self._engine.rewound(context, self._state.tokens + len(ids))
             self._last = _Prompt(ids, held) if held else _Prompt((), self._state.context)
 
-        held = self._state.tokens + common
+        held = self._engine.staying(context, len(ids) - common + config.max_new_tokens)
         return Turn(messages, ids[common:], context, held, self._state, config, done)
 
     def _resumed(self, ids: tuple[int, ...]) -> tuple[Context, int]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import torch
 
-from pace_integrations.config import MemoryConfig, Quantization, ReadConfig
+from pace_integrations.config import MemoryConfig, Overflow, Quantization, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import Calibration
@@ -61,6 +61,8 @@ class Pace:
         quantization: Quantization | None = None,
         revision: str | None = None,
         trust_remote_code: bool = False,
+        overflow: Overflow = "error",
+        context: int | None = None,
     ) -> Self:
         """Loads a model.
 
@@ -73,9 +75,16 @@ class Pace:
             quantization: ``"int8"`` or ``"nf4"`` by bitsandbytes (also on CPUs), or None.
             revision: Commit, branch or tag on the Hub.
             trust_remote_code: Whether code that the checkpoint carries may run.
+            overflow: What happens to more tokens than the context holds: ``"error"`` refuses
+                them, with the counts; ``"yarn"`` stretches the model's rotary positions;
+                ``"window"`` keeps the first and the latest tokens and lets go of those between,
+                of which only the memory banks then hold something, at any length.
+            context: Most tokens held at once; None is what the model was made for, with
+                ``"yarn"`` four times as many.
 
         Raises:
             ModelLoadError: There is no such model, or its files cannot be used.
+            ConfigError: The model cannot be stretched, or read in a window.
             ModelPatchError: The memory has no place in this model.
             MissingExtraError: Quantisation was asked for without the ``quant`` extra.
         """
@@ -86,6 +95,8 @@ class Pace:
             quantization=quantization,
             revision=revision,
             trust_remote_code=trust_remote_code,
+            overflow=overflow,
+            context=context,
         )
         return cls(Engine(loaded, memory))
 

@@ -98,8 +98,14 @@ class Reading:
         for documents, end in self._stops():
             part = self.ids[begin:end]
             if part:  # a document may have no pages
-                chunk, cuts = self._config.chunk, self._starts
-                for done in self._engine.read(part, context, cuts=cuts, chunk=chunk):
+                steps = self._engine.read(
+                    part,
+                    context,
+                    cuts=self._starts,
+                    chunk=self._config.chunk,
+                    free=self._config.reserve,
+                )
+                for done in steps:
                     yield begin + done
             begin = end
             self._advance(Checkpoint(documents, self.kept + end, context.fork()))
@@ -144,11 +150,12 @@ class Reading:
 
     def _check_room(self) -> None:
         tokens, limit = self.kept + len(self.ids), self._engine.loaded.context_window
-        if tokens + self._config.reserve > limit:
+        if self._engine.window is None and tokens + self._config.reserve > limit:
             raise ContextOverflowError(
                 f"the corpus is {tokens} tokens long and {self._config.reserve} are kept for "
                 f"questions, but the context of {self._engine.loaded.name!r} holds {limit}; read "
-                "fewer or shorter documents, or load a model with a longer context",
+                "fewer or shorter documents, load a model with a longer context, or this one with "
+                "overflow='yarn' or 'window'",
                 needed=tokens + self._config.reserve,
                 limit=limit,
             )

@@ -231,4 +231,5 @@ class Session(Asking):
     def _turn(self, question: Question, generation: GenerationConfig | None) -> Turn:
         config, state, ids = generation or GenerationConfig(), self._state, self._ids(question)
         self._check_room(len(ids), config)
-        return Turn(question, ids, state.context.fork(), state.tokens, state, config)
+        held = self._engine.staying(state.context, len(ids) + config.max_new_tokens)
+        return Turn(question, ids, state.context.fork(), held, state, config)
