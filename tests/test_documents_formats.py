@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pdfs import encrypted, labelled, scanned, typeset, without_pages
 
 from pace_integrations.documents import Corpus, ReadLimits, ReadOptions
+from pace_integrations.documents.batch import read_file
 from pace_integrations.documents.kinds import HEAD, kind_of
-from pace_integrations.documents.readers import read_file
 from pace_integrations.errors import ConfigError
 
 PDFIUM = ReadOptions(pdf="pdfium")

@@ -17,12 +17,13 @@ from pdfs import encrypted, labelled, rewritten, scanned, typeset, without_pages
 from pypdf import PdfReader
 from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObject
 
+from pace_integrations.documents import ReadLimits
+from pace_integrations.documents.batch import read_file
 from pace_integrations.documents.capture import captured_messages
 from pace_integrations.documents.clean import clean_characters, clean_pages
 from pace_integrations.documents.fonts import prefer_named_encodings
 from pace_integrations.documents.pdf import PdfFiles
 from pace_integrations.documents.pdf_pages import real_title
-from pace_integrations.documents.readers import read_file
 
 THREE = typeset("The rent is 900 euros.", "The deposit is 1800 euros.", "Pets are allowed.")
 
@@ -147,11 +148,11 @@ def test_a_mutated_file_is_read_or_reported_and_never_raises(tmp_path_factory, s
 
 
 def test_limits_end_a_file_and_keep_what_was_read():
-    reading = PdfFiles(page_limit=2).read(THREE, ".pdf")
+    reading = PdfFiles(ReadLimits(pages=2)).read(THREE, ".pdf")
     assert reading.status == "partial"
     assert [page.index for page in reading.pages] == [1, 2]
     assert "over the limit" in reading.warnings[0]
-    assert PdfFiles(seconds_limit=-1.0).read(THREE, ".pdf").pages == ()
+    assert PdfFiles(ReadLimits(seconds=1e-9)).read(THREE, ".pdf").pages == ()
 
 
 @pytest.mark.parametrize(

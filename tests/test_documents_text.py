@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pace_integrations.documents import ReadLimits, ReadOptions
+from pace_integrations.documents.batch import read_file
 from pace_integrations.documents.encodings import decode
-from pace_integrations.documents.readers import read_file
 from pace_integrations.documents.text import TextFiles, markdown_title, split_pages
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pace_integrations.documents.batch import ReadProgress
 from pace_integrations.documents.corpus import Corpus, NothingReadError
 from pace_integrations.documents.options import ReadLimits, ReadOptions
 from pace_integrations.documents.quotes import Quote, best_passage, best_quote
@@ -24,6 +25,7 @@ __all__ = [
     "Quote",
     "ReadLimits",
     "ReadOptions",
+    "ReadProgress",
     "Reader",
     "Reading",
     "Report",

@@ -43,8 +43,12 @@ def clean_characters(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
-def _vocabulary(texts: Iterable[str]) -> set[str]:
-    """The words of a document, those that are broken over two lines left out."""
+def vocabulary(texts: Iterable[str]) -> set[str]:
+    """The words of a document, those that are broken over two lines left out.
+
+    Args:
+        texts: The pages, their characters cleaned.
+    """
     words: set[str] = set()
     for text in texts:
         words.update(_WORD.findall(_BREAK.sub(" ", text).casefold()))
@@ -91,11 +95,23 @@ def _reflowed(text: str) -> str:
     return "".join(parts)
 
 
+def clean_page(text: str, words: set[str]) -> str:
+    """Joins broken words and puts paragraphs on one line.
+
+    Args:
+        text: A page, its characters cleaned.
+        words: The document's `vocabulary`, which decides whether the hyphen at a line's end
+            belongs to the word.
+    """
+
+    def join(match: re.Match[str]) -> str:
+        return f"{_joined(match[1], match[2], words)}{match[3]}\n"
+
+    return _reflowed(_KEPT_BREAK.sub("-", _BREAK.sub(join, text)).strip())
+
+
 def clean_pages(texts: Sequence[str]) -> list[str]:
     """Cleans the pages of one document.
-
-    Whether the hyphen at a line's end belongs to the word is decided by the words that the rest
-    of the document uses, so the pages come together.
 
     Args:
         texts: Text of every page as the parser found it.
@@ -104,9 +120,5 @@ def clean_pages(texts: Sequence[str]) -> list[str]:
         As many texts, in the same order.
     """
     cleaned = [clean_characters(text) for text in texts]
-    words = _vocabulary(cleaned)
-
-    def join(match: re.Match[str]) -> str:
-        return f"{_joined(match[1], match[2], words)}{match[3]}\n"
-
-    return [_reflowed(_KEPT_BREAK.sub("-", _BREAK.sub(join, text)).strip()) for text in cleaned]
+    words = vocabulary(cleaned)
+    return [clean_page(text, words) for text in cleaned]

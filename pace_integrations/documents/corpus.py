@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from pace_integrations.documents.batch import Progress, Watch, read_files
 from pace_integrations.documents.options import ReadOptions
 from pace_integrations.documents.paths import Paths, expand
-from pace_integrations.documents.readers import read_file
 from pace_integrations.documents.text import split_pages
 from pace_integrations.documents.types import Document, FileReport, Page, Report, short_id
 from pace_integrations.errors import DocumentError
-
-Progress = Callable[[int, int], None]
 
 
 class NothingReadError(DocumentError):
@@ -51,8 +49,6 @@ def _read_text(title: str, text: str) -> tuple[Document | None, FileReport]:
 
 def _collect(
     readings: Iterable[tuple[Document | None, FileReport]],
-    total: int,
-    progress: Progress | None = None,
 ) -> Corpus:
     documents: list[Document] = []
     files: list[FileReport] = []
@@ -60,8 +56,6 @@ def _collect(
         files.append(file)
         if document is not None:
             documents.append(document)
-        if progress is not None:
-            progress(len(files), total)
     if not documents:
         raise NothingReadError(Report(tuple(files)))
     return Corpus(tuple(documents), Report(tuple(files)))
@@ -86,6 +80,7 @@ class Corpus:
         *,
         options: ReadOptions | None = None,
         progress: Progress | None = None,
+        watch: Watch | None = None,
     ) -> Corpus:
         """Reads files, folders and glob patterns.
 
@@ -93,9 +88,11 @@ class Corpus:
 
         Args:
             paths: One path, folder or pattern, or several.
-            options: Limits and parsers.
+            options: Limits, parsers, passwords and workers.
             progress: Called after every file with the files done and the files in all; what it
                 raises ends the reading.
+            watch: Called after every page with a `ReadProgress`: pages, pages per second, seconds
+                left. What it raises ends the reading, and so does Ctrl-C.
 
         Returns:
             The corpus, in the order of the paths and the natural order of names within folders.
@@ -106,7 +103,7 @@ class Corpus:
                 report).
         """
         files, options = expand(paths), options or ReadOptions()
-        return _collect((read_file(path, options) for path in files), len(files), progress)
+        return _collect(read_files(files, options, progress, watch))
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str] | Iterable[tuple[str, str]]) -> Corpus:
@@ -126,7 +123,7 @@ class Corpus:
             raise DocumentError("no text was given; give a mapping of titles to texts")
         if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
             raise DocumentError("texts must be a mapping of titles to texts, or pairs of them")
-        return _collect((_read_text(title, text) for title, text in pairs), len(pairs))
+        return _collect((_read_text(title, text) for title, text in pairs))
 
     def __add__(self, other: Corpus) -> Corpus:
         """Appends another corpus; what stands in both comes once."""

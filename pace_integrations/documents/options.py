@@ -31,7 +31,7 @@ class ReadLimits:
 
     pages: int = 20_000
     seconds: float = 300.0
-    memory: int = 768 * 2**20
+    memory: int = 512 * 2**20
     expanded: int = 256 * 2**20
     size: int = 512 * 2**20
 
@@ -49,11 +49,20 @@ class ReadOptions:
         limits: The most that one file may cost.
         pdf: Parser of PDF files: ``"pypdf"``, or ``"pdfium"``, which is faster and needs the
             ``pdf-fast`` extra.
+        password: Password of encrypted files, or a function from a file's path to its password.
+            It is asked again, at most three times, while its answers are wrong; None gives up.
+        workers: Processes that parse files side by side; None: as many as there are processors
+            and work for them. 0 parses in this process, where a parser that hangs or crashes
+            takes the run along.
     """
 
     limits: ReadLimits = field(default_factory=ReadLimits)
     pdf: PdfEngine = "pypdf"
+    password: Password | None = None
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         if self.pdf not in _ENGINES:
             raise ConfigError(f"ReadOptions.pdf must be one of {_ENGINES}, not {self.pdf!r}")
+        if self.workers is not None and self.workers < 0:
+            raise ConfigError(f"ReadOptions.workers must be 0 or more, not {self.workers!r}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 
 from pypdf import PasswordType, PdfReader
 from pypdf.generic import DictionaryObject
 
 from pace_integrations.documents.fonts import prefer_named_encodings
-from pace_integrations.documents.pdf_pages import PdfLimits, read_pdf, refused
-from pace_integrations.documents.types import Reading
+from pace_integrations.documents.options import ReadLimits
+from pace_integrations.documents.pdf_pages import read_pdf, read_whole, refused
+from pace_integrations.documents.types import Job, Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +44,28 @@ class PdfFiles:
     """Reads PDF files.
 
     Attributes:
-        page_limit: Most pages read of one file.
-        seconds_limit: Seconds after which no further page of a file is begun.
+        limits: Where the reading of one file ends.
     """
 
-    page_limit: int = 20_000
-    seconds_limit: float = 300.0
+    limits: ReadLimits = field(default_factory=ReadLimits)
 
     def read(self, data: bytes, suffix: str) -> Reading:
+        """Reads every page into the reading."""
+        return read_whole(self, data)
+
+    def read_into(self, data: bytes, job: Job) -> Reading:
         """Reads every page; a page that fails costs that page only."""
         reader = PdfReader(BytesIO(data), strict=False)
-        if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
+        if reader.is_encrypted and not _decrypted(reader, job.password):
             return refused("encrypted")
         if len(reader.pages) == 0:
             return refused("empty" if _has_empty_tree(reader) else "corrupt")
-        return read_pdf(_Pypdf(reader), PdfLimits(self.page_limit, self.seconds_limit))
+        return read_pdf(_Pypdf(reader), self.limits, job)
+
+
+def _decrypted(reader: PdfReader, password: str | None) -> bool:
+    tries = ("",) if password is None else ("", password)
+    return any(reader.decrypt(text) != PasswordType.NOT_DECRYPTED for text in tries)
 
 
 def _has_empty_tree(reader: PdfReader) -> bool:

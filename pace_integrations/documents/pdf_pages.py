@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-from pace_integrations.documents.clean import clean_characters, clean_pages
-from pace_integrations.documents.types import Page, Reading, Status
+from pace_integrations.documents.clean import clean_characters, clean_page, vocabulary
+from pace_integrations.documents.journal import Journal
+from pace_integrations.documents.options import ReadLimits
+from pace_integrations.documents.types import (
+    Job,
+    LimitExceededError,
+    Page,
+    PagedReader,
+    Reading,
+    Status,
+)
 
 T = TypeVar("T")
 
@@ -33,6 +43,8 @@ _NO_VALUE = frozenset({"", "(unspecified)", "unspecified", "(anonymous)", "anony
 _METADATA = ("/Author", "/Subject", "/Keywords", "/Creator", "/Producer", "/CreationDate")
 _LONGEST = 200
 _LABEL = 32
+# Past this share of its time a file ends of itself, before the process that parses it is ended.
+_SOFT = 0.8
 
 
 def real_title(title: str) -> str | None:
@@ -63,19 +75,6 @@ class OpenPdf(Protocol):
     def metadata(self) -> Mapping[str, object]:
         """The entries of the document information dictionary, by names such as ``/Author``."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class PdfLimits:
-    """Where the reading of one file ends.
-
-    Attributes:
-        pages: Most pages read.
-        seconds: Seconds after which no further page is begun.
-    """
-
-    pages: int
-    seconds: float
 
 
 def refused(status: Status) -> Reading:
@@ -112,25 +111,6 @@ def _numbers(indices: list[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def _texts(file: OpenPdf, count: int, limits: PdfLimits) -> tuple[list[str], list[int], list[str]]:
-    """Raw text of the pages read, the 1-based pages that failed, and what went wrong."""
-    start, texts, failed, warnings = time.monotonic(), list[str](), list[int](), list[str]()
-    for index in range(1, min(count, limits.pages) + 1):
-        if time.monotonic() - start > limits.seconds:
-            break
-        try:
-            texts.append(file.text(index))
-        except Exception as error:  # a parser of hostile input may raise anything
-            texts.append("")
-            failed.append(index)
-            warnings.append(f"page {index} could not be read: {type(error).__name__}: {error}")
-    if len(texts) < count:
-        left = _numbers(list(range(len(texts) + 1, count + 1)))
-        most = f"{limits.pages} pages or {limits.seconds:g} seconds"
-        warnings.append(f"pages not read, over the limit of {most} per file: {left}")
-    return texts, failed, warnings
-
-
 def _optional(what: str, get: Callable[[], T], otherwise: T, warnings: list[str]) -> T:
     """What a file says beside its text; where that is damaged the text is still worth having."""
     try:
@@ -140,40 +120,121 @@ def _optional(what: str, get: Callable[[], T], otherwise: T, warnings: list[str]
         return otherwise
 
 
-def read_pdf(file: OpenPdf, limits: PdfLimits) -> Reading:
-    """Reads every page; a page that fails costs that page only."""
-    count = file.count
-    texts, failed, warnings = _texts(file, count, limits)
-    numbers = [str(index) for index in range(1, count + 1)]
-    labels = _optional("page labels", lambda: _labels(file.labels(), count), numbers, warnings)
-    nothing = dict[str, str]()
-    metadata = _optional("metadata", lambda: _metadata(file.metadata()), nothing, warnings)
-    pages = tuple(
-        Page(index, label, text)
-        for index, (label, text) in enumerate(zip(labels, clean_pages(texts), strict=False), 1)
-        if text
+def _preamble(file: OpenPdf, count: int) -> dict[str, Any]:
+    """The journal's first record: what the file says beside its pages' text."""
+    numbers, nothing, warnings = (
+        [str(i) for i in range(1, count + 1)],
+        dict[str, str](),
+        list[str](),
     )
-    return _reading(pages, count, failed, metadata, warnings)
+    labels = _optional("page labels", lambda: _labels(file.labels(), count), numbers, warnings)
+    metadata = _optional("metadata", lambda: _metadata(file.metadata()), nothing, warnings)
+    return {"count": count, "labels": labels, "metadata": metadata, "warnings": warnings}
+
+
+def _collect(file: OpenPdf, limits: ReadLimits, journal: Journal, job: Job) -> None:
+    """Parses every page into the journal; a page that fails costs that page only."""
+    start, count, size = time.monotonic(), file.count, 0
+    journal.write(_preamble(file, count))
+    for index in range(1, min(count, limits.pages) + 1):
+        if time.monotonic() - start > _SOFT * limits.seconds or size > limits.expanded:
+            return
+        try:
+            text, problem = clean_characters(file.text(index)), None
+        except LimitExceededError as error:
+            journal.write({"warnings": [f"page {index}: {error}"]})
+            return
+        except Exception as error:  # a parser of hostile input may raise anything
+            text, problem = "", f"page {index} could not be read: {type(error).__name__}: {error}"
+        size += len(text)
+        journal.write({"page": index, "text": text, "problem": problem})
+        job.at(index, count)
+
+
+def read_whole(reader: PagedReader, data: bytes) -> Reading:
+    """Reads a file and gathers its pages in the reading."""
+    pages: list[Page] = []
+    reading = reader.read_into(data, Job(pages.append))
+    return replace(reading, pages=tuple(pages))
+
+
+def read_pdf(file: OpenPdf, limits: ReadLimits, job: Job) -> Reading:
+    """Reads a file page by page.
+
+    Args:
+        file: The open file.
+        limits: Where the reading ends.
+        job: Takes the pages.
+    """
+    with Journal(job.journal) as journal:
+        _collect(file, limits, journal, job)
+        return _finish(journal, job, limits)
+
+
+def read_journal(path: Path, limits: ReadLimits, job: Job) -> Reading | None:
+    """Makes the best of what a parser that crashed or hung had found.
+
+    Args:
+        path: The journal that it left.
+        limits: The limits that it had.
+        job: Takes the pages.
+
+    Returns:
+        The reading, or None if there is no page.
+    """
+    with Journal(path) as journal:
+        if not any("page" in record for record in journal.read()):
+            return None
+        return _finish(journal, job, limits)
+
+
+def _finish(journal: Journal, job: Job, limits: ReadLimits) -> Reading:
+    """Cleans the pages in the light of the whole document and gives them away."""
+    first = next(journal.read())
+    words = vocabulary(record["text"] for record in _pages(journal))
+    warnings, blank, failed, parsed = list[str](), list[int](), list[int](), 0
+    for record in journal.read():
+        warnings.extend(record.get("warnings", ()))
+    for record in _pages(journal):
+        parsed = record["page"]
+        text = clean_page(record["text"], words)
+        if record["problem"] is not None:
+            failed.append(parsed)
+            warnings.append(record["problem"])
+        elif text:
+            job.emit(Page(parsed, first["labels"][parsed - 1], text))
+        else:
+            blank.append(parsed)
+    warnings += _unread(parsed, first["count"], limits)
+    return _reading(first, parsed, blank, failed, warnings)
+
+
+def _pages(journal: Journal) -> Iterator[dict[str, Any]]:
+    return (record for record in journal.read() if "page" in record)
+
+
+def _unread(parsed: int, count: int, limits: ReadLimits) -> list[str]:
+    if parsed == count:
+        return []
+    left = _numbers(list(range(parsed + 1, count + 1)))
+    most = f"{limits.pages} pages or {limits.seconds:g} seconds"
+    return [f"pages not read, over the limit of {most} per file: {left}"]
 
 
 def _reading(
-    pages: tuple[Page, ...],
-    count: int,
-    failed: list[int],
-    metadata: dict[str, str],
-    warnings: list[str],
+    first: Mapping[str, Any], parsed: int, blank: list[int], failed: list[int], warnings: list[str]
 ) -> Reading:
-    """Puts the pages and all that went wrong into a status and a remedy."""
-    present = {page.index for page in pages} | set(failed)
-    blank = [index for index in range(1, count + 1) if index not in present]
-    status: Status = "ok" if len(pages) == count else "partial"
-    if not pages:
+    """Puts all that went wrong into a status and a remedy."""
+    count, metadata = first["count"], dict(first["metadata"])
+    read = parsed - len(blank) - len(failed)
+    status: Status = "ok" if read == count else "partial"
+    if not read:
         status = "corrupt" if failed else "no_text_layer"
     if status == "partial" and blank:
         warnings.append(f"pages without text: {_numbers(blank)}")
     return Reading(
         status,
-        pages,
+        (),
         count,
         real_title(metadata.pop("title", "")),
         metadata,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pypdfium2
 
+from pace_integrations.documents.options import ReadLimits
 from pace_integrations.documents.pdf import PdfFiles
-from pace_integrations.documents.pdf_pages import PdfLimits, read_pdf
-from pace_integrations.documents.types import Reading
+from pace_integrations.documents.pdf_pages import read_pdf, read_whole
+from pace_integrations.documents.types import Job, Reading
 
 # What pdfium writes for a hyphen at a line's end that it takes for a broken word's.
 _BROKEN = str.maketrans({"\ufffe": "-\n", "\x02": "-\n"})
@@ -43,20 +44,21 @@ class PdfiumFiles:
     """Reads PDF files.
 
     Attributes:
-        page_limit: Most pages read of one file.
-        seconds_limit: Seconds after which no further page of a file is begun.
+        limits: Where the reading of one file ends.
     """
 
-    page_limit: int = 20_000
-    seconds_limit: float = 300.0
+    limits: ReadLimits = field(default_factory=ReadLimits)
 
     def read(self, data: bytes, suffix: str) -> Reading:
+        """Reads every page into the reading."""
+        return read_whole(self, data)
+
+    def read_into(self, data: bytes, job: Job) -> Reading:
         """Reads every page; a page that fails costs that page only."""
-        limits = PdfLimits(self.page_limit, self.seconds_limit)
         try:
-            document = pypdfium2.PdfDocument(data)
+            document = pypdfium2.PdfDocument(data, password=job.password)
         except pypdfium2.PdfiumError:
             # pdfium's last error may be that of another file; pypdf tells why, or repairs more.
-            return PdfFiles(self.page_limit, self.seconds_limit).read(data, suffix)
+            return PdfFiles(self.limits).read_into(data, job)
         with closing(document):
-            return read_pdf(_Pdfium(document), limits)
+            return read_pdf(_Pdfium(document), self.limits, job)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pace_integrations.errors import DocumentError
 
@@ -152,9 +153,35 @@ class LimitExceededError(DocumentError):
     """A file costs more than it may."""
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Where a reader puts what it reads of one file, so that pages need not gather in memory.
+
+    Attributes:
+        emit: Takes the pages that carry text, in order.
+        at: Takes the number of pages parsed so far and of all pages.
+        journal: File for what was parsed; it outlives a crash. None: a temporary one.
+        password: Password to try where the file asks for one, or None.
+    """
+
+    emit: Callable[[Page], None]
+    at: Callable[[int, int], None] = lambda done, total: None
+    journal: Path | None = None
+    password: str | None = None
+
+
 class Reader(Protocol):
     """What reads one kind of file."""
 
     def read(self, data: bytes, suffix: str) -> Reading:
         """Reads the bytes of one file. May raise anything: the caller reports it as corrupt."""
+        ...
+
+
+@runtime_checkable
+class PagedReader(Protocol):
+    """What reads a kind of file page by page."""
+
+    def read_into(self, data: bytes, job: Job) -> Reading:
+        """Reads the bytes of one file and gives away its pages; those of the reading are none."""
         ...
