@@ -27,6 +27,8 @@ from pace_integrations.cli.arguments import (
     Store,
     Temperature,
 )
+from pace_integrations.cli.cluster import cluster
+from pace_integrations.cli.experts import experts
 from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Options
 from pace_integrations.cli.output import Output, errors
@@ -140,6 +142,8 @@ def chat(
 
 
 app.command()(memory)
+app.command()(experts)
+app.command()(cluster)
 app.add_typer(sessions)
 
 

@@ -66,7 +66,7 @@ class Options:
         """
         self.generation()
         ReadConfig(chunk=self.chunk)
-        corpus = _corpus(paths, output)
+        corpus = corpus_of(paths, output)
         output.report(corpus.report)
         # Imports PyTorch: after everything that can be refused without it.
         from transformers.utils.logging import disable_progress_bar
@@ -106,7 +106,12 @@ class Options:
         return MemoryConfig(rule=self.rule.value) if self.rule else MemoryConfig()
 
 
-def _corpus(paths: Sequence[Path], output: Output) -> Corpus:
+def corpus_of(paths: Sequence[Path], output: Output) -> Corpus:
+    """Opens documents, showing how far that is, and the report where none can be read.
+
+    Raises:
+        DocumentError: Nothing could be read.
+    """
     try:
         with output.progress("opening", "files") as show:
             return Corpus.from_paths(paths, progress=show)

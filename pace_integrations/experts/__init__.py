@@ -9,5 +9,15 @@ from __future__ import annotations
 
 from pace_integrations.experts.cluster import cluster_neurons, inertia
 from pace_integrations.experts.reorder import Reordering, reorder
+from pace_integrations.experts.switch import switched
+from pace_integrations.experts.watch import CoactivationMeter, UsageMeter
 
-__all__ = ["Reordering", "cluster_neurons", "inertia", "reorder"]
+__all__ = [
+    "CoactivationMeter",
+    "Reordering",
+    "UsageMeter",
+    "cluster_neurons",
+    "inertia",
+    "reorder",
+    "switched",
+]

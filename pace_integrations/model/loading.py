@@ -44,6 +44,7 @@ class Loaded:
         quantization: ``"int8"``, ``"nf4"`` or None.
         overflow: What happens to more tokens than the model was made for.
         context: Tokens asked for; None are the model's own.
+        experts: How its neurons are divided into experts, as JSON-ready values, or None.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Loaded:
     quantization: Quantization | None
     overflow: Overflow = "error"
     context: int | None = None
+    experts: dict[str, Any] | None = None
 
     @cached_property
     def revision(self) -> str:
@@ -75,6 +77,7 @@ class Loaded:
             "quantization": self.quantization,
             "overflow": self.overflow,
             "context": self.context,
+            "experts": self.experts,
         }
 
 

@@ -14,14 +14,22 @@ from typing import Any, Self
 
 import torch
 
-from pace_integrations.config import MemoryConfig, Overflow, Quantization, ReadConfig
+from pace_integrations.config import (
+    ExpertConfig,
+    MemoryConfig,
+    Overflow,
+    Quantization,
+    ReadConfig,
+)
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import Calibration
+from pace_integrations.model.divide import divide
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.loading import load
 from pace_integrations.session.calibration import calibrate
 from pace_integrations.session.keeping import Keeper
+from pace_integrations.session.modules import ModuleUsage, module_usage
 from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.session import Session
 from pace_integrations.session.state import Change, ReadState
@@ -39,12 +47,14 @@ class Pace:
 
     Attributes:
         memory: Settings of the memory, or None where it is off.
+        experts: How the neurons are divided into experts, or None where they are not.
         sessions: The store that `read` keeps sessions in when it is asked to; another one may be
             put in its place.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, experts: ExpertConfig | None = None) -> None:
         self._engine = engine
+        self.experts = experts
         self.memory = engine.memory
         self.sessions = Sessions()
         # The thread ends with its model, also when nobody calls close().
@@ -56,6 +66,7 @@ class Pace:
         model: str | os.PathLike[str] | None = None,
         *,
         memory: MemoryConfig | None = _MEMORY,
+        experts: ExpertConfig | None = None,
         dtype: str | torch.dtype = "auto",
         device: str | None = None,
         quantization: Quantization | None = None,
@@ -70,6 +81,8 @@ class Pace:
             model: Name on the Hugging Face Hub, path of a local checkpoint, or None for the
                 embedded model, which needs no download.
             memory: Settings of the activation memory; None leaves the model as it is.
+            experts: How to divide the neurons into experts, which takes a while the first time;
+                None leaves them as they are. The order alone changes no answer.
             dtype: ``"auto"`` keeps the checkpoint's (the embedded one runs in float32).
             device: Where it runs; None takes a GPU when there is one, ``"auto"`` spreads it.
             quantization: ``"int8"`` or ``"nf4"`` by bitsandbytes (also on CPUs), or None.
@@ -85,7 +98,7 @@ class Pace:
         Raises:
             ModelLoadError: There is no such model, or its files cannot be used.
             ConfigError: The model cannot be stretched, or read in a window.
-            ModelPatchError: The memory has no place in this model.
+            ModelPatchError: The memory has no place in this model, or its neurons cannot be moved.
             MissingExtraError: Quantisation was asked for without the ``quant`` extra.
         """
         loaded = load(
@@ -98,7 +111,9 @@ class Pace:
             overflow=overflow,
             context=context,
         )
-        return cls(Engine(loaded, memory))
+        if experts is not None:
+            loaded, _ = divide(loaded, experts)
+        return cls(Engine(loaded, memory), experts)
 
     @property
     def name(self) -> str:
@@ -211,6 +226,20 @@ class Pace:
         state, change = keeper.read(corpus, config, progress, must=False)
         self.sessions.prune()
         return replace(state, lease=lease), change
+
+    def module_usage(self, corpus: Corpus, *, progress: Progress | None = None) -> ModuleUsage:
+        """Reads a corpus and measures how strongly each module fires on each page.
+
+        Args:
+            corpus: What to read.
+            progress: Called with tokens done and in all.
+
+        Raises:
+            ConfigError: The model was loaded without experts.
+            DocumentError: There is nothing in the corpus.
+            ContextOverflowError: It does not fit the model's context.
+        """
+        return module_usage(self._engine, corpus, self.experts, read=_READ, progress=progress)
 
     def calibrate(
         self,
