@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
+from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
@@ -21,14 +22,15 @@ from pace_integrations.llama_index.convert import source_nodes
 from pace_integrations.llama_index.documents import to_corpus
 from pace_integrations.llama_index.llm import PaceLLM
 from pace_integrations.llama_index.options import llm_over, take
-from pace_integrations.session import Session
+from pace_integrations.session import Conversation, Session
 
 
 class PaceChatEngine(BaseChatEngine):
     """A chat engine whose documents were read whole, once.
 
-    A turn enters the history when its answer is complete: one that fails or is closed half-way
-    leaves the conversation as it was.
+    It talks over a fork of the session: turns before the last are not computed again. A turn
+    enters the history when its answer is complete: one that fails or is closed half-way leaves the
+    conversation as it was.
 
     Args:
         llm: What answers; its session is made on the first message.
@@ -47,6 +49,7 @@ class PaceChatEngine(BaseChatEngine):
     ) -> None:
         self._llm = llm
         self._history = list(chat_history)
+        self._last: Conversation | None = None
         self._system = [ChatMessage(system_prompt, role="system")] if system_prompt else []
         self.callback_manager = callback_manager or llm.callback_manager
 
@@ -83,7 +86,7 @@ class PaceChatEngine(BaseChatEngine):
 
     def reset(self) -> None:
         """Forgets the conversation; what was read stays read."""
-        self._history.clear()
+        self._history, self._last = [], None
 
     def chat(
         self, message: str, chat_history: list[ChatMessage] | None = None
@@ -94,32 +97,32 @@ class PaceChatEngine(BaseChatEngine):
             message: What the user says.
             chat_history: If given, the conversation goes on from this one.
         """
-        session, asked = self._llm.session, self._asked(message, chat_history)
+        turn = self._turn(self._llm.session, message, chat_history)
         with self.callback_manager.as_trace("chat"):
-            return self._answered(session, asked, self._llm.chat([*self._system, *asked]))
+            return self._answered(turn, turn.llm.chat(turn.messages))
 
     async def achat(
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> AgentChatResponse:
         """`chat` without blocking the event loop."""
-        session, asked = await self._llm.asession(), self._asked(message, chat_history)
+        turn = self._turn(await self._llm.asession(), message, chat_history)
         with self.callback_manager.as_trace("chat"):
-            return self._answered(session, asked, await self._llm.achat([*self._system, *asked]))
+            return self._answered(turn, await turn.llm.achat(turn.messages))
 
     def stream_chat(
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> StreamingAgentChatResponse:
         """Answers a message piece by piece."""
-        session, asked = self._llm.session, self._asked(message, chat_history)
+        turn = self._turn(self._llm.session, message, chat_history)
         with self.callback_manager.as_trace("chat"):
-            stream = self._llm.stream_chat([*self._system, *asked])
+            stream = turn.llm.stream_chat(turn.messages)
 
         def steps() -> Iterator[ChatResponse]:
             with closing(cast("Any", stream)):
                 step = None
                 for step in stream:
                     yield step
-            self._ended(session, asked, step, target)
+            self._ended(turn, step, target)
 
         response = StreamingAgentChatResponse(chat_stream=steps(), is_writing_to_memory=False)  # type: ignore[arg-type]
         target = weakref.ref(response)
@@ -129,46 +132,70 @@ class PaceChatEngine(BaseChatEngine):
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> StreamingAgentChatResponse:
         """`stream_chat` without blocking the event loop."""
-        session, asked = await self._llm.asession(), self._asked(message, chat_history)
+        turn = self._turn(await self._llm.asession(), message, chat_history)
         with self.callback_manager.as_trace("chat"):
-            stream = await self._llm.astream_chat([*self._system, *asked])
+            stream = await turn.llm.astream_chat(turn.messages)
 
         async def steps() -> AsyncIterator[ChatResponse]:
             async with aclosing(stream):
                 step = None
                 async for step in stream:
                     yield step
-            self._ended(session, asked, step, target)
+            self._ended(turn, step, target)
 
         response = StreamingAgentChatResponse(achat_stream=steps(), is_writing_to_memory=False)  # type: ignore[arg-type]
         target = weakref.ref(response)
         return response
 
-    def _asked(self, message: str, history: list[ChatMessage] | None) -> list[ChatMessage]:
-        """The conversation with the new message at its end."""
+    def _turn(self, session: Session, message: str, history: list[ChatMessage] | None) -> _Turn:
+        """The conversation with the new message at its end, and what answers it."""
         before = self._history if history is None else history
-        return [*before, ChatMessage(message, role=MessageRole.USER)]
+        last = self._last
+        if last is None or last.corpus is not session.corpus:
+            last = session.fork()
+        conversation = last.fork()
+        conversation.history = ()  # every turn brings the whole conversation
+        asked = [*before, ChatMessage(message, role=MessageRole.USER)]
+        return _Turn(
+            asked, [*self._system, *asked], conversation, session, self._llm.over(conversation)
+        )
 
-    def _keep(self, asked: list[ChatMessage], answer: ChatMessage) -> None:
-        self._history = [*asked, answer]
+    def _keep(self, turn: _Turn, answer: ChatMessage) -> None:
+        self._history, self._last = [*turn.asked, answer], turn.conversation
 
-    def _answered(
-        self, session: Session, asked: list[ChatMessage], said: ChatResponse
-    ) -> AgentChatResponse:
-        self._keep(asked, said.message)
-        nodes = source_nodes(session, said.raw)
+    def _answered(self, turn: _Turn, said: ChatResponse) -> AgentChatResponse:
+        self._keep(turn, said.message)
+        nodes = source_nodes(turn.session, said.raw)
         return AgentChatResponse(said.message.content or "", source_nodes=nodes, metadata=said.raw)
 
     def _ended(
         self,
-        session: Session,
-        asked: list[ChatMessage],
+        turn: _Turn,
         last: ChatResponse | None,
         target: weakref.ref[StreamingAgentChatResponse],
     ) -> None:
         """Keeps a streamed turn; its response gets its sources if anybody still holds it."""
         if last is None:
             return
-        self._keep(asked, last.message)
+        self._keep(turn, last.message)
         if response := target():
-            response.source_nodes = source_nodes(session, last.raw)
+            response.source_nodes = source_nodes(turn.session, last.raw)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A message on its way to an answer.
+
+    Attributes:
+        asked: The conversation up to the message.
+        messages: The same with the system prompt.
+        conversation: What has computed the turns before.
+        session: What was read.
+        llm: What answers.
+    """
+
+    asked: list[ChatMessage]
+    messages: list[ChatMessage]
+    conversation: Conversation
+    session: Session
+    llm: PaceLLM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import PurePath
@@ -12,8 +13,10 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     CompletionResponse,
+    ContentBlock,
     MessageRole,
     TextBlock,
+    ToolCallBlock,
 )
 from llama_index.core.schema import NodeWithScore, TextNode
 
@@ -21,6 +24,7 @@ from pace_integrations.answer import Answer, Citation
 from pace_integrations.errors import QuestionError
 from pace_integrations.model.prompts import Message
 from pace_integrations.session import Session
+from pace_integrations.toolcalls import call_text, result_text
 
 _ROLES = {
     MessageRole.SYSTEM: "system",
@@ -40,19 +44,31 @@ def to_messages(messages: Sequence[ChatMessage]) -> list[Message]:
 
 
 def _message(message: ChatMessage) -> Message:
+    text = "\n".join(filter(None, map(_text, message.blocks)))
+    if message.role in (MessageRole.TOOL, MessageRole.FUNCTION):
+        return Message(role="user", content=result_text(text))
     role = _ROLES.get(message.role)
     if role is None:
         raise QuestionError(
-            f"messages of role {message.role.value!r} are not supported; send system, user and "
-            "assistant messages"
+            f"messages of role {message.role.value!r} are not supported; send system, user, "
+            "assistant and tool messages"
         )
-    for block in message.blocks:
-        if not isinstance(block, TextBlock | CachePoint):
-            raise QuestionError(
-                f"{type(block).__name__} is not supported; send text, and give documents to the "
-                "query engine or as paths= or corpus="
-            )
-    return Message(role=role, content=message.content or "")  # type: ignore[typeddict-item]
+    return Message(role=role, content=text)  # type: ignore[typeddict-item]
+
+
+def _text(block: ContentBlock) -> str:
+    """What the model reads of a block."""
+    if isinstance(block, TextBlock):
+        return block.text
+    if isinstance(block, ToolCallBlock):
+        given = block.tool_kwargs
+        return call_text(block.tool_name, given if isinstance(given, dict) else json.loads(given))
+    if isinstance(block, CachePoint):
+        return ""
+    raise QuestionError(
+        f"{type(block).__name__} is not supported; send text, and give documents to the "
+        "query engine or as paths= or corpus="
+    )
 
 
 def raw(answer: Answer) -> dict[str, Any]:

@@ -25,16 +25,25 @@ _PART = re.compile(r"_part_(\d+)\Z")
 _ASIDE = ["page", "total_pages", "status", "sha256"]
 
 
-def to_corpus(documents: Iterable[BaseNode]) -> Corpus:
+def to_corpus(documents: Iterable[BaseNode], *, named: bool = False) -> Corpus:
     """A corpus of LlamaIndex documents; those of one file are its pages, in order.
 
     LlamaIndex's readers make one document a page and name the file in ``file_path`` or
     ``file_name`` and the printed page in ``page_label``. A document without text is left out.
 
+    Args:
+        documents: Documents or nodes.
+        named: Whether each must have a name of its own.
+
     Raises:
-        DocumentError: No document holds text.
+        DocumentError: No document holds text, or one has no name.
     """
     groups = _by_file(documents)
+    if named and (drawn := [name for name in groups if _is_drawn(name)]):
+        raise DocumentError(
+            f"the document of id {drawn[0]!r} names no file and has no id of its own, so it cannot "
+            "be told which one it replaces; set metadata['file_path'] or doc_id"
+        )
     read = [
         _document(number, name, _numbered(parts))
         for number, (name, parts) in enumerate(groups.items(), start=1)
@@ -151,11 +160,16 @@ def _document(number: int, name: str, parts: Sequence[tuple[int, BaseNode]]) -> 
 
 def _title(number: int, name: str) -> str:
     """The file's name or the caller's id; an id that LlamaIndex drew is new in every run."""
+    return f"Document {number}" if _is_drawn(name) else PurePath(name).name
+
+
+def _is_drawn(name: str) -> bool:
+    """Whether a name is an id that LlamaIndex drew."""
     try:
         UUID(name)
     except ValueError:
-        return PurePath(name).name
-    return f"Document {number}"
+        return False
+    return True
 
 
 def _label(part: BaseNode) -> str | None:

@@ -11,6 +11,7 @@ from llama_index.core.instrumentation.events import BaseEvent
 
 from pace_integrations.documents import Corpus
 from pace_integrations.session import Pace, Session
+from pace_integrations.session.state import Change
 
 dispatcher = get_dispatcher(__name__)
 
@@ -115,3 +116,12 @@ def read(pace: Pace, corpus: Corpus) -> Session:
     session = pace.read(corpus, progress=progress)
     dispatcher.event(PaceReadEndEvent(tokens=session.tokens, read=progress.total))
     return session
+
+
+@dispatcher.span
+def renew(session: Session, corpus: Corpus) -> Change:
+    """`Session.replace`, as a span with its events."""
+    progress = announce(session.pace, corpus)
+    change = session.replace(corpus, progress=progress)
+    dispatcher.event(PaceReadEndEvent(tokens=session.tokens, read=change.read))
+    return change

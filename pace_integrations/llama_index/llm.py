@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -18,24 +19,25 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.custom import CustomLLM
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import TokenAsyncGen
 
 from pace_integrations.binding import generation
-from pace_integrations.config import GenerationConfig, MemoryConfig, Quantization
+from pace_integrations.config import Constraint, GenerationConfig, MemoryConfig, Quantization
 from pace_integrations.documents import Corpus
-from pace_integrations.llama_index.convert import chat_response, completion, to_messages
+from pace_integrations.llama_index.convert import completion
+from pace_integrations.llama_index.orders import Order
+from pace_integrations.llama_index.prefixes import Prefixes
 from pace_integrations.llama_index.source import Source
 from pace_integrations.llama_index.steps import asteps, steps, told
-from pace_integrations.model.prompts import Message
-from pace_integrations.session import AnswerStream, AsyncAnswerStream, Pace, Session
+from pace_integrations.llama_index.structured import expected
+from pace_integrations.llama_index.tools import Toolbox, ToolCallingLLM
+from pace_integrations.session import AnswerStream, AsyncAnswerStream, Conversation, Pace, Session
 
 _MEMORY = MemoryConfig()
-Asked = str | list[Message]
 
 
-class PaceLLM(CustomLLM):
+class PaceLLM(ToolCallingLLM):
     """An LLM that answers from what a session has read; without a corpus, a plain local LLM.
 
     Args:
@@ -58,6 +60,8 @@ class PaceLLM(CustomLLM):
     stop: list[str] = Field(default_factory=list, description="Strings that end an answer.")
 
     _binding: Source = PrivateAttr()
+    _constraint: Constraint | None = PrivateAttr(default=None)
+    _prefixes: Prefixes = PrivateAttr(default_factory=Prefixes)
 
     def __init__(
         self,
@@ -96,10 +100,10 @@ class PaceLLM(CustomLLM):
         """`session`, loading and reading without blocking the event loop."""
         return await self._binding.asession()
 
-    def over(self, session: Session) -> Self:
+    def over(self, session: Session | Conversation) -> Self:
         """An LLM with the settings and callbacks of this one over another session."""
         other = self.model_copy()
-        other._binding = Source(session=session)
+        other._binding, other._prefixes = Source(session=cast("Session", session)), Prefixes()
         return other
 
     @property
@@ -117,6 +121,7 @@ class PaceLLM(CustomLLM):
             context_window=window,
             num_output=self.max_new_tokens,
             is_chat_model=True,
+            is_function_calling_model=True,
             model_name=self._binding.name,
         )
 
@@ -160,19 +165,21 @@ class PaceLLM(CustomLLM):
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
         """Answers a conversation."""
-        return chat_response(told(self._stream(to_messages(messages), kwargs).answer))
+        order = self._order(messages, kwargs)
+        return order.response(told(order.stream(self._binding.session).answer))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:  # noqa: ANN401
         """Answers a conversation piece by piece."""
-        return (chat_response(*step) for step in steps(self._stream(to_messages(messages), kwargs)))
+        order = self._order(messages, kwargs)
+        return order.responses(steps(order.stream(self._binding.session)))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
         """Answers a conversation without blocking the event loop."""
-        return chat_response(
-            told(await (await self._astream(to_messages(messages), kwargs)).drain())
-        )
+        order = self._order(messages, kwargs)
+        stream = order.astream(await self._binding.asession())
+        return order.response(told(await stream.drain()))
 
     @llm_chat_callback()
     async def astream_chat(
@@ -181,27 +188,49 @@ class PaceLLM(CustomLLM):
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResponseAsyncGen:
         """Answers a conversation piece by piece without blocking the event loop."""
-        stream = await self._astream(to_messages(messages), kwargs)
-        return (chat_response(*step) async for step in asteps(stream))
+        order = self._order(messages, kwargs)
+        return order.aresponses(asteps(order.astream(await self._binding.asession())))
+
+    def predict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
+        """Fills in a prompt template and answers it, in the form that the prompt's parser reads."""
+        return super(PaceLLM, self._held_for(prompt, prompt_args)).predict(prompt, **prompt_args)
 
     async def apredict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
-        """Fills in a prompt template and answers it without blocking the event loop."""
+        """`predict` without blocking the event loop."""
         await self.asession()  # `metadata` is exact from here on
-        return await super().apredict(prompt, **prompt_args)
+        held = self._held_for(prompt, prompt_args)
+        return await super(PaceLLM, held).apredict(prompt, **prompt_args)
 
     async def astream(self, prompt: BasePromptTemplate, **prompt_args: Any) -> TokenAsyncGen:  # noqa: ANN401
         """`apredict`, piece by piece."""
         await self.asession()
         return await super().astream(prompt, **prompt_args)
 
-    def _stream(self, asked: Asked, overrides: dict[str, Any]) -> AnswerStream:
-        return self._binding.session.stream(asked, generation=self._generation(overrides))
+    def _held_for(self, prompt: BasePromptTemplate, values: dict[str, Any]) -> Self:
+        """This LLM, held to what the parser of a prompt can read."""
+        constraint = expected(prompt, values)
+        if constraint is None:
+            return self
+        held = self.model_copy()
+        held._constraint = constraint
+        return held
 
-    async def _astream(self, asked: Asked, overrides: dict[str, Any]) -> AsyncAnswerStream:
+    def _order(self, messages: Sequence[ChatMessage], settings: dict[str, Any]) -> Order:
+        toolbox = Toolbox.of(settings, len(messages))
+        config = self._generation(settings)
+        if toolbox is not None:
+            config = replace(config, constraint=toolbox.constraint)
+        return Order(messages, config, toolbox, self._prefixes)
+
+    def _stream(self, prompt: str, overrides: dict[str, Any]) -> AnswerStream:
+        return self._binding.session.stream(prompt, generation=self._generation(overrides))
+
+    async def _astream(self, prompt: str, overrides: dict[str, Any]) -> AsyncAnswerStream:
         session = await self._binding.asession()
-        return session.astream(asked, generation=self._generation(overrides))
+        return session.astream(prompt, generation=self._generation(overrides))
 
     def _generation(self, overrides: dict[str, Any]) -> GenerationConfig:
         own = ("max_new_tokens", "temperature", "top_p", "top_k", "seed", "stop")
         base = generation(GenerationConfig(), {name: getattr(self, name) for name in own})
-        return generation(base, overrides)
+        constraint = overrides.get("constraint", self._constraint)
+        return replace(generation(base, overrides), constraint=constraint)

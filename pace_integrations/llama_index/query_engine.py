@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from functools import partial
 from typing import Any, Self
@@ -19,10 +20,12 @@ from llama_index.core.schema import QueryBundle
 from pace_integrations.binding import Paths
 from pace_integrations.llama_index.convert import source_nodes
 from pace_integrations.llama_index.documents import to_corpus
+from pace_integrations.llama_index.events import renew
 from pace_integrations.llama_index.llm import PaceLLM
 from pace_integrations.llama_index.options import llm_over, take
 from pace_integrations.llama_index.streaming import astreamed, streamed
 from pace_integrations.session import Session
+from pace_integrations.session.state import Change
 
 
 class PaceQueryEngine(BaseQueryEngine):
@@ -81,6 +84,30 @@ class PaceQueryEngine(BaseQueryEngine):
     def session(self) -> Session:
         """The session that is asked; the first use loads the model and reads the corpus."""
         return self._llm.session
+
+    def refresh(self, documents: Iterable[LlamaDocument]) -> Change:
+        """Puts new versions of documents in the place of the old ones, and adds new ones.
+
+        All pages of a changed file must be given. Only what follows the first change is read
+        again. Questions that are being answered go on with what they started from.
+
+        Args:
+            documents: Documents that name their file, or whose ids are the caller's own.
+
+        Returns:
+            How many tokens were read, and how many were kept.
+
+        Raises:
+            DocumentError: A document has neither file nor id of its own, so that nobody can tell
+                which one it replaces.
+            ContextOverflowError: The result does not fit the model's context.
+        """
+        return renew(self._llm.session, to_corpus(documents, named=True))
+
+    async def arefresh(self, documents: Iterable[LlamaDocument]) -> Change:
+        """`refresh` without blocking the event loop."""
+        session = await self._llm.asession()
+        return await asyncio.to_thread(renew, session, to_corpus(documents, named=True))
 
     def _get_prompt_modules(self) -> PromptMixinType:
         return {}

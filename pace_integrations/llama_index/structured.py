@@ -1,0 +1,206 @@
+"""Answers that are valid by construction: Pydantic objects, and what core's parsers expect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
+from typing import Any
+
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.bridge.pydantic import BaseModel
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictInProgressEvent,
+    LLMStructuredPredictStartEvent,
+)
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.output_parsers import PydanticOutputParser
+from llama_index.core.output_parsers.selection import SelectionOutputParser
+from llama_index.core.program.utils import FlexibleModel, create_flexible_model
+from llama_index.core.prompts import BasePromptTemplate, PromptTemplate
+from llama_index.core.question_gen.output_parser import SubQuestionOutputParser
+from llama_index.core.types import Model
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from pace_integrations.config import Constraint
+from pace_integrations.llama_index.events import dispatcher
+
+_TEXT = {"type": "string", "maxLength": 200}
+
+
+class StructuredLLM(FunctionCallingLLM):
+    """The `structured_predict` family by constrained decoding.
+
+    No program and no parser is needed: what the model writes is JSON of the class's schema. What
+    validators of the class refuse beyond that raises their ``ValidationError``.
+    """
+
+    def structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,  # noqa: ANN401
+    ) -> Model:
+        """Answers a prompt with an object.
+
+        Args:
+            output_cls: Its class.
+            prompt: What to ask.
+            llm_kwargs: Settings of this call.
+            **prompt_args: Values of the prompt's variables.
+        """
+        _start(output_cls, prompt, prompt_args)
+        messages = self._schooled(output_cls, prompt, prompt_args)
+        said = self.chat(messages, **_held(output_cls, llm_kwargs))
+        return _end(_whole(output_cls, said))
+
+    async def astructured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,  # noqa: ANN401
+    ) -> Model:
+        """`structured_predict` without blocking the event loop."""
+        _start(output_cls, prompt, prompt_args)
+        messages = self._schooled(output_cls, prompt, prompt_args)
+        said = await self.achat(messages, **_held(output_cls, llm_kwargs))
+        return _end(_whole(output_cls, said))
+
+    def stream_structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,  # noqa: ANN401
+    ) -> Generator[Model | FlexibleModel, None, None]:
+        """`structured_predict`, with every state of the object on the way."""
+        _start(output_cls, prompt, prompt_args)
+        messages = self._schooled(output_cls, prompt, prompt_args)
+        stream = self.stream_chat(messages, **_held(output_cls, llm_kwargs))
+        growing, said = _Growing(output_cls), None
+        with closing(stream):
+            for said in stream:
+                if (partial := growing.take(said)) is not None:
+                    yield partial
+        if said is not None:
+            yield _end(_whole(output_cls, said))
+
+    async def astream_structured_predict(
+        self,
+        output_cls: type[Model],
+        prompt: PromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,  # noqa: ANN401
+    ) -> AsyncGenerator[Model | FlexibleModel, None]:
+        """`stream_structured_predict` without blocking the event loop."""
+        _start(output_cls, prompt, prompt_args)
+        messages = self._schooled(output_cls, prompt, prompt_args)
+        stream = await self.astream_chat(messages, **_held(output_cls, llm_kwargs))
+
+        async def objects() -> AsyncGenerator[Model | FlexibleModel, None]:
+            growing, said = _Growing(output_cls), None
+            async with aclosing(stream):
+                async for said in stream:
+                    if (partial := growing.take(said)) is not None:
+                        yield partial
+            if said is not None:
+                yield _end(_whole(output_cls, said))
+
+        return objects()
+
+    def _schooled(
+        self, output_cls: type[BaseModel], prompt: BasePromptTemplate, values: dict[str, Any]
+    ) -> list[ChatMessage]:
+        """The prompt's messages, with the schema in front."""
+        schema = json.dumps(output_cls.model_json_schema(), ensure_ascii=False)
+        told = ChatMessage(f"Answer with JSON of this schema: {schema}", role=MessageRole.SYSTEM)
+        return [told, *self._extend_messages(prompt.format_messages(llm=self, **values))]
+
+
+def _start(output_cls: type[Model], prompt: PromptTemplate, values: dict[str, Any]) -> None:
+    dispatcher.event(
+        LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=values)
+    )
+
+
+def _end(made: Model) -> Model:
+    dispatcher.event(LLMStructuredPredictEndEvent(output=made))
+    return made
+
+
+def _held(output_cls: type[BaseModel], settings: dict[str, Any] | None) -> dict[str, Any]:
+    """Settings of a call whose answer is held to a class's schema."""
+    constraint = Constraint.json_schema(output_cls.model_json_schema())
+    return {**(settings or {}), "constraint": constraint}
+
+
+def _whole(output_cls: type[Model], said: ChatResponse) -> Model:
+    return output_cls.model_validate_json(said.message.content or "")
+
+
+class _Growing:
+    """An object as far as it can be told from the JSON written so far."""
+
+    def __init__(self, output_cls: type[BaseModel]) -> None:
+        self._partial = create_flexible_model(output_cls)
+        self._last: Any = {}
+
+    def take(self, said: ChatResponse) -> FlexibleModel | None:
+        """The object after a piece, or None where nothing new can be told."""
+        try:
+            values = from_json(said.message.content or "", allow_partial=True)
+            made = self._partial.model_validate(values)
+        except (ValueError, ValidationError):
+            return None
+        if values == self._last:
+            return None
+        self._last = values
+        dispatcher.event(LLMStructuredPredictInProgressEvent(output=made))
+        return made
+
+
+def expected(prompt: BasePromptTemplate, values: Mapping[str, Any]) -> Constraint | None:
+    """What the parser of a prompt will be able to read, or None where it takes any text.
+
+    Args:
+        prompt: A prompt; core's selectors, question generators and programs put their parser on it.
+        values: Values of the prompt's variables.
+    """
+    parser = prompt.output_parser
+    if isinstance(parser, PydanticOutputParser):
+        return Constraint.json_schema(parser.output_cls.model_json_schema())
+    if isinstance(parser, SelectionOutputParser):
+        return Constraint.json_schema(_selection(values))
+    if isinstance(parser, SubQuestionOutputParser):
+        return Constraint.json_schema(_sub_questions(values))
+    return None
+
+
+def _selection(values: Mapping[str, Any]) -> dict[str, Any]:
+    choices = list(range(1, int(values.get("num_choices", 1)) + 1))
+    most = int(values.get("max_outputs", 1))
+    one = _object({"choice": {"enum": choices}, "reason": _TEXT})
+    return {"type": "array", "items": one, "minItems": 1, "maxItems": most}
+
+
+def _sub_questions(values: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        tools: Sequence[str] = list(json.loads(str(values.get("tools_str"))))
+    except ValueError:
+        tools = ()
+    name = {"enum": tools} if tools else _TEXT
+    one = _object({"sub_question": _TEXT, "tool_name": name})
+    return _object({"items": {"type": "array", "items": one, "minItems": 1, "maxItems": 8}})
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [*properties],
+        "additionalProperties": False,
+    }

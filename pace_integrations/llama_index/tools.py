@@ -1,0 +1,189 @@
+"""Function calling: tools into the prompt and the grammar, calls out of the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    MessageRole,
+    TextBlock,
+    ToolCallBlock,
+)
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.tools.types import BaseTool
+
+from pace_integrations.answer import Answer
+from pace_integrations.config import Constraint
+from pace_integrations.errors import QuestionError
+from pace_integrations.llama_index.convert import chat_response, raw
+from pace_integrations.llama_index.steps import Step
+from pace_integrations.llama_index.structured import StructuredLLM
+from pace_integrations.model.prompts import Message
+from pace_integrations.toolcalls import Call, CallReader, Tool, constraint, instruction
+
+
+class ToolCallingLLM(StructuredLLM):
+    """What `FunctionAgent`, `predict_and_call` and `FunctionCallingProgram` ask of an LLM.
+
+    A call is held to the tool's schema by constrained decoding: its name exists and its arguments
+    are valid, whatever the model.
+    """
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> dict[str, Any]:
+        messages = list(chat_history or [])
+        if user_msg is not None:
+            said = ChatMessage(user_msg, role="user") if isinstance(user_msg, str) else user_msg
+            messages.append(said)
+        return {
+            **kwargs,
+            "messages": messages,
+            "tools": [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools],
+            "tool_choice": tool_choice or ("required" if tool_required else "auto"),
+            "parallel_tool_calls": allow_parallel_tool_calls,
+        }
+
+    def get_tool_calls_from_response(
+        self,
+        response: ChatResponse,
+        error_on_no_tool_call: bool = True,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> list[ToolSelection]:
+        """The calls in a response.
+
+        Raises:
+            ValueError: There is none and `error_on_no_tool_call` is set.
+        """
+        calls = [b for b in response.message.blocks if isinstance(b, ToolCallBlock)]
+        if not calls and error_on_no_tool_call:
+            raise ValueError(f"the model called no tool but said {response.message.content!r}")
+        return [
+            ToolSelection(
+                tool_id=call.tool_call_id or "",
+                tool_name=call.tool_name,
+                tool_kwargs=call.tool_kwargs if isinstance(call.tool_kwargs, dict) else {},
+            )
+            for call in calls
+        ]
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """The tools of one call of the model.
+
+    Attributes:
+        tools: Those that may be called.
+        required: Whether one must be.
+        parallel: Whether several may be.
+        turn: Turns before the answer; calls are named by it.
+    """
+
+    tools: Sequence[Tool]
+    required: bool
+    parallel: bool
+    turn: int
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], turn: int) -> Toolbox | None:
+        """The toolbox that keyword arguments of a call describe, or None where they give no tool.
+
+        Raises:
+            QuestionError: A tool is asked for that is not there.
+        """
+        tools = [_tool(given) for given in settings.get("tools") or ()]
+        choice = settings.get("tool_choice") or "auto"
+        if not tools or choice == "none":
+            return None
+        if isinstance(choice, Mapping):
+            choice = choice["function"]["name"]
+        if choice not in ("auto", "any", "required"):
+            named = [tool for tool in tools if tool.name == choice]
+            if not named:
+                raise QuestionError(
+                    f"no tool {choice!r}; there are {[tool.name for tool in tools]}"
+                )
+            return cls(named, True, bool(settings.get("parallel_tool_calls")), turn)
+        return cls(tools, choice != "auto", bool(settings.get("parallel_tool_calls")), turn)
+
+    @property
+    def constraint(self) -> Constraint:
+        """What an answer is held to."""
+        return constraint(self.tools, required=self.required, parallel=self.parallel)
+
+    def told(self, messages: Sequence[Message]) -> list[Message]:
+        """The conversation, with the tools described in front."""
+        return [Message(role="system", content=instruction(self.tools)), *messages]
+
+    def response(self, answer: Answer, delta: str | None = None) -> ChatResponse:
+        """An answer whose calls are told from its text."""
+        reader = CallReader()
+        found = [*reader.push(answer.text), *reader.finish()]
+        calls = [part for part in found if isinstance(part, Call) and part.name]
+        text = "".join(p if isinstance(p, str) else p.arguments for p in found if p not in calls)
+        blocks = [self._block(i, call) for i, call in enumerate(calls)]
+        message = ChatMessage(
+            role=MessageRole.ASSISTANT,
+            blocks=[*([TextBlock(text=text)] if text or not blocks else []), *blocks],
+            additional_kwargs={"tool_calls": [_openai(block) for block in blocks]}
+            if blocks
+            else {},
+        )
+        return ChatResponse(message=message, delta=delta, raw=raw(answer))
+
+    def _block(self, number: int, call: Call) -> ToolCallBlock:
+        return ToolCallBlock(
+            tool_call_id=f"call_{self.turn}_{number}",
+            tool_name=str(call.name),
+            tool_kwargs=json.loads(call.arguments),
+        )
+
+
+class Shown:
+    """Steps of a stream as responses; the text of calls is held back until they are complete.
+
+    Args:
+        toolbox: The tools that may be called, or None.
+    """
+
+    def __init__(self, toolbox: Toolbox | None) -> None:
+        self._toolbox = toolbox
+        self._reader = CallReader()
+        self._text = ""
+
+    def take(self, step: Step) -> ChatResponse | None:
+        """The response of a step, or None where it has nothing to show."""
+        if self._toolbox is None:
+            return chat_response(*step)
+        answer, _, piece = step
+        found = self._reader.push(piece) if answer is None else self._reader.finish()
+        new = "".join(part for part in found if isinstance(part, str))
+        self._text += new
+        if answer is not None:
+            return self._toolbox.response(answer, new)
+        return chat_response(None, self._text, new) if new else None
+
+
+def _tool(given: Mapping[str, Any]) -> Tool:
+    function = given.get("function", given)
+    return Tool(
+        function["name"], function.get("description") or "", function.get("parameters") or {}
+    )
+
+
+def _openai(block: ToolCallBlock) -> dict[str, Any]:
+    function = {"name": block.tool_name, "arguments": json.dumps(block.tool_kwargs)}
+    return {"id": block.tool_call_id, "type": "function", "function": function}
