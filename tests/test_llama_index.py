@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from house import QUESTION, SHORT
-from llama_index.core import Settings
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
-from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import Document as LlamaDocument
+from llama_support import no_default_model, started_jobs, user
 from pydantic import ValidationError
-from ticking import ticking, watch_reading
+from ticking import watch_reading
 
 from pace_integrations import Corpus, Pace, Session
 from pace_integrations.errors import ContextOverflowError, DocumentError, QuestionError
@@ -51,17 +44,7 @@ def engine(session: Session) -> PaceQueryEngine:
 
 @pytest.fixture(autouse=True)
 def _no_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks for the global LLM or embedding would get OpenAI's."""
-
-    def refuse(self: object) -> None:
-        raise AssertionError("Settings was asked for a model")
-
-    monkeypatch.setattr(type(Settings), "llm", property(refuse))
-    monkeypatch.setattr(type(Settings), "embed_model", property(refuse))
-
-
-def user(text: str) -> list[ChatMessage]:
-    return [ChatMessage(role=MessageRole.USER, content=text)]
+    no_default_model(monkeypatch)
 
 
 async def test_deltas_join_to_the_text_so_far(llm: PaceLLM, expected: str) -> None:
@@ -149,20 +132,25 @@ def test_what_it_cannot_take_is_refused(llm: PaceLLM) -> None:
         llm.complete(QUESTION, max_new_tokens=9000)
 
 
-@pytest.fixture
-def jobs(session: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    """The jobs that are started from now on; no garbage collection comes to close them."""
-    started: list[Any] = []
-    submit = session._engine.owner._submit
+def test_a_query_whose_stream_nobody_consumes_stops(session: Session) -> None:
+    engine = PaceQueryEngine.from_session(session, max_new_tokens=5000, streaming=True)
+    with started_jobs(session) as jobs:
+        engine.query(QUESTION)
+        assert [job.closed for job in jobs] == [True]
 
-    def watched(*args: Any) -> Any:
-        started.append(submit(*args))
-        return started[-1]
 
-    monkeypatch.setattr(session._engine.owner, "_submit", watched)
-    gc.disable()
-    yield started
-    gc.enable()
+async def test_streaming_responses_bring_their_sources_at_the_end(session: Session) -> None:
+    engine = PaceQueryEngine.from_session(session, max_new_tokens=16, streaming=True)
+    whole = PaceQueryEngine.from_session(session, max_new_tokens=16).query(QUESTION)
+    response = engine.query(QUESTION)
+    assert response.metadata == {}
+    list(response.response_gen)
+    later = await engine.aquery(QUESTION)
+    async for _ in later.async_response_gen():
+        pass
+    for streamed in (response, later):
+        assert streamed.metadata["usage"] == whole.metadata["usage"]
+        assert streamed.source_nodes == whole.source_nodes
 
 
 def test_the_engine_gives_the_session_answer_and_its_pages(
@@ -192,22 +180,6 @@ def test_sources_carry_page_label_quote_and_span(
     assert source.metadata["method"] == "cited"
     start, end = source.metadata["span"]
     assert source.node.get_content()[start:end] == source.metadata["quote"] != ""
-
-
-class Events(BaseEventHandler):
-    seen: list[str] = []  # noqa: RUF012 - pydantic copies it
-
-    def handle(self, event: Any, **kwargs: Any) -> None:
-        self.seen.append(event.class_name())
-
-
-@pytest.fixture
-def events() -> Iterator[list[str]]:
-    handler = Events()
-    root = get_dispatcher()
-    root.add_event_handler(handler)
-    yield handler.seen
-    root.event_handlers.remove(handler)
 
 
 def test_documents_of_one_file_are_its_pages(pace: Pace, house: Path, session: Session) -> None:
