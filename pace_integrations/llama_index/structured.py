@@ -134,8 +134,26 @@ def _end(made: Model) -> Model:
 
 def _held(output_cls: type[BaseModel], settings: dict[str, Any] | None) -> dict[str, Any]:
     """Settings of a call whose answer is held to a class's schema."""
-    constraint = Constraint.json_schema(output_cls.model_json_schema())
-    return {**(settings or {}), "constraint": constraint}
+    return {**(settings or {}), "constraint": _constraint(output_cls)}
+
+
+def _constraint(output_cls: type[BaseModel]) -> Constraint:
+    return Constraint.json_schema(_closed(output_cls.model_json_schema()))
+
+
+def _closed(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    """A schema whose objects have no properties but their own, where it does not say otherwise.
+
+    Pydantic's say nothing, and ignore what a model adds.
+    """
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: _closed(part) for key, part in schema.items()}
+    if made.get("type") == "object" and "properties" in made:
+        made.setdefault("additionalProperties", False)
+    return made
 
 
 def _whole(output_cls: type[Model], said: ChatResponse) -> Model:
@@ -172,7 +190,7 @@ def expected(prompt: BasePromptTemplate, values: Mapping[str, Any]) -> Constrain
     """
     parser = prompt.output_parser
     if isinstance(parser, PydanticOutputParser):
-        return Constraint.json_schema(parser.output_cls.model_json_schema())
+        return _constraint(parser.output_cls)
     if isinstance(parser, SelectionOutputParser):
         return Constraint.json_schema(_selection(values))
     if isinstance(parser, SubQuestionOutputParser):
