@@ -1,0 +1,1 @@
+"""Reading, asking and opening, measured beside Transformers and the frameworks' own classes."""

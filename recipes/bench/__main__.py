@@ -1,0 +1,82 @@
+"""Runs the benchmarks and writes one report, as JSON and as Markdown.
+
+    python -m recipes.bench --out REPORT_FOLDER            # all of it, about an hour on one core
+    python -m recipes.bench --only second_question --pairs 1
+
+Every measurement runs in a process of its own; the arms of a case take turns, and the report has
+their medians and ranges. Times are CPU seconds, so that other programs do not stretch them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from recipes.bench.report import markdown
+
+# Case, lengths, arms (the first is what the others are compared with), key of the ratio.
+PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
+    ("read", (2048, 8192, 32000), ("transformers", "off", "released", "slotwise"), "seconds"),
+    ("read", (100_000,), ("off", "released"), "seconds"),
+    ("growth", (32000,), ("off",), "seconds"),
+    (
+        "second_question",
+        (8192,),
+        ("ours", "memory", "generate", "generate anew", "HuggingFacePipeline", "HuggingFaceLLM"),
+        "first token, s",
+    ),
+    ("many", (2048, 8192), ("one by one", "together"), "seconds"),
+    ("open_saved", (2048, 8192, 32000), ("read again", "open"), "seconds"),
+    ("precision", (2048,), ("float32", "bfloat16", "int8", "nf4"), "reading, tokens per second"),
+    ("limits", (8192,), ("machine",), ""),
+]
+ONCE = ("limits", "growth")
+
+
+def measure(case: str, arm: str, tokens: int, threads: int) -> dict[str, Any]:
+    """One measurement in a process of its own."""
+    command = [sys.executable, "-m", "recipes.bench.cases", case, arm, str(tokens), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{case} {arm} {tokens} failed:\n{done.stderr[-3000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Parses the command line, measures and writes the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("bench"))
+    parser.add_argument("--only", nargs="*", help="cases, all by default")
+    parser.add_argument("--tokens", type=int, nargs="*", help="lengths instead of the plan's")
+    parser.add_argument("--pairs", type=int, default=3, help="measurements of each arm")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for case, lengths, arms, key in PLAN:
+        if options.only and case not in options.only:
+            continue
+        for tokens in options.tokens or lengths:
+            runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
+            for _ in range(1 if case in ONCE or tokens > 50_000 else options.pairs):
+                for arm in arms:
+                    runs[arm].append(measure(case, arm, tokens, options.threads))
+                    print(case, tokens, arm, _short(runs[arm][-1]), file=sys.stderr, flush=True)
+            rows.append({"case": case, "tokens": tokens, "key": key, "runs": runs})
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "report.json").write_text(json.dumps(rows, indent=1))
+    text = markdown(rows, " ".join(sys.argv[1:]))
+    (options.out / "report.md").write_text(text)
+    print(text)
+
+
+def _short(result: dict[str, Any]) -> str:
+    return " ".join(f"{k} {v:.4g}" for k, v in result.items() if isinstance(v, float))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The report: medians with ranges, and ratios to the first arm of each case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+HEADS = {
+    "read": "Reading",
+    "growth": "What a chunk costs, by what was read before it",
+    "second_question": "The second question over a document",
+    "many": "Sixteen questions over one document",
+    "open_saved": "Opening a saved session and getting a first token, against reading again",
+    "precision": "Precisions",
+    "limits": "The machine's limits",
+}
+
+
+def markdown(rows: Sequence[dict[str, Any]], command: str) -> str:
+    """The report as Markdown.
+
+    Args:
+        rows: Cases with the runs of each arm.
+        command: Arguments the runner was called with.
+    """
+    parts = [f"# Benchmarks\n\n`python -m recipes.bench {command}`\n"]
+    parts.append("Medians of CPU seconds on one thread, lowest and highest in brackets.\n")
+    for case, head in HEADS.items():
+        tables = [_table(row) for row in rows if row["case"] == case]
+        if tables:
+            parts += [f"## {head}\n", *tables]
+    return "\n".join(parts)
+
+
+def _table(row: dict[str, Any]) -> str:
+    runs: dict[str, list[dict[str, Any]]] = row["runs"]
+    first = next(iter(runs.values()))
+    keys = [k for k, v in first[0].items() if isinstance(v, float | int | str)]
+    ratio = row["key"] if len(runs) > 1 else ""
+    head = ["arm", *keys, *([f"{ratio}: ratio"] if ratio else [])]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for arm, results in runs.items():
+        cells = [arm, *(_cell([r[key] for r in results if key in r]) for key in keys)]
+        if ratio:
+            paired = [r[ratio] / f[ratio] for r, f in zip(results, first, strict=True)]
+            cells.append(_cell(paired))
+        lines.append(_line(cells))
+    same = ""
+    if "texts" in first[0]:
+        told = [r[0]["texts"] for r in runs.values()]
+        equal = sum(a == b for a, b in zip(*told, strict=True))
+        same = f"\n{equal} of {len(told[0])} answers are identical.\n"
+    return f"{row['tokens']:,} tokens:\n\n" + "\n".join(lines) + f"\n{same}"
+
+
+def _cell(values: Sequence[Any]) -> str:
+    if not values:
+        return "-"
+    if isinstance(values[0], str):
+        return str(values[0])
+    text = f"{median(values):.3g}" if median(values) < 1000 else f"{median(values):,.0f}"
+    if len(values) == 1:
+        return text
+    return f"{text} ({min(values):.3g} to {max(values):.3g})"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
