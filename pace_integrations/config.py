@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pace_integrations.errors import ConfigError
 
 Rule = Literal["released", "paper", "slotwise"]
+Values = Literal["activations", "outputs"]
 Similarity = Literal["full", "experts"]
 Quantization = Literal["int8", "nf4"]
 Overflow = Literal["error", "yarn", "window"]
@@ -54,6 +55,11 @@ class MemoryConfig:
         similarity: ``"full"`` compares whole activations; ``"experts"`` compares, mixes and stores
             each of `experts` blocks of neighbouring neurons by itself.
         experts: Blocks of ``similarity="experts"``; they must divide the width of the activations.
+        values: What a bank keeps beside its keys and mixes in: ``"activations"`` as in the paper,
+            or ``"outputs"`` of the block, which are several times narrower. The memory is then
+            mixed into the output. The last projection is linear, so without `preserve_norm` and
+            without a bias both give the same up to rounding; a bias is mixed in as well, and
+            `preserve_norm` keeps the length of the output.
         horizon: Tokens in which ``"slotwise"`` renews a full bank once.
         step: Most tokens of one sequence that are looked up and stored together.
         layers: 0-based decoder layers that carry a bank; None takes the paper's relative depths.
@@ -74,6 +80,7 @@ class MemoryConfig:
     momentum: float = 0.5
     similarity: Similarity = "full"
     experts: int | None = None
+    values: Values = "activations"
     horizon: int = 65536
     step: int = 1024
     layers: tuple[int, ...] | None = None
@@ -85,6 +92,8 @@ class MemoryConfig:
         for name, default in _RULES[self.rule].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
+        words = ("activations", "outputs")
+        _check(self.values in words, f"values must be one of {words}, got {self.values!r}")
         self._check_experts()
         for name in ("slots", "top_k", "bottom_k", "horizon", "step"):
             value = getattr(self, name)
@@ -113,6 +122,11 @@ class MemoryConfig:
             _check(self.experts is None, "experts needs similarity='experts' to have an effect")
         else:
             given = self.experts
+            _check(
+                self.values == "activations",
+                "values='outputs' needs similarity='full': a block's output is the sum over its "
+                "modules and cannot be taken apart",
+            )
             _check(given is not None and given >= 1, f"experts must be at least 1, got {given}")
 
     def at(self, layer: int) -> MemoryConfig:

@@ -1,4 +1,4 @@
-"""What MemoryConfig offers beyond the paper: banks per module."""
+"""What MemoryConfig offers beyond the paper: banks per module, and outputs as values."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from test_memory_bank import RULES, same, stream
-from test_memory_patch import close, read, tokens
+from test_memory_patch import close, read, tokens, traces
 from tiny import tiny_model
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
-from pace_integrations.errors import ConfigError
+from pace_integrations.errors import ConfigError, ModelPatchError
 from pace_integrations.memory import ActivationMemoryBank, MemoryPatch, picture, report
 from pace_integrations.memory.modules import merge, split
 
@@ -75,18 +75,28 @@ def test_modules_that_do_not_divide_the_width_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     "settings",
     [{"experts": 4}, {"similarity": "experts"}, {"similarity": "experts", "experts": 0},
-     {"similarity": "modules"}],
+     {"similarity": "modules"}, {"values": "keys"},
+     {"similarity": "experts", "experts": 4, "values": "outputs"}],
 )  # fmt: skip
 def test_settings_that_say_nothing_are_refused(settings: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match=r"experts|similarity"):
+    with pytest.raises(ConfigError, match=r"experts|similarity|values"):
         MemoryConfig(**settings)
 
 
+OPTIONS = [{"similarity": "experts", "experts": 4}, {"values": "outputs"}]
+options = pytest.mark.parametrize("option", OPTIONS, ids=["experts", "outputs"])
+
+
+def optional(rule: str, option: dict[str, object], **settings: object) -> MemoryConfig:
+    return MemoryConfig(rule=rule, slots=6, top_k=3, step=16, horizon=48, **option, **settings)
+
+
+@options
 @pytest.mark.parametrize("rule", RULES)
 @torch.no_grad()
-def test_chunks_and_saving_change_nothing(rule: str) -> None:
+def test_chunks_and_saving_change_nothing(rule: str, option: dict[str, object]) -> None:
     model, ids = tiny_model("llama"), tokens(70)
-    patch = MemoryPatch(model, modular(rule, 4, layers=(1,)))
+    patch = MemoryPatch(model, optional(rule, option, layers=(1,)))
     states = [patch.new_state() for _ in range(3)]
     whole = read(model, patch, states[0], ids, [70], cuts=[30])
     parts = read(model, patch, states[1], ids, [5, 20, 1, 30, 14], cuts=[30])
@@ -121,24 +131,109 @@ def test_lookups_and_slots_are_counted_by_module() -> None:
     patch.remove()
 
 
+@options
 @torch.no_grad()
-def test_without_blend_nothing_changes() -> None:
+def test_without_blend_or_patch_nothing_changes(option: dict[str, object]) -> None:
     model, ids = tiny_model("llama"), tokens(40)
-    plain = model(ids).logits
-    patch = MemoryPatch(model, modular("released", 4, blend=0.0))
+    plain, before = model(ids).logits, traces(model)
+    patch = MemoryPatch(model, optional("released", option, blend=0.0))
     state = patch.new_state()
     with patch.reading(state):
         assert torch.equal(model(ids).logits, plain)
-    assert sum(state.total_counts()) == 2 * 4 * 40
+    assert sum(state.total_counts()) > 0
+    with pytest.raises(ModelPatchError, match="already"):
+        MemoryPatch(model, MemoryConfig())
     patch.remove()
+    patch = MemoryPatch(model, optional("released", option))
+    with patch.reading(patch.new_state()):
+        assert not torch.equal(model(ids).logits, plain)
+    assert torch.equal(model(ids).logits, plain)
+    patch.remove()
+    assert traces(model) == before
+
+
+@options
+@pytest.mark.parametrize("side", ["left", "right"])
+@torch.no_grad()
+def test_padding_changes_nothing(side: str, option: dict[str, object]) -> None:
+    model, ids = tiny_model("llama"), tokens(40)
+    padded = torch.cat([tokens(40, 1), torch.zeros(1, 40, dtype=torch.long)])
+    mask = torch.ones(2, 40, dtype=torch.bool)
+    own = slice(15, 40) if side == "left" else slice(0, 25)
+    padded[1, own], mask[1] = ids[0, :25], False
+    mask[1, own] = True
+    places = (mask.long().cumsum(1) - 1).clamp(min=0)
+    patch = MemoryPatch(model, optional("slotwise", option))
+    with patch.reading(patch.new_state()):
+        alone = model(ids[:, :25]).logits[0]
+    with patch.reading(patch.new_state(2), mask=mask):
+        both = model(padded, attention_mask=mask.long(), position_ids=places).logits[1, own]
+    patch.remove()
+    torch.testing.assert_close(both, alone, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_a_session_saves_reports_and_answers_by_modules(
-    rule: str, tiny_path: Path, corpus: Corpus, tmp_path: Path
+@pytest.mark.parametrize("family", ["llama", "qwen3"])
+@torch.no_grad()
+def test_outputs_as_values_are_the_same_memory_projected(family: str, rule: str) -> None:
+    """The projection is linear: memories of what goes in and of what comes out agree."""
+    model, ids, done = tiny_model(family), tokens(70), {}
+    for values in ("activations", "outputs"):
+        patch = MemoryPatch(model, optional(rule, {"values": values}, layers=(1,)))
+        state = patch.new_state()
+        logits = read(model, patch, state, ids, [30, 40])
+        state.flush()
+        patch.remove()
+        done[values] = logits, state.bank(1).state()
+    (before, inner), (after, outer) = done["activations"], done["outputs"]
+    torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
+    weight = model.model.layers[1].mlp.down_proj.weight
+    torch.testing.assert_close(outer["values"], inner["values"] @ weight.T, rtol=1e-3, atol=1e-3)
+    same({n: t for n, t in outer.items() if n != "values"},
+         {n: t for n, t in inner.items() if n != "values"})  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("family", ["gpt2", "opt", "phi", "gpt_neox", "starcoder2"])
+@torch.no_grad()
+def test_outputs_of_blocks_with_a_bias_are_mixed(family: str, rule: str) -> None:
+    model, ids = tiny_model(family), tokens(70)
+    plain = model(ids).logits
+    patch = MemoryPatch(model, optional(rule, {"values": "outputs"}, layers=(1,)))
+    with patch.reading(patch.new_state()):
+        remembered = model(ids).logits
+    patch.remove()
+    assert torch.equal(remembered[:, :16], plain[:, :16])
+    assert not torch.equal(remembered, plain)
+
+
+@torch.no_grad()
+def test_outputs_keep_their_length_if_asked() -> None:
+    config = MemoryConfig(values="outputs", preserve_norm=True, slots=6, step=16)
+    bank, weight = ActivationMemoryBank(24, config, width=10), torch.randn(24, 10)
+    for seed in range(3):
+        x = stream(seed, 40, 24)[None]
+        out = bank.step(x, outputs=x @ weight)
+    assert not torch.allclose(out, x @ weight)
+    torch.testing.assert_close(out.norm(dim=-1), (x @ weight).norm(dim=-1))
+
+
+def test_outputs_that_are_missing_are_named() -> None:
+    config = MemoryConfig(values="outputs")
+    with pytest.raises(ConfigError, match="width"):
+        ActivationMemoryBank(24, config)
+    bank = ActivationMemoryBank(24, config, width=10)
+    for outputs in (None, torch.zeros(1, 3, 24)):
+        with pytest.raises(ConfigError, match=r"outputs must be \(1, 3, 10\)"):
+            bank.step(torch.zeros(1, 3, 24), outputs=outputs)
+
+
+@options
+def test_a_session_saves_reports_and_answers(
+    option: dict[str, object], tiny_path: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
     short = GenerationConfig(max_new_tokens=8)
-    with Pace.load(tiny_path, memory=modular(rule, 4)) as pace:
+    with Pace.load(tiny_path, memory=optional("slotwise", option)) as pace:
         session = pace.read(corpus)
         session.save(tmp_path / "notes.pace")
         opened = pace.open(tmp_path / "notes.pace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -27,10 +28,12 @@ class ActivationMemoryBank:
         features: Width of the activations (``d_ff``).
         config: Rule, slots, thresholds and weights.
         batch: Sequences; no row ever sees another row's bank.
+        width: Width of the block's outputs, with ``values="outputs"``.
         device: Where the bank lives; None is PyTorch's default device.
 
     Raises:
-        ConfigError: The modules of ``similarity="experts"`` do not divide the features.
+        ConfigError: The modules of ``similarity="experts"`` do not divide the features, or the
+            width of the outputs is not given.
     """
 
     def __init__(
@@ -39,12 +42,16 @@ class ActivationMemoryBank:
         config: MemoryConfig,
         *,
         batch: int = 1,
+        width: int | None = None,
         device: torch.device | str | None = None,
     ) -> None:
         self.features = features
         self.config = config
         self.batch = batch
         self._modules = modules.count(features, config)
+        if config.values == "outputs" and width is None:
+            raise ConfigError("values='outputs' needs the width of the block's outputs")
+        self.width = features if config.values == "activations" or width is None else width
         self._seen: Tensor
         self._clear(device)
 
@@ -53,6 +60,7 @@ class ActivationMemoryBank:
         x: Tensor,
         write: bool = True,
         *,
+        outputs: Tensor | None = None,
         mask: Tensor | None = None,
         position: int | Tensor | None = None,
     ) -> Tensor:
@@ -62,18 +70,19 @@ class ActivationMemoryBank:
             x: Activations ``(batch, C, features)``. Within a step every token is looked up before
                 any is stored; more than `config.step` columns are cut into steps.
             write: Whether the tokens are stored; without it this is `lookup`.
+            outputs: What the block makes of `x` ``(batch, C, width)``, with ``values="outputs"``.
             mask: True for tokens, False for padding ``(batch, C)``. Padding passes unchanged and
                 never enters the bank.
             position: Position of the first token of each row in its sequence, an integer or a
                 tensor ``(batch,)``; None counts on from the tokens stored before.
 
         Returns:
-            The activations with the memory mixed in, in the shape and dtype of `x`.
+            The activations, or the outputs, with the memory mixed in, in their shape and dtype.
 
         Raises:
             ConfigError: The shape of `x` does not fit the bank.
         """
-        self._check(x)
+        source = self._check(x, outputs)
         live = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         live = live if mask is None else mask.to(x.device, torch.bool)
         # Padding holds no place in the sequence: the n-th token of a row is its n-th true one.
@@ -82,20 +91,28 @@ class ActivationMemoryBank:
         size, done = self.config.step, []
         for start in range(0, x.shape[1], size):
             part = slice(start, start + size)
-            out, found = self.look(x[:, part], mask=None if mask is None else live[:, part])
+            out, found = self.look(
+                x[:, part],
+                outputs=None if outputs is None else outputs[:, part],
+                mask=None if mask is None else live[:, part],
+            )
             done.append(out)
             if write:
                 self.update(found, positions=positions[:, part])
                 self._seen = positions[:, part][:, -1] + 1
         if self.config.blend == 0:
-            return x
+            return source
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
-    def lookup(self, x: Tensor, *, mask: Tensor | None = None) -> Tensor:
-        """The activations ``(batch, C, features)`` with the memory mixed in; nothing is stored."""
-        return self.look(x, mask=mask)[0]
+    def lookup(
+        self, x: Tensor, *, outputs: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """The activations, or the outputs, with the memory mixed in; nothing is stored."""
+        return self.look(x, outputs=outputs, mask=mask)[0]
 
-    def look(self, x: Tensor, *, mask: Tensor | None = None) -> tuple[Tensor, Found]:
+    def look(
+        self, x: Tensor, *, outputs: Tensor | None = None, mask: Tensor | None = None
+    ) -> tuple[Tensor, Found]:
         """First half of a step: the output, and what `update` needs to store these tokens.
 
         A step may arrive in several parts. Each part is looked up by itself, in the bank as it was
@@ -103,19 +120,21 @@ class ActivationMemoryBank:
 
         Args:
             x: Activations ``(batch, C, features)``.
+            outputs: What the block makes of them ``(batch, C, width)``, with
+                ``values="outputs"``.
             mask: True for tokens, False for padding ``(batch, C)``.
 
         Returns:
-            The output in the shape and dtype of `x`, and what was found. With ``blend=0`` the
-            output is `x` itself.
+            The source, which is `x` or `outputs`, with the memory mixed in, and what was found.
+            With ``blend=0`` it is the source itself.
 
         Raises:
             ConfigError: The shape of `x` does not fit the bank.
         """
-        self._check(x)
+        source = self._check(x, outputs)
         self._move(x.device)
-        clean = x if mask is None else x.masked_fill(~mask[..., None], 0.0)
-        clean = modules.split(clean, self._modules)
+        clean = modules.split(_clean(x, mask), self._modules)
+        mixed = clean if source is x else _clean(source, mask)
         live = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
         live = modules.spread(live, self._modules)
         bank = self._contents
@@ -124,12 +143,14 @@ class ActivationMemoryBank:
             with torch.no_grad():
                 own = clean.detach()
                 found = find(own, bank.keys, self._inverse, bank.filled, self.config, live)
+                if source is not x:
+                    found = replace(found, source=mixed.detach().float())
                 if self.config.preserve_norm and self.config.blend > 0:
                     found = keep_length(found, bank.values, self.config)
             if self.config.blend == 0:
-                return x, found
-            out = modules.merge(blend(found, clean, bank.values), self._modules)
-        return (out if mask is None else torch.where(mask[..., None], out, x)), found
+                return source, found
+            out = modules.merge(blend(found, mixed, bank.values), self._modules)
+        return (out if mask is None else torch.where(mask[..., None], out, source)), found
 
     @torch.no_grad()
     def update(self, *parts: Found, positions: Tensor) -> None:
@@ -185,8 +206,9 @@ class ActivationMemoryBank:
         return twin
 
     def _clear(self, device: torch.device | str | None) -> None:
-        rows, width = self.batch * self._modules, self.features // self._modules
-        self._set(Contents.empty(rows, self.config.slots, width, device))
+        rows = self.batch * self._modules
+        widths = self.features // self._modules, self.width // self._modules
+        self._set(Contents.empty(rows, self.config.slots, *widths, device))
         self._seen = torch.zeros(self.batch, dtype=torch.int64, device=device)
 
     def _set(self, contents: Contents) -> None:
@@ -200,7 +222,19 @@ class ActivationMemoryBank:
         count = live.to(torch.int64).cumsum(1) - 1
         return count + (first.to(live.device)[:, None] if isinstance(first, Tensor) else first)
 
-    def _check(self, x: Tensor) -> None:
+    def _check(self, x: Tensor, outputs: Tensor | None) -> Tensor:
+        """What the memory is mixed into: the activations or the outputs."""
         if x.ndim != 3 or x.shape[0] != self.batch or x.shape[2] != self.features:
             shape = (self.batch, "C", self.features)
             raise ConfigError(f"activations must be {shape}, got {tuple(x.shape)}")
+        if self.config.values == "activations":
+            return x
+        if outputs is None or outputs.shape != (*x.shape[:2], self.width):
+            given = None if outputs is None else tuple(outputs.shape)
+            raise ConfigError(f"outputs must be {(*x.shape[:2], self.width)}, got {given}")
+        return outputs
+
+
+def _clean(x: Tensor, mask: Tensor | None) -> Tensor:
+    """The same with zeros for padding, which may hold anything."""
+    return x if mask is None else x.masked_fill(~mask[..., None], 0.0)

@@ -273,7 +273,9 @@ class Calibrator:
         seen: dict[int, list[Tensor]] = {layer: [] for layer in self._projections}
         with ExitStack() as stack:
             for layer, module in self._projections.items():
-                hook = partial(_look, seen[layer], width(module), self._base)
+                # Similarities are those of the keys, whatever the values are.
+                config = replace(self._base, values="activations")
+                hook = partial(_look, seen[layer], width(module), config)
                 stack.callback(module.register_forward_pre_hook(hook).remove)
             for window in self._choose:
                 self._losses(window)

@@ -16,7 +16,8 @@ class Contents:
 
     Attributes:
         keys: Activations that were stored ``(B, M, features)``, float32.
-        values: What they became after the lookup ``(B, M, features)``, float32.
+        values: What they became after the lookup ``(B, M, width)``, float32: activations, or
+            outputs of the block.
         usage: How often each slot was used since it was last replaced ``(B, M)``, int64.
         filled: Filled slots of each sequence ``(B,)``, int64; slots fill in order.
         written: Position of the token that last wrote each slot ``(B, M)``, int64; -1 is never.
@@ -30,13 +31,13 @@ class Contents:
 
     @classmethod
     def empty(
-        cls, batch: int, slots: int, features: int, device: torch.device | str | None
+        cls, batch: int, slots: int, features: int, width: int, device: torch.device | str | None
     ) -> Contents:
         """Contents with no slot filled."""
         whole = torch.zeros(batch, slots, dtype=torch.int64, device=device)
         return cls(
             torch.zeros(batch, slots, features, dtype=torch.float32, device=device),
-            torch.zeros(batch, slots, features, dtype=torch.float32, device=device),
+            torch.zeros(batch, slots, width, dtype=torch.float32, device=device),
             whole,
             torch.zeros(batch, dtype=torch.int64, device=device),
             torch.full_like(whole, -1),

@@ -20,6 +20,8 @@ class Found:
 
     Attributes:
         x: The activations ``(B, C, features)``, in float32 until they are set aside.
+        source: What the values are mixed with and made of ``(B, C, width)``: `x` itself, or the
+            block's outputs.
         mix: Weight of each slot's value in each token's output ``(B, C, M)``, float32.
         keep: Share of the activation that stays in the output ``(B, C)``, float32.
         top: The most similar slots, best first ``(B, C, min(k, M))``.
@@ -29,6 +31,7 @@ class Found:
     """
 
     x: Tensor
+    source: Tensor
     mix: Tensor
     keep: Tensor
     top: Tensor
@@ -38,12 +41,18 @@ class Found:
 
     def aside(self, dtype: torch.dtype) -> Found:
         """The same, fit to wait for the rest of its step: no views, activations as they came."""
-        x, *rest = self.tensors()
-        return Found(x.to(dtype, copy=True), *(t.clone() for t in rest))
+        x = self.x.to(dtype, copy=True)
+        source = x if self.source is self.x else self.source.to(dtype, copy=True)
+        return Found(x, source, *(t.clone() for t in self.weights()))
 
-    def tensors(self) -> tuple[Tensor, ...]:
-        """Every field, in order."""
-        return self.x, self.mix, self.keep, self.top, self.best, self.strength, self.live
+    def floats(self) -> tuple[Tensor, Tensor]:
+        """Activations and source in float32; one tensor where they are one."""
+        x = self.x.float()
+        return x, x if self.source is self.x else self.source.float()
+
+    def weights(self) -> tuple[Tensor, ...]:
+        """Every field but the activations and the source, in order."""
+        return self.mix, self.keep, self.top, self.best, self.strength, self.live
 
     def counts(self, config: MemoryConfig) -> Tensor:
         """Lookups above, between and below the thresholds, as a tensor ``(3,)``."""
@@ -56,7 +65,11 @@ def join(parts: tuple[Found, ...]) -> Found:
     """One lookup of all tokens from lookups of consecutive ones."""
     if len(parts) == 1:
         return parts[0]
-    return Found(*(torch.cat(ts, dim=1) for ts in zip(*(p.tensors() for p in parts), strict=True)))
+    x = torch.cat([p.x for p in parts], dim=1)
+    same = all(p.source is p.x for p in parts)
+    source = x if same else torch.cat([p.source for p in parts], dim=1)
+    weights = zip(*(p.weights() for p in parts), strict=True)
+    return Found(x, source, *(torch.cat(ts, dim=1) for ts in weights))
 
 
 def inverse_norms(x: Tensor) -> Tensor:
@@ -101,12 +114,12 @@ def find(
     # Unfilled slots have zero keys, thus similarity 0, and drop out of the sum by themselves.
     strength = (similarity.gather(2, top) * share).sum(-1)
     mix, keep = _mixing(top, share, bottom, _gather(valid, bottom), best, config)
-    return Found(work, mix, keep, top, best, strength.masked_fill(~some, -torch.inf), live)
+    return Found(work, work, mix, keep, top, best, strength.masked_fill(~some, -torch.inf), live)
 
 
 def keep_length(found: Found, values: Tensor, config: MemoryConfig) -> Found:
-    """The same lookup, weighted so that every output is as long as its activation."""
-    x = found.x
+    """The same lookup, weighted so that every output is as long as its source."""
+    x = found.source
     out = torch.bmm(found.mix, values).addcmul_(x, found.keep[..., None])
     ratio = torch.linalg.vector_norm(x, dim=-1) * inverse_norms(out)
     ratio = torch.where((found.best > config.theta_low) & (ratio > 0), ratio, 1.0)
@@ -114,12 +127,12 @@ def keep_length(found: Found, values: Tensor, config: MemoryConfig) -> Found:
 
 
 def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
-    """The output ``keep * x + mix @ values`` in the dtype of `x`; differentiable in `x`.
+    """The output ``keep * x + mix @ values`` in the dtype of the source `x`; differentiable in it.
 
     Tokens with ``keep = 1`` and no weights come out bit by bit as they went in.
     """
     wide = torch.promote_types(x.dtype, torch.float32)
-    source = found.x if wide == found.x.dtype and not x.requires_grad else x.to(wide)
+    source = found.source if wide == found.source.dtype and not x.requires_grad else x.to(wide)
     mixed = torch.bmm(found.mix, values).to(wide)
     return mixed.addcmul_(source, found.keep[..., None].to(wide)).to(x.dtype)
 

@@ -27,30 +27,31 @@ def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig
     Returns:
         The new contents; the old ones stay as they are.
     """
-    x = found.x.float()
+    x, source = found.floats()
     number = found.live.sum(1, keepdim=True)
     share = found.live / number.clamp(min=1)
     mean = torch.bmm(share[:, None, :], x)
+    plain = mean if source is x else torch.bmm(share[:, None, :], source)
     # An empty bank has strength minus infinity; padding must not turn 0 * inf into nan.
     strength = (share * found.strength.masked_fill(~found.live, 0.0)).sum(1, keepdim=True)
     some, known = number > 0, strength > config.theta_low
     near = _nearest(bank, x, share, config) & known & some
     merged = near & (strength <= config.theta_high)
     fresh = _least_used(bank) & ~known & some
-    out = outputs(found, x, share[:, None, :], bank.values)
-    return _store(bank, (near, merged, fresh), (mean, out), _last(positions, found.live))
+    out = outputs(found, source, share[:, None, :], bank.values)
+    return _store(bank, (near, merged, fresh), (mean, plain, out), _last(positions, found.live))
 
 
 def _store(
     bank: Contents,
     slots: tuple[Tensor, Tensor, Tensor],
-    means: tuple[Tensor, Tensor],
+    means: tuple[Tensor, Tensor, Tensor],
     position: Tensor,
 ) -> Contents:
-    (near, merged, fresh), (mean, out) = slots, means
+    (near, merged, fresh), (mean, plain, out) = slots, means
     keys = torch.where(merged[..., None], (bank.keys + mean) / 2, bank.keys)
     # As printed, values merge with the mean activation too, not with the mean output.
-    values = torch.where(merged[..., None], (bank.values + mean) / 2, bank.values)
+    values = torch.where(merged[..., None], (bank.values + plain) / 2, bank.values)
     grown = (fresh & ~bank.valid).sum(1)
     return Contents(
         torch.where(fresh[..., None], mean, keys),

@@ -1,4 +1,4 @@
-"""Attaching memory banks to a model: a pre-hook on the last projection of feed-forward blocks."""
+"""Attaching memory banks to a model: a hook on the last projection of feed-forward blocks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
-from pace_integrations.blocks import find_projections, width
+from pace_integrations.blocks import find_projections
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
 from pace_integrations.memory.modules import count
+from pace_integrations.memory.place import place
 from pace_integrations.memory.state import MemoryState
 
 
@@ -31,44 +33,58 @@ class _Active:
         full = mask is None or bool(mask.all())
         self._columns = None if mask is None or full else [r.nonzero()[:, 0] for r in mask.bool()]
 
-    def run(self, layer: int, x: Tensor) -> Tensor:
-        """The activations of a forward, any leading shape, with the memory mixed in."""
-        batch = self._state.batch
+    def run(self, layer: int, x: Tensor, outputs: Tensor | None = None) -> Tensor:
+        """What a forward gives, of any leading shape, with the memory mixed in.
+
+        Args:
+            layer: 0-based layer.
+            x: Activations.
+            outputs: What the block makes of them, if that is what the memory is mixed into.
+        """
+        batch, source = self._state.batch, x if outputs is None else outputs
         if x.numel() % (batch * x.shape[-1]):
             raise ModelPatchError(f"activations {tuple(x.shape)} do not split into {batch} rows")
         # Some blocks flatten (batch, tokens) before their projections.
-        rows = x.reshape(batch, -1, x.shape[-1]).unbind(0)
-        done = [self._row(layer, i, row[None]) for i, row in enumerate(rows)]
-        if batch == 1:
-            return x if done[0] is rows[0] else done[0].reshape(x.shape)
-        return torch.cat(done).reshape(x.shape)
+        rows = x.reshape(batch, -1, x.shape[-1]).split(1)
+        made = rows if source is x else source.reshape(batch, -1, source.shape[-1]).split(1)
+        done = [self._row(layer, i, rows[i], made[i]) for i in range(batch)]
+        return (done[0] if batch == 1 else torch.cat(done)).reshape(source.shape)
 
-    def _row(self, layer: int, index: int, x: Tensor) -> Tensor:
+    def _row(self, layer: int, index: int, x: Tensor, source: Tensor) -> Tensor:
         if self._columns is None:
-            return self._tokens(layer, index, x)
+            return self._tokens(layer, index, x, source)
         columns = self._columns[index].to(x.device)
         if not len(columns):
-            return x
-        out = self._tokens(layer, index, x.index_select(1, columns))
-        return x.index_copy(1, columns, out)
+            return source
+        picked = x.index_select(1, columns)
+        given = picked if source is x else source.index_select(1, columns)
+        return source.index_copy(1, columns, self._tokens(layer, index, picked, given))
 
-    def _tokens(self, layer: int, index: int, x: Tensor) -> Tensor:
-        memory = self._state.rows(layer)[index]
-        return memory.read(x, self._cuts) if self._write else memory.ask(x)
+    def _tokens(self, layer: int, index: int, x: Tensor, source: Tensor) -> Tensor:
+        memory, outputs = self._state.rows(layer)[index], None if source is x else source
+        return memory.read(x, self._cuts, outputs) if self._write else memory.ask(x, outputs)
 
 
 class _BankHook:
-    """Pre-hook of one output projection."""
+    """Hook of one output projection: before it for activations, after it for outputs."""
 
     def __init__(self, patch: MemoryPatch, layer: int) -> None:
         self._patch = patch
         self._layer = layer
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def attach(self, module: nn.Module) -> RemovableHandle:
+        """Hooks itself to a projection."""
+        if self._patch.config.values == "outputs":
+            return module.register_forward_hook(self._after)
+        return module.register_forward_pre_hook(self._before)
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         active = self._patch._active
-        if active is None:
-            return None
-        return active.run(self._layer, args[0]), *args[1:]
+        return None if active is None else (active.run(self._layer, args[0]), *args[1:])
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+        active = self._patch._active
+        return None if active is None else active.run(self._layer, args[0], output)
 
 
 class MemoryPatch:
@@ -105,19 +121,17 @@ class MemoryPatch:
     ) -> None:
         projections = find_projections(model, config.layers, modules)
         for layer, module in projections.items():
-            if not beside and any(
-                isinstance(h, _BankHook) for h in module._forward_pre_hooks.values()
-            ):
+            if not beside and _carries(module):
                 raise ModelPatchError(f"layer {layer} carries a memory already; remove that first")
         self.config = config
         self.layers = tuple(projections)
         self._active: _Active | None = None
-        self._places = {i: (width(m), _device(m)) for i, m in projections.items()}
-        for features, _ in self._places.values():
-            count(features, config)  # says here what does not fit, not at the first token
-        self._handles = [
-            m.register_forward_pre_hook(_BankHook(self, i)) for i, m in projections.items()
-        ]
+        self._places = {
+            i: place(m, outputs=config.values == "outputs") for i, m in projections.items()
+        }
+        for at in self._places.values():
+            count(at.features, config)  # says here what does not fit, not at the first token
+        self._handles = [_BankHook(self, i).attach(m) for i, m in projections.items()]
 
     def remove(self) -> None:
         """Takes every hook off the model. Calling it again does nothing."""
@@ -187,7 +201,7 @@ class MemoryPatch:
             self._active = None
 
 
-def _device(module: nn.Module) -> torch.device:
-    """Where a projection's weight is; a bank moves along if its inputs come from elsewhere."""
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    return torch.device("cpu") if device.type == "meta" else device
+def _carries(module: nn.Module) -> bool:
+    """Whether a projection has a bank already."""
+    hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    return any(isinstance(getattr(hook, "__self__", None), _BankHook) for hook in hooks)

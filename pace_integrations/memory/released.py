@@ -37,12 +37,12 @@ def _merge(
     bank: Contents, found: Found, middle: Tensor, positions: Tensor, config: MemoryConfig
 ) -> Contents:
     """Moves the slots near familiar tokens toward those tokens' mean."""
-    x = found.x.float()
+    x, source = found.floats()
     weights = (middle / middle.sum(1, keepdim=True).clamp(min=1))[:, None, :]
     near = _union(found.top, middle, bank)
     old = config.momentum
     keys = old * bank.keys + (1 - old) * torch.bmm(weights, x)
-    values = old * bank.values + (1 - old) * outputs(found, x, weights, bank.values)
+    values = old * bank.values + (1 - old) * outputs(found, source, weights, bank.values)
     last = positions.masked_fill(~middle, -1).amax(1, keepdim=True)
     return Contents(
         torch.where(near[..., None], keys, bank.keys),

@@ -11,6 +11,7 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory.bank import ActivationMemoryBank
 from pace_integrations.memory.history import History, from_tensors, to_tensors
+from pace_integrations.memory.place import Place
 from pace_integrations.memory.steps import LayerMemory
 
 
@@ -22,24 +23,28 @@ class MemoryState:
 
     Args:
         config: Settings of the banks.
-        features: Width of the activations and device, by layer.
+        places: Where the banks belong, by layer.
         batch: Sequences.
     """
 
     def __init__(
         self,
         config: MemoryConfig,
-        features: Mapping[int, tuple[int, torch.device]],
+        places: Mapping[int, Place],
         batch: int = 1,
     ) -> None:
         self.config = config
         self.batch = batch
         self._layers = {
             layer: [
-                LayerMemory(ActivationMemoryBank(size, config.at(layer), device=device))
+                LayerMemory(
+                    ActivationMemoryBank(
+                        at.features, config.at(layer), width=at.width, device=at.device
+                    )
+                )
                 for _ in range(batch)
             ]
-            for layer, (size, device) in features.items()
+            for layer, at in places.items()
         }
 
     @property

@@ -37,22 +37,24 @@ class LayerMemory:
         """Whether tokens wait for their step to be complete."""
         return self._open > 0
 
-    def ask(self, x: Tensor) -> Tensor:
+    def ask(self, x: Tensor, outputs: Tensor | None = None) -> Tensor:
         """Looks ``(1, C, features)`` up and stores nothing."""
-        return self._look(x)[0]
+        return self._look(x, outputs)[0]
 
-    def read(self, x: Tensor, cuts: Sequence[int]) -> Tensor:
+    def read(self, x: Tensor, cuts: Sequence[int], outputs: Tensor | None = None) -> Tensor:
         """Looks the next tokens ``(1, C, features)`` up and stores every step that they complete.
 
         Args:
             x: Activations.
             cuts: Sorted positions at which a new step starts, whatever the one before holds.
+            outputs: What the block makes of them ``(1, C, width)``, with ``values="outputs"``.
         """
         done = []
         for start, stop, fresh in self._pieces(x.shape[1], cuts):
             if fresh:
                 self.flush()
-            out, found, counts = self._look(x[:, start:stop])
+            y = None if outputs is None else outputs[:, start:stop]
+            out, found, counts = self._look(x[:, start:stop], y)
             done.append(out)
             self._take(found, counts)
         if self._parts:
@@ -103,8 +105,8 @@ class LayerMemory:
             yield start, stop, fresh
             start = stop
 
-    def _look(self, x: Tensor) -> tuple[Tensor, Found, Tensor]:
-        out, found = self.bank.look(x)
+    def _look(self, x: Tensor, outputs: Tensor | None) -> tuple[Tensor, Found, Tensor]:
+        out, found = self.bank.look(x, outputs=outputs)
         counts = found.counts(self.bank.config)
         self._counts = self._counts.to(x.device) + counts
         return out, found, counts

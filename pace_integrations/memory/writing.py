@@ -9,16 +9,16 @@ from pace_integrations.memory.contents import Contents
 from pace_integrations.memory.lookup import Found
 
 
-def outputs(found: Found, x: Tensor, weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted sums ``(B, R, features)`` over tokens of the lookup's outputs.
+def outputs(found: Found, source: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+    """Weighted sums ``(B, R, width)`` over tokens of the lookup's outputs.
 
     Args:
         found: The lookup.
-        x: Its activations in float32 ``(B, C, features)``.
+        source: Its source in float32 ``(B, C, width)``.
         weights: Weight of each token in each of ``R`` sums ``(B, R, C)``.
         values: Values of the bank that was looked up.
     """
-    kept = torch.bmm(weights * found.keep[:, None, :], x)
+    kept = torch.bmm(weights * found.keep[:, None, :], source)
     return torch.baddbmm(kept, torch.bmm(weights, found.mix), values)
 
 
@@ -38,13 +38,16 @@ def place(
         positions: Position of each token in its sequence ``(B, C)``.
         token: The token of each slot ``(B, M)``.
         taken: Slots that are replaced ``(B, M)``; free ones in slot order.
-        looked_up: Values of the bank that was looked up ``(B, M, features)``.
+        looked_up: Values of the bank that was looked up ``(B, M, width)``.
     """
-    x, mix = (
-        t.gather(1, token[..., None].expand(-1, -1, t.shape[-1])) for t in (found.x, found.mix)
-    )
-    x = x.float()
-    values = torch.baddbmm(found.keep.gather(1, token)[..., None] * x, mix, looked_up)
+
+    def pick(t: Tensor) -> Tensor:
+        return t.gather(1, token[..., None].expand(-1, -1, t.shape[-1])).float()
+
+    x = pick(found.x)
+    source = x if found.source is found.x else pick(found.source)
+    keep = found.keep.gather(1, token)[..., None]
+    values = torch.baddbmm(keep * source, pick(found.mix), looked_up)
     return Contents(
         torch.where(taken[..., None], x, bank.keys),
         torch.where(taken[..., None], values, bank.values),
