@@ -29,6 +29,7 @@ from pace_integrations.cli.arguments import (
 )
 from pace_integrations.cli.cluster import cluster
 from pace_integrations.cli.experts import experts
+from pace_integrations.cli.eval import evaluate
 from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Options
 from pace_integrations.cli.output import Output, errors
@@ -144,6 +145,7 @@ def chat(
 app.command()(memory)
 app.command()(experts)
 app.command()(cluster)
+app.command("eval")(evaluate)
 app.add_typer(sessions)
 
 

@@ -104,13 +104,17 @@ def compare(records: Iterable[Record], *, seed: int = 0) -> list[Comparison]:
 
 
 def order_spread(records: Iterable[Record], arm: str = REFERENCE) -> float | None:
-    """Largest difference of an arm's mean score between two document orders."""
-    by_order: dict[int, list[float]] = defaultdict(list)
-    for record in records:
-        if record["arm"] == arm:
-            by_order[record["order"]].append(float(record["score"]))
-    means = [sum(scores) / len(scores) for scores in by_order.values()]
-    return max(means) - min(means) if len(means) > 1 else None
+    """Largest difference of an arm's mean score between two document orders.
+
+    Only rows count that were answered in every order; None where there is but one order.
+    """
+    rows = list(collect(records).get(arm, {}).values())
+    orders = {order for row in rows for order in row}
+    whole = [row for row in rows if row.keys() == orders]
+    if len(orders) < 2 or not whole:
+        return None
+    means = [sum(row[order] for row in whole) / len(whole) for order in orders]
+    return max(means) - min(means)
 
 
 def verdict(difference: Interval, floor: float) -> Verdict:

@@ -31,12 +31,16 @@ METRICS: dict[str, tuple[Callable[..., float], tuple[str, ...]]] = {
     "option": (choices.option, ()),
     "first_integer": (choices.first_integer, ()),
     "first_number": (choices.first_number, ()),
+    "last_integer": (choices.last_integer, ()),
+    "leading_numbers": (choices.leading_numbers, ()),
+    "named_option": (choices.named_option, ()),
     "word_match": (choices.word_match, ()),
     "name_match": (choices.name_match, ()),
     "label": (choices.label, ("classes", "question")),
     "keyword_f1": (gated.keyword_f1, ("keywords",)),
     "keyword_f1_chinese": (gated.keyword_f1_chinese, ("keywords",)),
     "keyword_recall": (gated.keyword_recall, ()),
+    "keyword_recall_chinese": (gated.keyword_recall_chinese, ()),
     "rouge_l_without_stop_words": (gated.rouge_l_without_stop_words, ()),
 }
 
@@ -50,7 +54,8 @@ def score(
         metric: A name in `METRICS`.
         prediction: What the model wrote.
         answers: Right answers; the metric says how several count.
-        extra: Further fields of the row, of which the metric takes those that it knows.
+        extra: Further fields of the row, of which the metric takes those that it knows. With
+            ``first_line`` only the first line counts, as in some sets of LongBench.
 
     Raises:
         ConfigError: There is no such metric, or a field that it needs is missing.
@@ -62,4 +67,6 @@ def score(
     missing = [name for name, value in fields.items() if value is None]
     if missing:
         raise ConfigError(f"the metric {metric!r} needs the row's {' and '.join(missing)}")
+    if (extra or {}).get("first_line"):
+        prediction = prediction.lstrip("\n").split("\n")[0]
     return float(function(prediction, answers, **fields))

@@ -12,6 +12,8 @@ _LETTER_IN_BRACKETS = re.compile(r"The correct answer is \(([A-D])\)")
 _LETTER = re.compile(r"The correct answer is ([A-D])")
 _OPTION_PREFIXES = ("answer is:", "answer:", "answer is", "option is")
 _WORD_BREAKS = str.maketrans(dict.fromkeys("\n:\"'.,?!{}", " "))
+_CODE_BREAKS = str.maketrans(dict.fromkeys("\n.`'\":", " "))
+_DEBUG_BREAKS = str.maketrans(dict.fromkeys("\n`'\"-*", " "))
 _OPTION_BREAKS = str.maketrans(dict.fromkeys("\n\"'.,?!{}", " "))
 
 
@@ -82,6 +84,48 @@ def first_number(prediction: str, answers: Sequence[str]) -> float:
     """1 if the first number equals a gold (InfiniteBench Math.Find); 7 and 7.0 are equal."""
     found = _DECIMAL.search(prediction)
     return float(found is not None and any(float(found[0]) == float(a) for a in answers))
+
+
+def last_integer(prediction: str, answers: Sequence[str]) -> float:
+    """1 if the last word is a whole number and a gold (InfiniteBench Code.Run)."""
+    words = prediction.strip().translate(_CODE_BREAKS).split()
+    try:
+        return float(bool(words) and int(words[-1]) in {int(a) for a in answers})
+    except ValueError:
+        return 0.0
+
+
+def leading_numbers(prediction: str, answers: Sequence[str]) -> float:
+    """Share of the golds that the numbers written begin with, in order (Math.Calc)."""
+    numbers = [int(n) for n in re.findall("[0-9]+", prediction)]
+    right = 0
+    for number, answer in zip(numbers, answers, strict=False):
+        if number != int(answer):
+            break
+        right += 1
+    return right / max(len(answers), 1)
+
+
+def named_option(prediction: str, answers: Sequence[str]) -> float:
+    """1 if the letter or the name chosen is right (InfiniteBench Code.Debug).
+
+    The letter is at the very start, with a full stop or a colon; or the letter or the name follows
+    the first of "answer is:", "is:", "answer:".
+
+    Args:
+        prediction: What the model wrote.
+        answers: The letter, and the name.
+    """
+    if prediction[:2] in {f"{answers[0]}.", f"{answers[0]}:"}:
+        return 1.0
+    text = prediction.strip().replace("Option", " ").replace("option", " ")
+    text = re.sub(" +", " ", text.translate(_DEBUG_BREAKS))
+    for prefix in ("answer is:", "is:", "answer:"):
+        at = text.find(prefix)
+        if at >= 0:
+            rest = text[at + len(prefix) + 1 :]
+            return float(bool(rest) and any(rest.startswith(a) for a in answers))
+    return 0.0
 
 
 def word_match(prediction: str, answers: Sequence[str]) -> float:

@@ -61,6 +61,12 @@ def keyword_recall(prediction: str, answers: Sequence[str]) -> float:
     return max((_recall(said, english_words(a), frozenset()) for a in answers), default=0.0)
 
 
+def keyword_recall_chinese(prediction: str, answers: Sequence[str]) -> float:
+    """`keyword_recall` over jieba's words."""
+    said = chinese_words(prediction)
+    return max((_recall(said, chinese_words(a), frozenset()) for a in answers), default=0.0)
+
+
 def rouge_l_without_stop_words(prediction: str, answers: Sequence[str]) -> float:
     """Rouge-L over jieba's words less LV-Eval's stop words (dureader)."""
     return rouge_l(_kept(prediction), [_kept(answer) for answer in answers])

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.tasks import lookups, needles, planted, stories, tracing
+from pace_integrations.evaluation.tasks.disk import load_rows
 from pace_integrations.evaluation.tasks.rows import Row, reordered
 from pace_integrations.evaluation.tasks.spec import Spec
 
-__all__ = ["GENERATED", "Row", "Spec", "generate", "reordered"]
+__all__ = ["GENERATED", "Row", "Spec", "generate", "load_rows", "reordered"]
 
 GENERATED: dict[str, Callable[[Spec], list[Row]]] = {
     "niah": needles.grid,

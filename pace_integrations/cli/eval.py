@@ -1,0 +1,187 @@
+"""``pace eval``: arms on the same rows, into a folder with a report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pace_integrations.cli.arguments import Chunk, Device, Dtype, Model, Quantised
+from pace_integrations.cli.output import Output, errors
+from pace_integrations.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pace_integrations.evaluation.reader import Setting
+    from pace_integrations.evaluation.runner import Progress
+    from pace_integrations.evaluation.tasks import Row
+
+Tasks = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TASK...", help="Tasks, or names of data files; none: report again."),
+]
+Arms = Annotated[str, typer.Option(help="Arms by name, with commas; 'off' always takes part.")]
+Lengths = Annotated[str, typer.Option(help="Tokens of a row's documents, with commas.")]
+Rows = Annotated[int, typer.Option(help="Rows of each task and length.")]
+Orders = Annotated[int, typer.Option(help="Document orders of each row.")]
+Into = Annotated[
+    Path, typer.Option("--report", metavar="DIR", help="Folder of records and report.")
+]
+On = Annotated[Path | None, typer.Option(metavar="PATH", help="Your documents to plant facts in.")]
+Haystack = Annotated[str, typer.Option(help="prose, or a folder of texts to hide needles in.")]
+Processes = Annotated[int, typer.Option(help="Processes, each with a model of its own.")]
+Share = Annotated[float, typer.Option(help="Budget of 'window' and 'bm25', as a share of tokens.")]
+Limit = Annotated[int, typer.Option(help="Most tokens of an answer, whatever the task allows.")]
+Prefix = Annotated[bool, typer.Option(help="End questions with the task's answer prefix.")]
+Seed = Annotated[int, typer.Option(help="Seed of the generated rows.")]
+
+DEFAULT_ARMS = "released,slotwise,scale_only,permuted"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which rows are to be made."""
+
+    tasks: Sequence[str]
+    lengths: Sequence[int]
+    rows: int
+    seed: int
+    haystack: str
+    on: Path | None
+
+
+def evaluate(
+    tasks: Tasks = None,
+    model: Model = None,
+    arms: Arms = DEFAULT_ARMS,
+    lengths: Lengths = "1024,2048",
+    rows: Rows = 20,
+    orders: Orders = 3,
+    report: Into = Path("pace-eval"),
+    on: On = None,
+    haystack: Haystack = "prose",
+    processes: Processes = 1,
+    share: Share = 0.25,
+    max_new_tokens: Limit = 128,
+    prefix: Prefix = False,
+    seed: Seed = 0,
+    chunk: Chunk = 1024,
+    quantization: Quantised = None,
+    dtype: Dtype = "auto",
+    device: Device = None,
+) -> None:
+    """Compare memory rules and controls on the same questions, and report what was found.
+
+    Each answer is kept when it is there: the same command again goes on where an interrupted one
+    stopped. Without a task, the report in --report is made again from its records.
+    """
+    output = Output(json=False)
+    with errors(output):
+        # Imports PyTorch: after the options were understood.
+        from pace_integrations.evaluation import report as reports
+        from pace_integrations.evaluation.reader import Setting
+
+        command = None
+        if tasks:
+            command = reports.typed(sys.argv[1:])
+            wanted = _Wanted(tasks, _numbers(lengths), rows, seed, haystack, on)
+            setting = Setting(
+                model=model,
+                dtype=dtype,
+                device=device,
+                quantization=quantization.value if quantization else None,
+                chunk=chunk,
+                share=share,
+                max_new_tokens=max_new_tokens,
+                prefix=prefix,
+            )
+            _run(wanted, _words(arms), report, setting, orders, processes, output)
+        for file in reports.write(report, command=command):
+            output.notes([f"written: {file}"])
+
+
+def _run(
+    wanted: _Wanted,
+    arms: Sequence[str],
+    folder: Path,
+    setting: Setting,
+    orders: int,
+    processes: int,
+    output: Output,
+) -> None:
+    from transformers.utils.logging import disable_progress_bar
+
+    from pace_integrations.evaluation.arms import choose
+    from pace_integrations.evaluation.runner import run
+
+    disable_progress_bar()
+    chosen = choose(arms)
+    made = _rows(wanted, setting)
+    with output.progress("answering", "answers") as show:
+        run(
+            made,
+            chosen,
+            folder,
+            setting=setting,
+            orders=orders,
+            processes=processes,
+            show=_shown(show, output),
+        )
+
+
+def _rows(wanted: _Wanted, setting: Setting) -> list[Row]:
+    """Rows of all tasks and lengths; the model's own tokenizer counts."""
+    from pace_integrations.evaluation.tasks import GENERATED, Spec, generate, load_rows
+    from pace_integrations.session import Pace
+
+    rows: list[Row] = []
+    counting = None
+    for task in wanted.tasks:
+        if task not in GENERATED and Path(task).exists():
+            rows += load_rows(task, limit=wanted.rows)
+            continue
+        if counting is None:
+            counting = Pace.load(setting.model, memory=None)
+        for length in wanted.lengths:
+            spec = Spec(
+                length=length,
+                rows=wanted.rows,
+                seed=wanted.seed,
+                count=counting.count_tokens,
+                haystack=wanted.haystack,
+                on=wanted.on,
+            )
+            rows += generate(task, spec)
+    if counting is not None:
+        counting.close()
+    return rows
+
+
+def _shown(bar: Callable[[int, int], None], output: Output) -> Callable[[Progress], None]:
+    """Moves the bar; where there is none, a line now and then."""
+    last = -1
+
+    def show(progress: Progress) -> None:
+        nonlocal last
+        bar(progress.done, progress.total)
+        percent = 100 * progress.done // max(progress.total, 1)
+        if not sys.stderr.isatty() and percent // 5 != last // 5:
+            left = f"{progress.seconds_left or 0:.0f} s left"
+            output.notes([f"{progress.done} of {progress.total} ({progress.arm}), {left}"])
+        last = percent
+
+    return show
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in _words(text)]
+    except ValueError:
+        raise ConfigError(f"--lengths takes numbers with commas, not {text!r}") from None

@@ -1,0 +1,199 @@
+"""The report of a run: made from its records alone, as Markdown, HTML and pictures."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pace_integrations.errors import DocumentError
+from pace_integrations.evaluation.figures import draw
+from pace_integrations.evaluation.render import (
+    Code,
+    Heading,
+    Image,
+    Part,
+    Table,
+    Text,
+    html,
+    markdown,
+)
+from pace_integrations.evaluation.runner import RESULTS, RUN, load_records
+from pace_integrations.evaluation.statistics import (
+    FLOOR,
+    REFERENCE,
+    Comparison,
+    Interval,
+    Record,
+    compare,
+    order_spread,
+)
+
+MARKDOWN, HTML = "report.md", "report.html"
+
+_READING = (
+    "Scores lie between 0 and 1. A row's document orders are averaged first, so that every row "
+    "counts once. Intervals in brackets are 95 % percentile intervals of a bootstrap over rows, "
+    "differences paired with memory off on the same rows. An arm is better or worse only if its "
+    "interval is clear of zero and its difference above the noise floor, which is what reordering "
+    "neurons does, a change that cannot matter. No correction for the number of arms is made: of "
+    "twenty arms without effect, one may look like it had some."
+)
+
+
+def write(folder: Path, *, command: str | None = None) -> list[Path]:
+    """Writes ``report.md``, ``report.html`` and pictures from the records in a folder.
+
+    Args:
+        folder: Folder of a run, finished or not.
+        command: What was typed; None takes what an earlier report noted.
+
+    Returns:
+        The two reports.
+
+    Raises:
+        DocumentError: The folder holds no records.
+        MissingExtraError: matplotlib is not installed.
+    """
+    if not (folder / RESULTS).is_file() or not (records := load_records(folder)):
+        raise DocumentError(f"{folder} holds no records of a run; run 'pace eval TASK' into it")
+    about = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    note = folder / "command.txt"
+    if command is not None:
+        note.write_text(command + "\n", encoding="utf-8")
+    typed = note.read_text(encoding="utf-8").strip() if note.exists() else None
+    pictures = [Image(file, shown) for file, shown in draw(records, folder)]
+    parts = [*body(records, about, typed), *_pictures(pictures)]
+    (folder / MARKDOWN).write_text(markdown(parts), encoding="utf-8")
+    (folder / HTML).write_text(html(parts, folder), encoding="utf-8")
+    return [folder / MARKDOWN, folder / HTML]
+
+
+def body(records: Sequence[Record], about: dict[str, Any], command: str | None) -> list[Part]:
+    """The report without its pictures."""
+    arms = about.get("arms", {})
+    parts: list[Part] = [
+        Heading(1, "Does the memory help?"),
+        Text(_what(records, about)),
+        *([Code(command)] if command else []),
+        Heading(2, "All rows together"),
+        verdicts(records, {name: arm["about"] for name, arm in arms.items()}),
+        Text(_READING),
+        Text(_floor(records)),
+        Heading(2, "By task and length"),
+        by_task(records),
+    ]
+    tasks = list(dict.fromkeys(r["task"] for r in records))
+    for task in tasks if len(tasks) > 1 else []:
+        own = [r for r in records if r["task"] == task]
+        parts += [Heading(3, task), verdicts(own, {})]
+    parts += [Heading(2, "Citations, tokens and time"), costs(records)]
+    return parts
+
+
+def verdicts(records: Sequence[Record], about: dict[str, str]) -> Table:
+    """Every arm against memory off."""
+    header = ["arm", "rows", "score", "difference to off", "verdict"]
+    rows = [
+        [_named(c.arm, about), str(c.rows), interval(c.score), _difference(c), _verdict(c)]
+        for c in compare(records)
+    ]
+    return Table(header, rows)
+
+
+def by_task(records: Sequence[Record]) -> Table:
+    """Mean scores by task and length, and the difference to memory off."""
+    cells = list(dict.fromkeys((r["task"], r["length"]) for r in records))
+    columns = {}
+    for task, length in cells:
+        own = [r for r in records if (r["task"], r["length"]) == (task, length)]
+        columns[task, length] = {c.arm: c for c in compare(own)}
+    arms = list(dict.fromkeys(r["arm"] for r in records))
+    header = ["arm", *(f"{task} {length}" if length else task for task, length in cells)]
+    rows = [[arm, *(_brief(columns[cell].get(arm)) for cell in cells)] for arm in arms]
+    return Table(header, rows)
+
+
+def costs(records: Sequence[Record]) -> Table:
+    """Citations, tokens read and seconds, as means by arm."""
+    header = ["arm", "citation precision", "citation recall", "tokens read", "s to read", "s each"]
+    fields = ("citation_precision", "citation_recall", "tokens", "read_seconds", "answer_seconds")
+    rows = []
+    for arm in dict.fromkeys(r["arm"] for r in records):
+        own = [r for r in records if r["arm"] == arm]
+        means = [_mean(r[field] for r in own) for field in fields]
+        shown = ["-" if m is None else f"{m:.0f}" if m >= 100 else f"{m:.2f}" for m in means]
+        rows.append([arm, *shown])
+    return Table(header, rows)
+
+
+def interval(found: Interval) -> str:
+    """A mean and its interval."""
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def typed(arguments: Sequence[str]) -> str:
+    """A command as it can be typed again."""
+    return shlex.join(["pace", *arguments])
+
+
+def _what(records: Sequence[Record], about: dict[str, Any]) -> str:
+    model = about.get("setting", {}).get("model") or "the embedded model"
+    rows = len({r["id"] for r in records})
+    orders = 1 + max(r["order"] for r in records)
+    tasks = ", ".join(dict.fromkeys(r["task"] for r in records))
+    return (
+        f"{model}, pace-integrations {about.get('version')}: {rows} rows of {tasks}, in up to "
+        f"{orders} document orders, {len(records)} answers, greedy."
+    )
+
+
+def _floor(records: Sequence[Record]) -> str:
+    arms = {r["arm"] for r in records}
+    spread = order_spread(records)
+    said = (
+        f"Noise floor: {max((c.floor for c in compare(records)), default=0.0):.3f}."
+        if FLOOR in arms
+        else f"The noise floor was not measured (arm {FLOOR!r})."
+    )
+    if spread is not None:
+        said += f" Between document orders, memory off alone differs by up to {spread:.3f}."
+    return said
+
+
+def _difference(c: Comparison) -> str:
+    if c.arm == REFERENCE:
+        return "-"
+    d = c.difference
+    return f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+
+
+def _verdict(c: Comparison) -> str:
+    return "-" if c.arm == REFERENCE else c.verdict
+
+
+def _named(arm: str, about: dict[str, str]) -> str:
+    return f"{arm}: {about[arm]}" if about.get(arm) else arm
+
+
+def _brief(c: Comparison | None) -> str:
+    if c is None:
+        return "-"
+    own = f"{c.score.mean:.3f}"
+    return own if c.arm == REFERENCE else f"{own} ({c.difference.mean:+.3f})"
+
+
+def _pictures(images: Sequence[Image]) -> list[Part]:
+    if not images:
+        return []
+    parts: list[Part] = [Heading(2, "Pictures")]
+    for image in images:
+        parts += [Text(image.about), image]
+    return parts
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

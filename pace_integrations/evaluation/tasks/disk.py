@@ -1,0 +1,223 @@
+"""Data sets that the user has on disk, recognised by their columns, as rows.
+
+LongBench 1 and 2, InfiniteBench, LV-Eval, lost-in-the-middle, SQuAD and HotpotQA in their published
+form, and rows of kvpress's harness or of our own. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pace_integrations.errors import DocumentError
+from pace_integrations.evaluation.tasks.published import (
+    CHOICE_SUFFIX,
+    FIRST_LINE,
+    INFINITE,
+    LONGBENCH,
+    LONGBENCH_QUESTIONS,
+    LVEVAL,
+)
+from pace_integrations.evaluation.tasks.rows import Row, read_jsonl
+
+_PASSAGE = re.compile(r"^(?:Passage|Paragraph|文章|段落) ?\d+[:：]?[ \n]", re.MULTILINE)
+
+Values = Mapping[str, Any]
+Documents = tuple[tuple[str, str], ...]
+
+
+def load_rows(path: str | Path, *, limit: int | None = None) -> list[Row]:
+    """Rows of a data file.
+
+    Args:
+        path: A JSON or JSON-lines file in the published form of a known data set.
+        limit: Most rows to take; None takes all.
+
+    Raises:
+        DocumentError: The file cannot be read, is empty, or has columns of no known data set.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise DocumentError(f"no task and no data file {str(path)!r}")
+    objects = read_jsonl(file)
+    if not objects or not isinstance(objects[0], dict):
+        raise DocumentError(f"{file} holds no rows")
+    convert = _converter(objects[0], file)
+    try:
+        return list(islice(convert(objects, file.stem), limit))
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise DocumentError(f"{file} has a row of another form: {error!r}") from error
+
+
+def _converter(first: Values, file: Path) -> Callable[[Sequence[Values], str], Iterator[Row]]:
+    for columns, convert in _KINDS:
+        if columns <= first.keys():
+            return convert
+    known = "; ".join(", ".join(sorted(columns)) for columns, _ in _KINDS)
+    raise DocumentError(f"{file} has columns {', '.join(first)}; known are: {known}")
+
+
+def _own(objects: Sequence[Values], name: str) -> Iterator[Row]:
+    return (Row.from_dict({"task": name, **values}) for values in objects)
+
+
+def _longbench(objects: Sequence[Values], name: str) -> Iterator[Row]:
+    for values in objects:
+        # LongBench-E appends "_e" to names.
+        task = str(values.get("dataset", name)).removesuffix("_e")
+        metric, tokens = LONGBENCH.get(task, ("token_f1", 64))
+        extra: dict[str, Any] = {"first_line": True} if task in FIRST_LINE else {}
+        if metric == "classification":
+            extra["classes"] = list(values["all_classes"])
+        yield Row(
+            task=task,
+            documents=_passages(values["context"], task),
+            question=_question(values["input"], task),
+            answers=tuple(values["answers"]),
+            max_new_tokens=tokens,
+            metric=metric,
+            extra=extra,
+        )
+
+
+def _question(given: str, task: str) -> str:
+    """The question, with what the published prompt asks for where a row has none of its own."""
+    asked = LONGBENCH_QUESTIONS.get(task, "")
+    return f"{asked}\n\n{given}".strip()
+
+
+def _longbench_2(objects: Sequence[Values], name: str) -> Iterator[Row]:
+    for values in objects:
+        choices = "\n".join(f"({letter}) {values[f'choice_{letter}']}" for letter in "ABCD")
+        yield Row(
+            task="longbench_v2",
+            documents=(("document", values["context"]),),
+            question=f"{values['question']}\n{choices}\n{CHOICE_SUFFIX}",
+            answers=(values["answer"],),
+            max_new_tokens=128,
+            metric="stated_choice",
+            extra={"domain": values.get("domain"), "difficulty": values.get("difficulty")},
+        )
+
+
+def _infinite(objects: Sequence[Values], name: str) -> Iterator[Row]:
+    task = name.lower()
+    if task not in INFINITE:
+        raise DocumentError(f"name the file after its InfiniteBench task: {', '.join(INFINITE)}")
+    metric, tokens = INFINITE[task]
+    for values in objects:
+        given, options = values["answer"], list(values.get("options") or [])
+        answers = [str(a) for a in (given if isinstance(given, list) else [given])]
+        question = str(values["input"])
+        if options:
+            letters = [chr(ord("A") + i) for i in range(len(options))]
+            question += "\n" + "\n".join(f"{a}. {b}" for a, b in zip(letters, options, strict=True))
+            answers = [letters[options.index(answers[0])], answers[0]]
+        yield Row(
+            task=task,
+            documents=((task, values["context"]),),
+            question=question,
+            answers=tuple(answers),
+            max_new_tokens=tokens,
+            metric=metric,
+        )
+
+
+def _lveval(objects: Sequence[Values], name: str) -> Iterator[Row]:
+    for values in objects:
+        task = str(values.get("dataset", name))
+        base = re.sub(r"_(16|32|64|128|256)k$", "", task)
+        metric = LVEVAL.get(base, "keyword_f1")
+        yield Row(
+            task=task,
+            documents=_passages(values["context"], task),
+            question=values["input"],
+            answers=tuple(values["answers"]),
+            max_new_tokens=16 if base.startswith("factrecall") else 64,
+            metric=metric,
+            extra={"keywords": values.get("answer_keywords") or ""},
+        )
+
+
+def _lost_in_the_middle(objects: Sequence[Values], name: str) -> Iterator[Row]:
+    for values in objects:
+        passages = values["ctxs"]
+        gold = tuple(i for i, p in enumerate(passages) if p.get("isgold"))
+        yield Row(
+            task=name,
+            documents=tuple((p["title"], p["text"]) for p in passages),
+            question=values["question"],
+            answers=tuple(values["answers"]),
+            max_new_tokens=100,
+            metric="best_subspan",
+            position=gold[0] / max(len(passages) - 1, 1) if gold else None,
+            gold=gold,
+        )
+
+
+def _squad(objects: Sequence[Values], name: str) -> Iterator[Row]:
+    """One row per question, among all paragraphs of its article."""
+    for article in objects:
+        paragraphs = article["paragraphs"]
+        title = str(article.get("title", name)).replace("_", " ")
+        documents = tuple((title, paragraph["context"]) for paragraph in paragraphs)
+        for i, paragraph in enumerate(paragraphs):
+            for asked in paragraph["qas"]:
+                # An unanswerable question has no gold: any paragraph may move.
+                answers = tuple(dict.fromkeys(a["text"] for a in asked["answers"]))
+                yield Row(
+                    task=name,
+                    documents=documents,
+                    question=asked["question"],
+                    answers=answers,
+                    metric="squad_f1",
+                    position=i / max(len(paragraphs) - 1, 1),
+                    gold=(i,) if answers else (),
+                )
+
+
+def _hotpot(objects: Sequence[Values], name: str) -> Iterator[Row]:
+    for values in objects:
+        pairs = values["context"]
+        if isinstance(pairs, dict):  # the form of the Hugging Face data set
+            pairs = list(zip(pairs["title"], pairs["sentences"], strict=True))
+        facts = values.get("supporting_facts") or []
+        titles = facts["title"] if isinstance(facts, dict) else [fact[0] for fact in facts]
+        yield Row(
+            task=name,
+            documents=tuple((title, "".join(sentences)) for title, sentences in pairs),
+            question=values["question"],
+            answers=(values["answer"],),
+            metric="token_f1",
+            gold=tuple(i for i, (title, _) in enumerate(pairs) if title in set(titles)),
+        )
+
+
+def _passages(context: str, title: str) -> Documents:
+    """The passages that a context is made of, or the whole of it."""
+    starts = [match.start() for match in _PASSAGE.finditer(context)]
+    if len(starts) < 2:
+        return ((title, context),)
+    ends = [*starts[1:], len(context)]
+    parts = [context[a:b].strip() for a, b in zip(starts, ends, strict=True)]
+    lead = context[: starts[0]].strip()
+    cut = [part.partition("\n") for part in parts]
+    found = [(head, body) if body.strip() else (title, head) for head, _, body in cut]
+    return (*(((title, lead),) if lead else ()), *found)
+
+
+_KINDS: tuple[tuple[set[str], Callable[[Sequence[Values], str], Iterator[Row]]], ...] = (
+    ({"question", "answers", "context", "max_new_tokens"}, _own),
+    ({"question", "answers", "documents"}, _own),
+    ({"input", "context", "answers", "confusing_facts"}, _lveval),
+    ({"input", "context", "answers", "answer_keywords"}, _lveval),
+    ({"input", "context", "answers", "all_classes"}, _longbench),
+    ({"question", "context", "choice_A", "choice_D", "answer"}, _longbench_2),
+    ({"input", "context", "answer"}, _infinite),
+    ({"question", "answers", "ctxs"}, _lost_in_the_middle),
+    ({"paragraphs"}, _squad),
+    ({"question", "answer", "context"}, _hotpot),
+)
