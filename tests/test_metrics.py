@@ -130,6 +130,18 @@ def test_chinese_word_f1_by_hand(prediction, golds, f1):
     )
     expected = letters(prediction, golds)
     assert score("character_f1_chinese", prediction, golds) == pytest.approx(expected)
+    said, wanted = (slow_chinese(t) for t in (prediction, golds[0] if golds else ""))
+    left = list(said)
+    hits = sum(w in left and not left.remove(w) for w in wanted)
+    recall = hits / len(wanted) if wanted else 0.0
+    assert score("keyword_recall_chinese", prediction, golds[:1]) == pytest.approx(recall)
+
+
+def slow_chinese(text: str) -> list[str]:
+    import jieba
+
+    cut = ("".join(c for c in word.lower() if c.isalnum()) for word in jieba.cut(text))
+    return [word for word in cut if word]
 
 
 TEXTS = [
@@ -353,6 +365,70 @@ def test_names_are_compared_in_capitals():
     assert score("word_match", "It was Ross.", ["ROSS"]) == 0
 
 
+# prediction, golds; last integer of code, share of leading numbers
+WRITTEN = [
+    ("7", ["7"], 1, 1),
+    ("The result is -7.", ["-7"], 1, 0),
+    ("7 8", ["7"], 0, 1),
+    ("8 7", ["7"], 1, 0),
+    ("7, 8, 9", ["7", "8", "9"], 1, 1),
+    ("7 8 1", ["7", "8", "9"], 0, 2 / 3),
+    ("1 8 9", ["7", "8", "9"], 1, 0),
+    ("7", ["7", "8", "9"], 1, 1 / 3),
+    ("7 8 9 10", ["7", "8", "9"], 0, 1),
+    ("", ["7"], 0, 0),
+    ("seven", ["7"], 0, 0),
+    ("`7`", ["7"], 1, 1),
+    ("'7'\n", ["7"], 1, 1),
+    ("7.5", ["5"], 1, 0),
+    ("7 units", ["7"], 0, 1),
+    ("+7", ["7"], 1, 1),
+    ("007", ["7"], 1, 1),
+    ("x=7", ["7"], 0, 1),
+    ("is: 7", ["7"], 1, 1),
+    ("-7", ["7"], 0, 1),
+    ("7-8", ["7", "8"], 0, 1),
+]
+
+
+@pytest.mark.parametrize(("prediction", "golds", "last", "leading"), WRITTEN)
+def test_numbers_of_code_and_calculations_by_hand(prediction, golds, last, leading):
+    assert score("last_integer", prediction, golds) == last
+    assert score("leading_numbers", prediction, golds) == pytest.approx(leading)
+
+
+# InfiniteBench Code.Debug: the letter is B, the function is "sort_all"
+DEBUGGED = [
+    ("B. sort_all", 1),
+    ("B: sort_all", 1),
+    ("B", 0),
+    ("B) sort_all", 0),
+    ("A. sort_all", 0),
+    ("answer is: B", 1),
+    ("The answer is: sort_all", 1),
+    ("answer is: A", 0),
+    ("it is: B", 1),
+    ("answer: B", 1),
+    ("answer:", 0),
+    ("answer is:", 0),
+    ("the answer is B", 0),
+    ("", 0),
+    ("sort_all", 0),
+    ("answer is: `sort_all`", 1),
+    ("answer is:`sort_all`", 1),
+    ("answer is: Option B", 1),
+    ("answer is:\nB", 1),
+    ("**answer: B**", 1),
+    ("answer: A is: B", 1),
+    ("b. sort_all", 0),
+]
+
+
+@pytest.mark.parametrize(("prediction", "expected"), DEBUGGED)
+def test_named_options_by_hand(prediction, expected):
+    assert score("named_option", prediction, ["B", "sort_all"]) == expected
+
+
 PLACES = ["garden", "kitchen", "office"]
 FACTS = [
     ("garden", ["garden"], "Where is Mary?", 1),
@@ -492,7 +568,10 @@ def test_the_order_of_golds_does_not_matter_and_scores_are_shares(metric):
     if metric == "name_match":
         return  # takes the first gold only, as upstream
     for prediction in ("12 b", "answer: 12", ""):
+        if metric == "named_option" or "leading" in metric:
+            continue  # golds there are not alternatives
         golds = ["12", "7", "12.0"] if "number" in metric else ["12", "b c", "Paragraph 12"]
+        golds = ["12", "7"] if metric == "last_integer" else golds
         found = {score(metric, prediction, list(g), extra) for g in permutations(golds)}
         assert len(found) == 1
         assert 0 <= found.pop() <= 1

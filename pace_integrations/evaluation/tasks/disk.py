@@ -48,7 +48,9 @@ def load_rows(path: str | Path, *, limit: int | None = None) -> list[Row]:
     convert = _converter(objects[0], file)
     try:
         return list(islice(convert(objects, file.stem), limit))
-    except (KeyError, TypeError, IndexError, ValueError) as error:
+    except DocumentError:
+        raise
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DocumentError(f"{file} has a row of another form: {error!r}") from error
 
 
@@ -204,9 +206,17 @@ def _passages(context: str, title: str) -> Documents:
     ends = [*starts[1:], len(context)]
     parts = [context[a:b].strip() for a, b in zip(starts, ends, strict=True)]
     lead = context[: starts[0]].strip()
-    cut = [part.partition("\n") for part in parts]
-    found = [(head, body) if body.strip() else (title, head) for head, _, body in cut]
+    found = [_titled(part) for part in parts]
     return (*(((title, lead),) if lead else ()), *found)
+
+
+def _titled(passage: str) -> tuple[str, str]:
+    """Title and text: a mark on a line of its own goes, one that may be asked for stays."""
+    first, _, rest = passage.partition("\n")
+    if rest and len(first.split()) == 2:
+        title, _, text = rest.partition("\n")
+        return (title, text) if text.strip() else (first.rstrip(":："), rest)
+    return " ".join(first.split()[:2]).rstrip(":："), passage
 
 
 _KINDS: tuple[tuple[set[str], Callable[[Sequence[Values], str], Iterator[Row]]], ...] = (
