@@ -28,8 +28,8 @@ from pace_integrations.cli.arguments import (
     Temperature,
 )
 from pace_integrations.cli.cluster import cluster
-from pace_integrations.cli.experts import experts
 from pace_integrations.cli.eval import evaluate
+from pace_integrations.cli.experts import experts
 from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Options
 from pace_integrations.cli.output import Output, errors
