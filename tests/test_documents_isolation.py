@@ -58,6 +58,15 @@ class Page:
     def get_textpage(self):
         return self
 
+    def get_height(self):
+        return 800
+
+    def get_rotation(self):
+        return 0
+
+    def get_charbox(self, index, loose):
+        return (0, 400, 8, 410)
+
     def get_text_range(self):
         return f"Page number {self.index + 1}."
 

@@ -22,7 +22,7 @@ from pace_integrations.documents.worker import Request
 Progress: TypeAlias = Callable[[int, int], None]
 Result: TypeAlias = tuple[Document | None, FileReport]
 
-_MOST_WORKERS = 4
+_MOST_WORKERS = 2
 _PER_WORKER = 512 * 1024  # bytes of files that are worth the start of another process
 _TRIES = 3
 

@@ -31,7 +31,7 @@ class ReadLimits:
 
     pages: int = 20_000
     seconds: float = 300.0
-    memory: int = 512 * 2**20
+    memory: int = 384 * 2**20
     expanded: int = 256 * 2**20
     size: int = 512 * 2**20
 
@@ -51,9 +51,9 @@ class ReadOptions:
             ``pdf-fast`` extra.
         password: Password of encrypted files, or a function from a file's path to its password.
             It is asked again, at most three times, while its answers are wrong; None gives up.
-        workers: Processes that parse files side by side; None: as many as there are processors
-            and work for them. 0 parses in this process, where a parser that hangs or crashes
-            takes the run along.
+        workers: Processes that parse files side by side, each with its own limit of memory; None:
+            one or two, as there is work for them. 0 parses in this process, where a parser that
+            hangs or crashes takes the run along.
     """
 
     limits: ReadLimits = field(default_factory=ReadLimits)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import TypeAlias
 
-from pypdf import PasswordType, PdfReader
+from pypdf import PageObject, PasswordType, PdfReader
 from pypdf.generic import DictionaryObject
 
-from pace_integrations.documents.fonts import prefer_named_encodings
+from pace_integrations.documents.fonts import forget_visible_spaces, prefer_named_encodings
+from pace_integrations.documents.layout import Fragment, Line, lines_of
 from pace_integrations.documents.options import ReadLimits
 from pace_integrations.documents.pdf_pages import read_pdf, read_whole, refused
 from pace_integrations.documents.types import Job, Reading
+
+Matrix: TypeAlias = Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +30,34 @@ class _Pypdf:
     def count(self) -> int:
         return len(self.reader.pages)
 
-    def text(self, index: int) -> str:
+    def lines(self, index: int) -> list[Line]:
         page = self.reader.pages[index - 1]
         with suppress(Exception):  # odd resources may still be good enough for pypdf
             prefer_named_encodings(page)
-        return page.extract_text()
+            forget_visible_spaces(page)
+        return lines_of(_fragments(page))
 
     def labels(self) -> list[str]:
         return self.reader.page_labels
 
     def metadata(self) -> Mapping[str, object]:
         return self.reader.metadata or {}
+
+
+def _fragments(page: PageObject) -> list[Fragment]:
+    """The pieces of a page's text, in the order and with the line ends that pypdf gives them."""
+    found: list[Fragment] = []
+    upper, height = float(page.mediabox.top), float(page.mediabox.height) or 1.0
+    upright = page.rotation == 0
+
+    def visit(text: str, cm: Matrix, tm: Matrix, font: object, size: float) -> None:
+        if text:
+            y = tm[4] * cm[1] + tm[5] * cm[3] + cm[5]
+            letters = abs(size * (tm[3] or tm[1]) * (cm[3] or cm[1])) / height
+            found.append(Fragment(text, (upper - y) / height if upright else None, letters))
+
+    page.extract_text(visitor_text=visit)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

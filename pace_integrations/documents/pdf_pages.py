@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from pace_integrations.documents.clean import clean_characters, clean_page, vocabulary
 from pace_integrations.documents.journal import Journal
+from pace_integrations.documents.layout import Line, RunningLines
 from pace_integrations.documents.options import ReadLimits
 from pace_integrations.documents.types import (
     Job,
@@ -64,8 +65,8 @@ class OpenPdf(Protocol):
         """How many pages there are."""
         ...
 
-    def text(self, index: int) -> str:
-        """Raw text of the page with a 1-based index."""
+    def lines(self, index: int) -> list[Line]:
+        """The lines of the page with a 1-based index, in reading order."""
         ...
 
     def labels(self) -> list[str]:
@@ -140,14 +141,15 @@ def _collect(file: OpenPdf, limits: ReadLimits, journal: Journal, job: Job) -> N
         if time.monotonic() - start > _SOFT * limits.seconds or size > limits.expanded:
             return
         try:
-            text, problem = clean_characters(file.text(index)), None
+            lines, problem = file.lines(index), None
         except LimitExceededError as error:
             journal.write({"warnings": [f"page {index}: {error}"]})
             return
         except Exception as error:  # a parser of hostile input may raise anything
-            text, problem = "", f"page {index} could not be read: {type(error).__name__}: {error}"
-        size += len(text)
-        journal.write({"page": index, "text": text, "problem": problem})
+            lines, problem = [], f"page {index} could not be read: {type(error).__name__}: {error}"
+        size += sum(len(line.text) for line in lines)
+        record = [(line.text, line.top) for line in lines]
+        journal.write({"page": index, "lines": record, "problem": problem})
         job.at(index, count)
 
 
@@ -191,26 +193,33 @@ def read_journal(path: Path, limits: ReadLimits, job: Job) -> Reading | None:
 def _finish(journal: Journal, job: Job, limits: ReadLimits) -> Reading:
     """Cleans the pages in the light of the whole document and gives them away."""
     first = next(journal.read())
-    words = vocabulary(record["text"] for record in _pages(journal))
+    running, words = RunningLines(), set[str]()
+    for index, lines, _ in _pages(journal):
+        running.see(lines, index)
+        words |= vocabulary([clean_characters("\n".join(line.text for line in lines))])
     warnings, blank, failed, parsed = list[str](), list[int](), list[int](), 0
     for record in journal.read():
         warnings.extend(record.get("warnings", ()))
-    for record in _pages(journal):
-        parsed = record["page"]
-        text = clean_page(record["text"], words)
-        if record["problem"] is not None:
+    for parsed, lines, problem in _pages(journal):
+        body, header, footer = running.part(lines, parsed)
+        text = clean_page(clean_characters(body), words)
+        if problem is not None:
             failed.append(parsed)
-            warnings.append(record["problem"])
+            warnings.append(problem)
         elif text:
-            job.emit(Page(parsed, first["labels"][parsed - 1], text))
+            label = first["labels"][parsed - 1]
+            job.emit(Page(parsed, label, text, None, header, footer))
         else:
             blank.append(parsed)
     warnings += _unread(parsed, first["count"], limits)
     return _reading(first, parsed, blank, failed, warnings)
 
 
-def _pages(journal: Journal) -> Iterator[dict[str, Any]]:
-    return (record for record in journal.read() if "page" in record)
+def _pages(journal: Journal) -> Iterator[tuple[int, list[Line], str | None]]:
+    """Index, lines and problem of every page parsed."""
+    for record in journal.read():
+        if "page" in record:
+            yield record["page"], [Line(*line) for line in record["lines"]], record["problem"]
 
 
 def _unread(parsed: int, count: int, limits: ReadLimits) -> list[str]:

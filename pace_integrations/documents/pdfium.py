@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 
 import pypdfium2
 
+from pace_integrations.documents.layout import Fragment, Line, lines_of
 from pace_integrations.documents.options import ReadLimits
 from pace_integrations.documents.pdf import PdfFiles
 from pace_integrations.documents.pdf_pages import read_pdf, read_whole
@@ -15,6 +17,7 @@ from pace_integrations.documents.types import Job, Reading
 
 # What pdfium writes for a hyphen at a line's end that it takes for a broken word's.
 _BROKEN = str.maketrans({"\ufffe": "-\n", "\x02": "-\n"})
+_WORD = re.compile(r"\s*([^\s\ufffe\x02]*)[\ufffe\x02]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +30,9 @@ class _Pdfium:
     def count(self) -> int:
         return len(self.document)
 
-    def text(self, index: int) -> str:
+    def lines(self, index: int) -> list[Line]:
         with closing(self.document[index - 1]) as page, closing(page.get_textpage()) as text:
-            return str(text.get_text_range()).translate(_BROKEN)
+            return lines_of(_fragments(text, page.get_height(), upright=page.get_rotation() == 0))
 
     def labels(self) -> list[str]:
         return [self.document.get_page_label(index) for index in range(self.count)]
@@ -37,6 +40,18 @@ class _Pdfium:
     def metadata(self) -> Mapping[str, object]:
         found = self.document.get_metadata_dict(skip_empty=True)
         return {f"/{key}": value for key, value in found.items()}
+
+
+def _fragments(text: pypdfium2.PdfTextPage, height: float, *, upright: bool) -> Iterator[Fragment]:
+    """The words of a page, with the spaces and line ends that pdfium puts between them."""
+    whole = str(text.get_text_range())
+    for match in _WORD.finditer(whole):
+        word = match[0].translate(_BROKEN).replace("\r", "")
+        if not match[1] or not upright:
+            yield Fragment(word, None, 0.0)
+            continue
+        _, bottom, _, top = text.get_charbox(match.start(1), loose=True)
+        yield Fragment(word, 1.0 - bottom / height, (top - bottom) / height)
 
 
 @dataclass(frozen=True, slots=True)
