@@ -7,15 +7,12 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pace_integrations.config import GenerationConfig, MemoryConfig, Quantization
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
-from pace_integrations.model.loading import EMBEDDED_NAME
 from pace_integrations.session import Pace, Session
-from pace_integrations.store import manifest
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -31,7 +28,6 @@ _NAMES = {
     "top_k": "top_k",
     "seed": "seed",
     "stop": "stop",
-    "constraint": "constraint",
 }
 
 
@@ -55,9 +51,7 @@ class Binding:
     """A session, loaded and read when it is first used.
 
     Args:
-        session: A session that has read already, or the folder of a saved one; nothing but a
-            `pace` to open it with may then be given. Without one, the model that it was saved
-            with is loaded.
+        session: A session that has read already; nothing else may then be given.
         pace: A loaded model.
         model: Name or path of a model to load; None with no `pace` takes the embedded one.
         corpus: What to read.
@@ -72,7 +66,7 @@ class Binding:
     def __init__(
         self,
         *,
-        session: Session | str | os.PathLike[str] | None = None,
+        session: Session | None = None,
         pace: Pace | None = None,
         model: str | os.PathLike[str] | None = None,
         corpus: Corpus | None = None,
@@ -85,9 +79,6 @@ class Binding:
             for name, value in (("session", session), ("pace", pace), ("model", model))
             if value is not None
         ]
-        saved = None if isinstance(session, Session) else session
-        if saved is not None and model is None:
-            models.remove("session")
         corpora = [
             name
             for name, value in (("session", session), ("corpus", corpus), ("paths", paths))
@@ -96,9 +87,7 @@ class Binding:
         for given in (models, corpora):
             if len(given) > 1:
                 raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
-        self._given = session if isinstance(session, Session) else None
-        self._saved = saved
-        self._fresh = 0
+        self._given = session
         self._pace = pace
         self._options: dict[str, Any] = {
             "model": model,
@@ -125,12 +114,6 @@ class Binding:
         """Whether the session is there: whether using it neither loads nor reads."""
         return self._given is not None
 
-    def take_fresh(self) -> int:
-        """Tokens that were read here and not taken account of by an earlier call of this."""
-        with self._lock:
-            fresh, self._fresh = self._fresh, 0
-        return fresh
-
     @property
     def pace(self) -> Pace:
         """The loaded model."""
@@ -140,20 +123,15 @@ class Binding:
         """What must be equal for two bindings to answer alike, as JSON-ready values."""
         corpus = self.session.corpus
         return {
-            **self.session.pace.fingerprint,
+            **self.pace.fingerprint,
             "corpus": corpus.fingerprint if corpus else None,
         }
 
     def _ensure(self) -> Session:
         with self._lock:
-            if self._given is None:
-                self._given = self._open(self._saved) if self._saved else self._read()
-                self._fresh = self._given.change.read
-            return self._given
-
-    def _open(self, path: str | os.PathLike[str]) -> Session:
-        pace = self._pace or Pace.load(**_saved_options(Path(path)))
-        return pace.open(path)
+            session = self._given or self._read()
+            self._given = session
+            return session
 
     def _read(self) -> Session:
         pace = self._pace or Pace.load(**self._options)
@@ -165,18 +143,3 @@ class Binding:
     def _read_corpus(self, pace: Pace, corpus: Corpus) -> Session:
         """What reads the corpus; faces that report on it override this."""
         return pace.read(corpus)
-
-
-def _saved_options(path: Path) -> dict[str, Any]:
-    """What loads the model that a session was saved with."""
-    fingerprint = manifest.load(path)["fingerprint"]
-    memory = fingerprint.get("memory")
-    if memory is not None:
-        layers = memory.get("layers")
-        memory = MemoryConfig(**{**memory, "layers": tuple(layers) if layers else None})
-    name = fingerprint["model"]
-    return {
-        "model": None if name == EMBEDDED_NAME else name,
-        "memory": memory,
-        "quantization": fingerprint.get("quantization"),
-    }

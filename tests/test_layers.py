@@ -19,7 +19,6 @@ LAYERS = [
     {"model", "store"},
     {"session"},
     {"binding", "evaluation", "toolcalls"},
-    {"grounding"},
     {"langchain", "llama_index", "cli"},
     {"entry"},
 ]

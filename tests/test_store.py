@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -19,9 +18,9 @@ from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, Sess
 from pace_integrations.errors import (
     DocumentError,
     IncompatibleSessionError,
-    PaceError,
     SessionFileError,
 )
+from recipes.crash_sessions import damages, kills
 
 QUESTIONS = ["Where is the oak?", "When does the gate open?", "Which oven?"]
 SHORT = GenerationConfig(max_new_tokens=16)
@@ -204,72 +203,27 @@ def test_a_full_disk_leaves_the_old_session(
     assert len(list(saved.glob("data-*"))) == 1
 
 
-def test_damage_is_refused_or_harmless(pace: Pace, session: Session, saved: Path) -> None:
-    """Random bytes changed, files cut short or gone: an error, or the very same answers."""
-    dice, expected = random.Random(7), answers(session)
-    refused = 0
-    for _ in range(150):
-        copy = saved.with_name("copy.pace")
-        shutil.copytree(saved, copy)
-        files = [copy / "manifest.json", *data(copy).iterdir()]
-        _damage(dice.choice(files), dice)
-        try:
-            opened = pace.open(copy)
-        except PaceError:
-            refused += 1
-        else:
-            assert answers(opened) == expected
-        shutil.rmtree(copy)
-    assert refused >= 140
+def test_damage_is_refused_or_harmless(pace: Pace, saved: Path) -> None:
+    """Random bytes changed and files cut short: an error, or the very same answers."""
+    counts = damages(pace, saved, 100)
+    assert counts["refused"] >= 90
+    assert counts["refused"] + counts["harmless"] == 100
 
 
-def _damage(file: Path, dice: random.Random) -> None:
-    content = bytearray(file.read_bytes())
-    kind = dice.randrange(4)
-    if kind == 0:
+def test_a_missing_file_is_named(pace: Pace, saved: Path) -> None:
+    for file in data(saved).iterdir():
+        content = file.read_bytes()
         file.unlink()
-    elif kind == 1:
-        file.write_bytes(content[: dice.randrange(len(content))])
-    else:
-        content[dice.randrange(len(content))] ^= 1 << dice.randrange(8)
+        with pytest.raises(SessionFileError, match=f"{file.name} cannot be read"):
+            pace.open(saved)
         file.write_bytes(content)
-
-
-KILLS = """
-import json, os, random, signal, sys, time
-from pace_integrations import Pace, GenerationConfig, MemoryConfig
-
-model, saved, kills = sys.argv[1], sys.argv[2], int(sys.argv[3])
-short, dice, wrong = GenerationConfig(max_new_tokens=4), random.Random(3), []
-with Pace.load(model, memory=MemoryConfig(step=32, slots=16, layers=(0, 2))) as pace:
-    session = pace.open(saved)
-    start = time.perf_counter()
-    session.save(saved)
-    longest = 3 * (time.perf_counter() - start)
-    expected = session.ask("Where is the oak?", generation=short).text
-    for kill in range(kills):
-        if (saver := os.fork()) == 0:
-            while True:
-                session.save(saved)
-        time.sleep(dice.uniform(0, longest))
-        os.kill(saver, signal.SIGKILL)
-        os.waitpid(saver, 0)
-        if pace.open(saved).ask("Where is the oak?", generation=short).text != expected:
-            wrong.append(kill)
-print(json.dumps(wrong))
-"""
+    assert pace.open(saved).tokens
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked to be killed")
-def test_killed_saves_leave_whole_sessions(session: Session, saved: Path, tiny_path: Path) -> None:
+def test_killed_saves_leave_whole_sessions(pace: Pace, saved: Path) -> None:
     """Processes that save over and over are killed at random moments."""
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILLS, tiny_path, saved, "20"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert json.loads(result.stdout or result.stderr) == []
-    session.save(saved)
+    counts = kills(pace, saved, 10)
+    assert (counts["whole"], counts["failed"]) == (10, 0)
+    assert counts["cut short"] > 3  # or the moments were badly chosen
     assert {file.name for file in saved.iterdir()} == {".lock", "manifest.json", data(saved).name}

@@ -108,6 +108,7 @@ class Engine:
         try:
             cache = cache_of(self.loaded.model, files["kv.safetensors"])
             if memory is not None:
+                _check_fit(files["memory.safetensors"], memory.tensors())
                 memory.load_tensors(files["memory.safetensors"])
         except (KeyError, ConfigError) as error:
             raise SessionFileError(f"the saved state does not fit the model: {error}") from error
@@ -210,3 +211,15 @@ class Engine:
         self.owner.close()
         if self._patch:
             self._patch.remove()
+
+
+def _check_fit(saved: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor]) -> None:
+    """Raises `ConfigError` where a saved memory is not one that could have come from `fresh`."""
+    for name in sorted(saved.keys() | fresh.keys()):
+        if name not in saved or name not in fresh:
+            raise ConfigError(f"the memory's {name} is {'missing' if name in fresh else 'unknown'}")
+        one, other = saved[name], fresh[name]
+        grows = other.numel() == 0  # what is gathered while reading, along its second axis
+        shape = (*other.shape[:1], *one.shape[1:2], *other.shape[2:]) if grows else other.shape
+        if one.shape != shape or one.dtype != other.dtype:
+            raise ConfigError(f"the memory's {name} has another shape or type")

@@ -93,13 +93,13 @@ def cache_of(model: PreTrainedModel, named: Mapping[str, torch.Tensor]) -> Cache
     """A cache of `model` from what `parts_of` gave.
 
     Raises:
-        SessionFileError: Tensors are superfluous: they are another model's.
+        SessionFileError: Tensors are missing, superfluous or do not fit each other.
         PaceError: The model keeps state of a kind that cannot be saved.
     """
     cache, left = new_cache(model), dict(named)
     for i, layer in _growing(cache):
-        if f"{i}.keys" in left and f"{i}.values" in left:
-            keys, values = (left.pop(f"{i}.{n}").to(model.device) for n in ("keys", "values"))
+        if f"{i}.keys" in left or f"{i}.values" in left:
+            keys, values = (t.to(model.device) for t in _pair(i, left))
             if isinstance(layer, SegmentLayer):
                 cache.layers[i] = SegmentLayer.of(keys, values)
                 continue
@@ -109,7 +109,21 @@ def cache_of(model: PreTrainedModel, named: Mapping[str, torch.Tensor]) -> Cache
             layer.cumulative_length = int(left.pop(f"{i}.length"))
     if left:
         raise SessionFileError(f"the saved cache does not fit the model: {min(left)} is left over")
+    if len({layer.get_seq_length() for _, layer in _growing(cache)}) > 1:
+        raise SessionFileError("the saved cache does not hold the same tokens in every layer")
     return cache
+
+
+def _pair(layer: int, left: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Takes a layer's keys and values out of `left`."""
+    names = [f"{layer}.{name}" for name in ("keys", "values")]
+    for name in names:
+        if name not in left or left[name].dim() != 4 or left[name].shape[0] != 1:
+            raise SessionFileError(f"the saved cache lacks {name} of one sequence")
+    keys, values = (left.pop(name) for name in names)
+    if keys.shape[:3] != values.shape[:3] or keys.dtype != values.dtype:
+        raise SessionFileError(f"the saved cache has {layer}.keys and values that do not match")
+    return keys, values
 
 
 def _growing(cache: Cache) -> Iterator[tuple[int, SegmentLayer | DynamicLayer]]:

@@ -25,7 +25,7 @@ from pace_integrations.model.engine import Engine
 from pace_integrations.session.reading import Progress, Reading
 from pace_integrations.session.state import Change, ReadState
 from pace_integrations.store import files
-from pace_integrations.store.manifest import FILE, UNFINISHED, Verify
+from pace_integrations.store.manifest import FILE, UNFINISHED, Verify, damaged
 
 SHARE = 0.1  # most of the time of a reading that is spent on keeping its beginning
 _log = logging.getLogger(__name__)
@@ -86,7 +86,11 @@ class Keeper:
         saved = files.read(
             path, fingerprint=self._fingerprint, verify=verify, namespace=self._namespace
         )
-        return ReadState(self._engine.context(saved.tensors), saved.tokens, saved.corpus)
+        context = self._engine.context(saved.tensors)
+        held, slides = context.cache.get_seq_length(), self._fingerprint["overflow"] == "window"
+        if held > saved.tokens or (held < saved.tokens and not slides):
+            raise damaged(path, f"it holds {held} tokens where {saved.tokens} were read")
+        return ReadState(context, saved.tokens, saved.corpus)
 
     def read(
         self, corpus: Corpus, config: ReadConfig, progress: bool | Progress, *, must: bool = True
@@ -103,21 +107,26 @@ class Keeper:
             SessionFileError: The folder cannot be written, or holds something else.
             IncompatibleSessionError: It holds another model's or namespace's session.
         """
-        with self._alone():
-            known, whole = self._known(corpus)
-            reading = Reading(self._engine, known, corpus, config)
-            change = reading.change
-            if change.kept:
-                _log.info(
-                    "%d of %d tokens were read before and lie in %s",
-                    change.kept,
-                    change.kept + change.read,
-                    self._path,
-                )
-            state = self._run(reading, progress)
-            if change.read or not whole:
-                self._keep(state, must=must)
-            return replace(state, corpus=corpus), change
+        reading, whole = self._reading(corpus, config)
+        state = reading.state
+        if reading.ids or not whole:
+            with self._alone():
+                # Another process may have read it meanwhile.
+                reading, whole = self._reading(corpus, config, warn=True)
+                state = self._run(reading, progress)
+                if reading.ids or not whole:
+                    self._keep(state, must=must)
+        if kept := reading.kept:
+            total = kept + len(reading.ids)
+            _log.info("%d of %d tokens were read before: %s", kept, total, self._path)
+        return replace(state, corpus=corpus), reading.change
+
+    def _reading(
+        self, corpus: Corpus, config: ReadConfig, *, warn: bool = False
+    ) -> tuple[Reading, bool]:
+        """A reading that goes on from what is here, and whether that is whole."""
+        known, whole = self._known(corpus, warn=warn)
+        return Reading(self._engine, known, corpus, config), whole
 
     def _run(self, reading: Reading, progress: bool | Progress) -> ReadState:
         """Reads, keeping the beginning now and then, and in any case when it is interrupted."""
@@ -137,7 +146,7 @@ class Keeper:
                 raise
             _log.warning("the session is not kept: %s", error)
 
-    def _known(self, corpus: Corpus) -> tuple[ReadState, bool]:
+    def _known(self, corpus: Corpus, *, warn: bool) -> tuple[ReadState, bool]:
         """Of what is here, the state that holds most of what `corpus` begins with.
 
         Returns:
@@ -145,7 +154,7 @@ class Keeper:
         """
         best, length, whole = ReadState(self._engine.empty()), 0, False
         for unfinished in (False, True):
-            found = self._found(unfinished=unfinished)
+            found = self._found(unfinished=unfinished, warn=warn)
             if found is not None:
                 found = replace(found, corpus=_adopted(found.documents, corpus))
                 start = found.before(corpus.documents)
@@ -153,13 +162,13 @@ class Keeper:
                     best, length, whole = found, start.tokens, not unfinished
         return best, whole
 
-    def _found(self, *, unfinished: bool) -> ReadState | None:
+    def _found(self, *, unfinished: bool, warn: bool) -> ReadState | None:
         try:
             return self.open(unfinished=unfinished)
         except IncompatibleSessionError:
             raise
         except SessionFileError as error:
-            if ((self._path / UNFINISHED if unfinished else self._path) / FILE).exists():
+            if warn and ((self._path / UNFINISHED if unfinished else self._path) / FILE).exists():
                 _log.warning("%s", error)
             return None
 
@@ -173,6 +182,8 @@ class Keeper:
         except Timeout:
             _log.warning("%s is being read by another process; waiting for it", self._path)
             lock.acquire(timeout=-1)
+        except OSError as error:
+            raise files.cannot_save(self._path, error) from error
         try:
             yield
         finally:

@@ -93,7 +93,7 @@ def write(
             f"{str(path)!r} is being saved by another process; wait for it or choose another name"
         ) from None
     except OSError as error:
-        raise _cannot_save(path, error) from error
+        raise cannot_save(path, error) from error
 
 
 def claim(path: Path) -> None:
@@ -109,7 +109,7 @@ def claim(path: Path) -> None:
             )
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _cannot_save(path, error) from error
+        raise cannot_save(path, error) from error
 
 
 def _write(path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[str, Parts]) -> None:
@@ -210,7 +210,8 @@ def _report(saved: dict[str, Any]) -> Report:
     return Report(tuple(FileReport(**row) for row in rows))
 
 
-def _cannot_save(path: Path, error: OSError) -> SessionFileError:
+def cannot_save(path: Path, error: OSError) -> SessionFileError:
+    """The error of a folder that does not take a session."""
     return SessionFileError(
         f"cannot save to {str(path)!r}: {error.strerror or error}; an earlier session there is "
         "unchanged; check space and permissions"

@@ -29,6 +29,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "documents": list,
     "report": dict,
 }
+_NAME = re.compile(r"[a-z][a-z0-9.-]*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 
 
@@ -38,8 +39,8 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         SessionFileError: There is none, or it is damaged or of another format.
     """
-    if not path.is_dir():
-        raise SessionFileError(f"no saved session at {str(path)!r}; check the path")
+    if not os.path.isdir(path):  # false too where it may not be looked at  # noqa: PTH112
+        raise SessionFileError(f"no saved session at {str(path)!r}; check path and permissions")
     try:
         manifest = json.loads((path / FILE).read_text(encoding="utf-8"))
         seal = manifest.pop("sha256")
@@ -62,7 +63,7 @@ def load(path: Path) -> dict[str, Any]:
         if not isinstance(manifest.get(field), kind):
             raise damaged(path, f"{FILE} lacks {field!r}")
     for name in (manifest["data"], *manifest["files"]):
-        if Path(name).name != name:  # what is named lies inside
+        if not _NAME.fullmatch(name):  # what is named lies inside
             raise damaged(path, f"{FILE} names {name!r}")
     return dict(manifest)
 
