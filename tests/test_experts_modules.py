@@ -34,6 +34,7 @@ from pace_integrations.experts.switch import keep_active
 from pace_integrations.model import divide, loading
 from pace_integrations.model.prompts import Prompts
 from pace_integrations.session.modules import ModuleUsage
+from recipes import experts_share
 
 IDS = torch.randint(3, 128, (2, 40), generator=torch.Generator().manual_seed(0))
 CONFIG = ExpertConfig(experts=8)
@@ -305,6 +306,20 @@ def test_settings_out_of_range(settings: dict[str, object], message: str) -> Non
 def test_a_switch_needs_a_share() -> None:
     with pytest.raises(ConfigError, match="active"), switched(tiny_model("llama"), CONFIG):
         pass
+
+
+def test_the_recipe_of_shares_frames_the_clusterings(
+    tiny_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("The oak stands near the pond. Bread is baked on Mondays. " * 20)
+    options = ["--model", str(tiny_path), "--experts", "8", "--tokens", "128", "--json"]
+    experts_share.main([str(text), *options])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["by"] for row in rows] == ["coactivation", "weights", "random", "single neurons"]
+    whole = [row["loss"]["1.0"] for row in rows]
+    assert whole == pytest.approx([whole[0]] * 4, abs=1e-4)
+    assert all(row["loss"]["0.125"] != pytest.approx(whole[0], abs=1e-3) for row in rows)
 
 
 # The shell.

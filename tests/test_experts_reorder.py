@@ -143,6 +143,24 @@ def test_the_memory_sees_the_same_tokens_in_another_order() -> None:
 
 
 @torch.no_grad()
+def test_memory_by_module_tells_a_clustering_from_a_random_division() -> None:
+    def logits(how: ExpertConfig | None, **settings: object) -> Tensor:
+        model = tiny_model("llama")
+        if how:
+            reorder(model, how)
+        memory = MemoryConfig(slots=8, top_k=3, step=16, layers=(0, 2), **settings)
+        with patched(model, memory):
+            return model(IDS).logits
+
+    drawn = ExpertConfig(experts=8, by="random")
+    modules = {"similarity": "experts", "experts": 8}
+    clustered, random = logits(CONFIG, **modules), logits(drawn, **modules)
+    assert (clustered - random).abs().max() > 1e-2
+    torch.testing.assert_close(logits(CONFIG), logits(drawn), rtol=0, atol=1e-4)
+    torch.testing.assert_close(logits(CONFIG), logits(None), rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
 def test_only_the_layers_asked_for_are_reordered() -> None:
     model = tiny_model("llama")
     before = [gate.clone() for gate in gates(model)]

@@ -96,7 +96,9 @@ def _rows(weight: Tensor, normalize: bool) -> Tensor:
             f"the weight must be a matrix of floats with one row per neuron, not {weight.dtype} "
             f"of shape {tuple(weight.shape)}"
         )
-    rows = weight.detach().float()
+    # Devices other than these two lack the double precision that the solver draws with.
+    near = weight.device.type in ("cpu", "cuda")
+    rows = (weight if near else weight.cpu()).detach().float()
     if not rows.isfinite().all():
         raise ConfigError("the weight holds values that are not finite; check the checkpoint")
     return torch.nn.functional.normalize(rows, dim=1) if normalize else rows
