@@ -263,12 +263,31 @@ def test_a_width_that_does_not_divide_names_the_divisors() -> None:
     assert same(model, before)
 
 
-@pytest.mark.parametrize("kind", ["int8", "nf4"])
-def test_quantised_weights_are_refused_with_the_way_out(kind: str, tmp_path: Path) -> None:
+def quantised(folder: Path, kind: str) -> PreTrainedModel:
     pytest.importorskip("bitsandbytes")
-    tiny_model("qwen2", hidden_size=64, intermediate_size=128).save_pretrained(tmp_path)
+    tiny_model("qwen2", hidden_size=64, intermediate_size=128).save_pretrained(folder)
     how = BitsAndBytesConfig(load_in_8bit=kind == "int8", load_in_4bit=kind == "nf4")
-    model = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=how)
+    return AutoModelForCausalLM.from_pretrained(folder, quantization_config=how)
+
+
+@pytest.mark.parametrize("used", [False, True])
+@torch.no_grad()
+def test_eight_bit_weights_move_with_their_scales(used: bool, tmp_path: Path) -> None:
+    model = quantised(tmp_path, "int8")
+    expected = quantised(tmp_path, "int8")(IDS).logits
+    if used:  # the first forward moves the scales from the weight into a state
+        assert torch.equal(model(IDS).logits, expected)
+    before = [gate.clone() for gate in gates(model)]
+    done = reorder(model, CONFIG)
+    assert not torch.equal(gates(model)[0], before[0])
+    torch.testing.assert_close(model(IDS).logits, expected, rtol=1e-3, atol=1e-2)
+    done.restore()
+    assert all(torch.equal(a, b) for a, b in zip(gates(model), before, strict=True))
+    assert torch.equal(model(IDS).logits, expected)
+
+
+def test_four_bit_weights_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    model = quantised(tmp_path, "nf4")
     with pytest.raises(ModelPatchError, match=r"layer 0 has quantised weights .*pace cluster"):
         reorder(model, CONFIG)
 

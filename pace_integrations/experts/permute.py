@@ -2,6 +2,10 @@
 
 A feed-forward block computes the same whatever the order of its neurons, if the rows of what leads
 into them and the columns of what leads out of them move together. Only the order of a sum changes.
+
+Eight-bit weights of bitsandbytes have one scale per row, which moves with its row, so that nothing
+is rounded again. Four-bit weights share a scale between neighbouring columns: they would have to
+be quantised anew, and could not be restored.
 """
 
 from __future__ import annotations
@@ -31,15 +35,17 @@ def description(block: Block) -> Tensor:
     """The rows that describe a block's neurons ``(d_ff, features)``: those of its gate.
 
     A block without a gate is described by the projection that leads into it. What comes back
-    shares its memory with the model.
+    shares its memory with the model, unless it had to be dequantised.
 
     Raises:
         ModelPatchError: The weights are quantised or not in memory.
     """
     module = block.inputs[0]
     weight = _weight(module, block)
-    rows = weight.T if _transposed(module) else weight
-    return rows[: block.neurons].detach()
+    rows = (weight.T if _transposed(module) else weight)[: block.neurons].detach()
+    if weight.is_floating_point():
+        return rows
+    return rows.float() * _scales(module)[0][: block.neurons, None]
 
 
 def permute(blocks: Mapping[int, Block], orders: Mapping[int, Tensor]) -> None:
@@ -89,19 +95,40 @@ def _permute(block: Block, order: Tensor) -> None:
         rows = order
         if out_width(module) == 2 * block.neurons:  # gate and up projection in one
             rows = torch.cat([order, order + block.neurons])
-        _move(module.get_parameter("weight"), rows, 1 if _transposed(module) else 0)
+        _move_weight(module, rows, 1 if _transposed(module) else 0)
+        for scale in _scales(module):
+            _move(scale, rows, 0)
         bias = getattr(module, "bias", None)
         if isinstance(bias, nn.Parameter):
             _move(bias, rows, 0)
     for vector in block.vectors:
         _move(vector, order, 0)
-    output = block.output
-    _move(output.get_parameter("weight"), order, 0 if _transposed(output) else 1)
+    _move_weight(block.output, order, 0 if _transposed(block.output) else 1)
 
 
-def _move(parameter: nn.Parameter, order: Tensor, dimension: int) -> None:
-    """Reorders one tensor through a copy of it; the parameter stays the same object."""
-    parameter.data.copy_(parameter.data.index_select(dimension, order.to(parameter.device)))
+def _move_weight(module: nn.Module, order: Tensor, dimension: int) -> None:
+    """Reorders a weight, and what bitsandbytes may keep beside it of the same weight."""
+    moved: set[int] = set()
+    for tensor in (module.get_parameter("weight"), *_kept(module, "CB")):
+        if tensor.data_ptr() not in moved:
+            moved.add(tensor.data_ptr())
+            _move(tensor, order, dimension)
+
+
+def _move(tensor: Tensor, order: Tensor, dimension: int) -> None:
+    """Reorders one tensor through a copy of it; it stays where it is."""
+    tensor.data.copy_(tensor.data.index_select(dimension, order.to(tensor.device)))
+
+
+def _scales(module: nn.Module) -> list[Tensor]:
+    """Scales of the rows of an eight-bit weight: with the weight, after a forward in its state."""
+    return _kept(module, "SCB")
+
+
+def _kept(module: nn.Module, name: str) -> list[Tensor]:
+    holders = (getattr(module, "weight", None), getattr(module, "state", None))
+    found = (getattr(holder, name, None) for holder in holders)
+    return [tensor for tensor in found if isinstance(tensor, Tensor)]
 
 
 def _transposed(module: nn.Module) -> bool:
@@ -111,15 +138,17 @@ def _transposed(module: nn.Module) -> bool:
 
 def _weight(module: nn.Module, block: Block) -> Tensor:
     weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or not weight.is_floating_point() or weight.ndim != 2:
-        raise ModelPatchError(
-            f"layer {block.layer} has quantised weights ({type(module).__name__}), whose neurons "
-            "cannot be moved; write a reordered checkpoint with 'pace cluster MODEL -o DIR' and "
-            "load that one quantised"
-        )
-    if weight.device.type == "meta":
+    if isinstance(weight, Tensor) and weight.device.type == "meta":
         raise ModelPatchError(
             f"the weights of layer {block.layer} are not in memory (offloaded); load the model on "
             "one device, or write a reordered checkpoint with 'pace cluster MODEL -o DIR'"
         )
-    return weight
+    if isinstance(weight, Tensor) and weight.ndim == 2:
+        eight_bit = weight.dtype == torch.int8 and bool(_scales(module))
+        if weight.is_floating_point() or eight_bit:
+            return weight
+    raise ModelPatchError(
+        f"layer {block.layer} has quantised weights ({type(module).__name__}), whose neurons "
+        "cannot be moved; write a reordered checkpoint with 'pace cluster MODEL -o DIR' and "
+        "load that one quantised"
+    )
