@@ -113,6 +113,13 @@ def test_positions_are_stretched(tmp_path: Path) -> None:
         assert pace.context_window == 4 * 512
 
 
+def test_chunks_are_cut_to_the_window(long: Session) -> None:
+    wide = long.pace.read(BOOK, config=ReadConfig(chunk=4096, reserve=300))
+    assert wide.ask("When did it rain?", generation=SHORT).usage.cached_tokens <= 512 - 300
+    with pytest.raises(ConfigError, match="no room"):
+        long.pace.read(BOOK, config=ReadConfig(reserve=450))
+
+
 @pytest.mark.parametrize(
     ("family", "options", "message"),
     [

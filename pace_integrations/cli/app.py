@@ -13,7 +13,9 @@ import typer
 
 from pace_integrations import __version__
 from pace_integrations.cli.arguments import (
+    Beyond,
     Chunk,
+    Context,
     Device,
     Dtype,
     Json,
@@ -27,11 +29,12 @@ from pace_integrations.cli.arguments import (
     Store,
     Temperature,
 )
+from pace_integrations.cli.bench import bench
 from pace_integrations.cli.cluster import cluster
 from pace_integrations.cli.eval import evaluate
 from pace_integrations.cli.experts import experts
 from pace_integrations.cli.memory import memory
-from pace_integrations.cli.options import Options
+from pace_integrations.cli.options import Options, Overflow
 from pace_integrations.cli.output import Output, errors
 from pace_integrations.cli.sessions import sessions
 from pace_integrations.errors import PaceError, QuestionError
@@ -70,6 +73,8 @@ def ask(
     dtype: Dtype = "auto",
     device: Device = None,
     store: Store = True,
+    overflow: Beyond = Overflow.error,
+    context: Context = None,
 ) -> None:
     """Read documents and answer questions about them.
 
@@ -86,6 +91,8 @@ def ask(
         dtype,
         device,
         store=store,
+        overflow=overflow,
+        context=context,
     )
     output = Output(json=json)
     with errors(output):
@@ -111,6 +118,8 @@ def chat(
     dtype: Dtype = "auto",
     device: Device = None,
     store: Store = True,
+    overflow: Beyond = Overflow.error,
+    context: Context = None,
 ) -> None:
     """Read documents once, then converse from the terminal or from standard input.
 
@@ -128,6 +137,8 @@ def chat(
         dtype,
         device,
         store=store,
+        overflow=overflow,
+        context=context,
     )
     output = Output(json=json)
     with errors(output):
@@ -142,6 +153,7 @@ def chat(
                 output.error(error)
 
 
+app.command()(bench)
 app.command()(memory)
 app.command()(experts)
 app.command()(cluster)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pace_integrations.cli.options import Quantization
+from pace_integrations.cli.options import Overflow, Quantization
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, folders or globs.")]
 Questions = Annotated[
@@ -28,3 +28,11 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, auto; defau
 Store = Annotated[
     bool, typer.Option("--store/--no-store", help="Keep what is read, and find it again.")
 ]
+Beyond = Annotated[
+    Overflow,
+    typer.Option(
+        "--overflow",
+        help="Beyond the model's context: refuse, stretch its positions, or slide a window.",
+    ),
+]
+Context = Annotated[int | None, typer.Option(help="Most tokens held; default: the model's.")]

@@ -32,6 +32,14 @@ class MemoryRule(StrEnum):
     slotwise = "slotwise"
 
 
+class Overflow(StrEnum):
+    """Words of ``--overflow``."""
+
+    error = "error"
+    yarn = "yarn"
+    window = "window"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Options shared by all commands that read and answer."""
@@ -47,6 +55,8 @@ class Options:
     device: str | None
     rule: MemoryRule | None = None
     store: bool = False
+    overflow: Overflow = Overflow.error
+    context: int | None = None
 
     def generation(self) -> GenerationConfig:
         """How answers are written.
@@ -68,6 +78,14 @@ class Options:
         ReadConfig(chunk=self.chunk)
         corpus = corpus_of(paths, output)
         output.report(corpus.report)
+        return self._read(self.load(output), corpus, output)
+
+    def load(self, output: Output) -> Pace:
+        """Loads the model.
+
+        Raises:
+            PaceError: It cannot be loaded.
+        """
         # Imports PyTorch: after everything that can be refused without it.
         from transformers.utils.logging import disable_progress_bar
 
@@ -76,14 +94,15 @@ class Options:
         if self.model is None or Path(self.model).exists():
             disable_progress_bar()  # a download keeps its bars, a local file needs none
         with output.waiting(f"loading {self.model or 'the embedded model'}"):
-            pace = Pace.load(
+            return Pace.load(
                 self.model,
                 memory=self._memory(),
                 quantization=self.quantization.value if self.quantization else None,
                 dtype=self.dtype,
                 device=self.device,
+                overflow=self.overflow.value,
+                context=self.context,
             )
-        return self._read(pace, corpus, output)
 
     def _read(self, pace: Pace, corpus: Corpus, output: Output) -> Session:
         config = ReadConfig(chunk=self.chunk)

@@ -78,6 +78,18 @@ class Engine:
         held = context.cache.get_seq_length()
         return min(held, self.window.tokens - coming) if self.window else held
 
+    def footprint(self, context: Context) -> dict[str, int]:
+        """Bytes of the weights, of the cache per token held, and of the memory banks."""
+        sizes = {
+            name: sum(p.nbytes for parts in group.values() for p in parts)
+            for name, group in self.tensors(context).items()
+        }
+        return {
+            "weights": sum(p.nbytes for p in self.loaded.model.parameters()),
+            "cache_per_token": sizes["kv.safetensors"] // max(1, context.cache.get_seq_length()),
+            "banks": sizes.get("memory.safetensors", 0),
+        }
+
     def rewound(self, context: Context, tokens: int) -> Context | None:
         """A fork of a context cut to its first tokens; None where the model's cache cannot be cut.
 
@@ -140,6 +152,7 @@ class Engine:
             return self._patch.reading(context.memory, cuts=cuts)
 
         model, done = self.loaded.model, 0
+        chunk = self.window.chunk(chunk, free) if self.window else chunk
         for part in torch.tensor([list(ids)], device=model.device).split(chunk, dim=1):
             self._make_room(context, part.shape[1] + free)
             for _ in prefill(model, part, context.cache, chunk=chunk, around=around):

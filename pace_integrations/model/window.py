@@ -55,13 +55,26 @@ class Window:
         self.tokens = tokens
         self.sinks = sinks
 
+    def chunk(self, tokens: int, free: int) -> int:
+        """The most tokens, up to `tokens`, that fit at once beside the sinks and `free` others.
+
+        Raises:
+            ConfigError: None does.
+        """
+        most = self.tokens - self.sinks - free
+        if most < 1:
+            raise ConfigError(
+                f"a window of {self.tokens} tokens has no room beside {self.sinks} first tokens "
+                f"and {free} for question and answer; make context larger or reserve smaller"
+            )
+        return min(tokens, most)
+
     def make_room(self, cache: Cache, coming: int) -> None:
         """Drops the oldest tokens after the sinks, so that `coming` more fit."""
         held = cache.get_seq_length()
-        surplus = held + coming - self.tokens
-        if surplus <= 0:
+        gone = min(held + coming - self.tokens, held - self.sinks)
+        if gone <= 0:
             return
-        gone = min(surplus, held - self.sinks)
         for layer in cache.layers:
             assert isinstance(layer, SegmentLayer)
             self._slide(layer, gone)

@@ -186,6 +186,10 @@ class Session(Asking):
         assert state.context.memory is not None
         return plot_memory(state.context.memory, report, Path(folder))
 
+    def footprint(self) -> dict[str, int]:
+        """Bytes held: of the weights, of the cache per token read, and of the memory banks."""
+        return self._engine.footprint(self._state.context)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the read state to a folder, whole or not at all; `Pace.open` reads it back.
 
