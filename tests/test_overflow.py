@@ -69,7 +69,7 @@ def test_asking_leaves_no_trace_in_a_window_either(long: Session) -> None:
 
 def test_a_windowed_session_is_saved_and_added_to(long: Session, tmp_path: Path) -> None:
     long.save(tmp_path / "book.pace")
-    opened = long.pace.open(tmp_path / "book.pace")
+    opened = long.pace.open(tmp_path / "book.pace", config=CONFIG)
     assert opened.ask("When?", generation=SHORT).text == long.ask("When?", generation=SHORT).text
     more = Corpus.from_texts({"Epilogue": "The sun came out. " * 10})
     opened.add(more)

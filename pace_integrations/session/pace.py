@@ -196,6 +196,7 @@ class Pace:
         *,
         verify: Verify = "full",
         namespace: str | None = None,
+        config: ReadConfig = _READ,
     ) -> Session:
         """Opens a saved session; nothing is read again.
 
@@ -203,6 +204,7 @@ class Pace:
             path: The session's folder.
             verify: ``"full"`` hashes every file; ``"fast"`` trusts tensors of the right size.
             namespace: Whose session it is; another one's is refused.
+            config: How what is added later is read.
 
         Raises:
             SessionFileError: There is no session, or it is damaged or of another format.
@@ -211,7 +213,7 @@ class Pace:
         """
         state = self._keeper(path, namespace).open(verify=verify)
         change = Change(read=0, kept=state.tokens)
-        return Session(self, self._engine, state, namespace=namespace, change=change)
+        return Session(self, self._engine, state, config, namespace=namespace, change=change)
 
     def _keeper(self, path: str | os.PathLike[str], namespace: str | None) -> Keeper:
         return Keeper(self._engine, self.fingerprint, Path(path), namespace)
