@@ -7,12 +7,15 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pace_integrations.config import GenerationConfig, MemoryConfig, Quantization
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
+from pace_integrations.model.loading import EMBEDDED_NAME
 from pace_integrations.session import Pace, Session
+from pace_integrations.store import manifest
 
 Paths = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 
@@ -28,6 +31,7 @@ _NAMES = {
     "top_k": "top_k",
     "seed": "seed",
     "stop": "stop",
+    "constraint": "constraint",
 }
 
 
@@ -51,7 +55,9 @@ class Binding:
     """A session, loaded and read when it is first used.
 
     Args:
-        session: A session that has read already; nothing else may then be given.
+        session: A session that has read already, or the folder of a saved one; nothing but a
+            `pace` to open it with may then be given. Without one, the model that it was saved
+            with is loaded.
         pace: A loaded model.
         model: Name or path of a model to load; None with no `pace` takes the embedded one.
         corpus: What to read.
@@ -66,7 +72,7 @@ class Binding:
     def __init__(
         self,
         *,
-        session: Session | None = None,
+        session: Session | str | os.PathLike[str] | None = None,
         pace: Pace | None = None,
         model: str | os.PathLike[str] | None = None,
         corpus: Corpus | None = None,
@@ -79,6 +85,9 @@ class Binding:
             for name, value in (("session", session), ("pace", pace), ("model", model))
             if value is not None
         ]
+        saved = None if isinstance(session, Session) else session
+        if saved is not None and model is None:
+            models.remove("session")
         corpora = [
             name
             for name, value in (("session", session), ("corpus", corpus), ("paths", paths))
@@ -87,7 +96,9 @@ class Binding:
         for given in (models, corpora):
             if len(given) > 1:
                 raise ConfigError(f"{' and '.join(given)} exclude each other; give one of them")
-        self._given = session
+        self._given = session if isinstance(session, Session) else None
+        self._saved = saved
+        self._fresh = 0
         self._pace = pace
         self._options: dict[str, Any] = {
             "model": model,
@@ -114,6 +125,12 @@ class Binding:
         """Whether the session is there: whether using it neither loads nor reads."""
         return self._given is not None
 
+    def take_fresh(self) -> int:
+        """Tokens that were read here and not taken account of by an earlier call of this."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, 0
+        return fresh
+
     @property
     def pace(self) -> Pace:
         """The loaded model."""
@@ -123,15 +140,20 @@ class Binding:
         """What must be equal for two bindings to answer alike, as JSON-ready values."""
         corpus = self.session.corpus
         return {
-            **self.pace.fingerprint,
+            **self.session.pace.fingerprint,
             "corpus": corpus.fingerprint if corpus else None,
         }
 
     def _ensure(self) -> Session:
         with self._lock:
-            session = self._given or self._read()
-            self._given = session
-            return session
+            if self._given is None:
+                self._given = self._open(self._saved) if self._saved else self._read()
+                self._fresh = self._given.change.read
+            return self._given
+
+    def _open(self, path: str | os.PathLike[str]) -> Session:
+        pace = self._pace or Pace.load(**_saved_options(Path(path)))
+        return pace.open(path)
 
     def _read(self) -> Session:
         pace = self._pace or Pace.load(**self._options)
@@ -143,3 +165,18 @@ class Binding:
     def _read_corpus(self, pace: Pace, corpus: Corpus) -> Session:
         """What reads the corpus; faces that report on it override this."""
         return pace.read(corpus)
+
+
+def _saved_options(path: Path) -> dict[str, Any]:
+    """What loads the model that a session was saved with."""
+    fingerprint = manifest.load(path)["fingerprint"]
+    memory = fingerprint.get("memory")
+    if memory is not None:
+        layers = memory.get("layers")
+        memory = MemoryConfig(**{**memory, "layers": tuple(layers) if layers else None})
+    name = fingerprint["model"]
+    return {
+        "model": None if name == EMBEDDED_NAME else name,
+        "memory": memory,
+        "quantization": fingerprint.get("quantization"),
+    }

@@ -89,15 +89,20 @@ def test_usage_counts_what_was_read_before(chat: ChatPace, session: Session) -> 
     whole = chat.invoke(QUESTION)
     chunks = list(chat.stream(QUESTION))
     usage = session.ask(QUESTION, generation=SHORT).usage
-    expected = {
+    counts = {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
-        "input_token_details": {"cache_read": session.tokens},
     }
+    new = usage.input_tokens - session.tokens
+    first = {"cache_read": session.tokens, "cache_creation": new}
     assert isinstance(whole, AIMessage)
-    assert whole.usage_metadata == expected
-    assert [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata] == [expected]
+    assert whole.usage_metadata == {**counts, "input_token_details": first}
+    # The same prompt again: all but its last token is held.
+    again = {"cache_read": usage.input_tokens - 1, "cache_creation": 1}
+    assert [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata] == [
+        {**counts, "input_token_details": again}
+    ]
 
 
 def test_response_metadata_is_said_once(chat: ChatPace, session: Session) -> None:

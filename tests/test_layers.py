@@ -19,6 +19,7 @@ LAYERS = [
     {"model", "store"},
     {"session"},
     {"binding", "evaluation", "toolcalls"},
+    {"grounding"},
     {"langchain", "llama_index", "cli"},
     {"entry"},
 ]

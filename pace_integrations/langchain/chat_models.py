@@ -2,33 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
+from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
 
 from pace_integrations import __version__
 from pace_integrations.answer import Answer
+from pace_integrations.binding import Binding
+from pace_integrations.config import GenerationConfig
+from pace_integrations.langchain.answers import (
+    MessageReader,
+    message_of,
+    response_metadata,
+    usage_metadata,
+)
 from pace_integrations.langchain.fields import PaceFields, translated
-from pace_integrations.langchain.messages import response_metadata, to_messages, usage_metadata
+from pace_integrations.langchain.messages import marks_prefix, to_messages
+from pace_integrations.langchain.prefixes import Prefixes
+from pace_integrations.langchain.structured import Method, structured
+from pace_integrations.langchain.tools import Form, Policy, form_of
+from pace_integrations.model.loading import EMBEDDED_NAME
+from pace_integrations.model.prompts import Message
+from pace_integrations.session import Session
+from pace_integrations.session.conversation import Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A call on its way to the model.
+
+    Attributes:
+        asked: What is asked: a conversation that holds the beginning of the prompt, if any.
+        messages: The conversation.
+        generation: How the answer is written.
+        form: What it must look like.
+        name: Name of the model.
+        fresh: Tokens that were read for this call.
+        prefixes: Where its prompt is held afterwards.
+        pinned: Whether the prompt was marked to be kept.
+    """
+
+    asked: Conversation
+    messages: list[Message]
+    generation: GenerationConfig
+    form: Form
+    name: str
+    fresh: int
+    prefixes: Prefixes
+    pinned: bool
+
+    def usage(self, answer: Answer) -> UsageMetadata:
+        """The tokens of the answer; its prompt is held from here on."""
+        self.prefixes.keep(self.asked, self.messages, pinned=self.pinned)
+        return usage_metadata(answer.usage, fresh=self.fresh, kept=self.prefixes.most > 0)
+
+    def message(self, answer: Answer) -> AIMessage:
+        """The whole answer."""
+        return message_of(answer, self.name, self.usage(answer), calls=self.form.calls)
+
+    def last(self, answer: Answer, *, called: bool) -> AIMessageChunk:
+        """The chunk that ends a stream; it alone carries what is said once."""
+        return AIMessageChunk(
+            content="",
+            chunk_position="last",
+            usage_metadata=self.usage(answer),
+            response_metadata=response_metadata(answer, self.name, called=called),
+        )
 
 
 class ChatPace(PaceFields, BaseChatModel):
     """A chat model that answers from what a session has read.
 
     The session's documents come first in every prompt and are computed once; system text of the
-    conversation joins the first user turn. Without a corpus it is a plain local chat model.
+    conversation joins the first user turn. Without a corpus it is a plain local chat model. What a
+    prompt has in common with one of the last ones is not computed again either; parts marked with
+    ``cache_control`` are held longest.
+
+    Attributes:
+        tool_policy: Who decides whether a tool is called where `tool_choice` leaves it open.
+            ``"model"``: the model. ``"first"``: a tool is called first, and once it has answered
+            the model writes text; values are taken from what the user wrote. It is for models
+            that were never trained to call tools. None takes ``"model"`` where the chat template
+            knows tools.
 
     Example:
         ``prompt | ChatPace(paths=["contracts/"]) | StrOutputParser()``
     """
+
+    tool_policy: Policy | None = None
 
     @model_validator(mode="after")
     def _set_pace_version(self) -> Self:
@@ -41,20 +116,93 @@ class ChatPace(PaceFields, BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return self._identity()
+        return {**self._identity(), "tool_policy": self.tool_policy}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:  # noqa: ANN401
         settings = self._generation({**kwargs, "stop": stop})
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = "pace"
-        params["ls_model_name"] = kwargs.get("model") or self.model_name or "pace-nano"
+        params["ls_model_name"] = kwargs.get("model") or self.model_name or EMBEDDED_NAME
         params["ls_temperature"] = settings.temperature
         params["ls_max_tokens"] = settings.max_new_tokens
         return params
 
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        profile = ModelProfile(
+            text_inputs=True,
+            image_inputs=False,
+            audio_inputs=False,
+            video_inputs=False,
+            pdf_inputs=True,
+            pdf_tool_message=True,
+            text_outputs=True,
+            reasoning_output=False,
+            tool_calling=True,
+            tool_choice=True,
+            structured_output=True,
+        )
+        window = self._window()
+        return {**profile, "max_input_tokens": window} if window else profile
+
     def get_token_ids(self, text: str) -> list[int]:
         """Ids of a text in the model's own tokenizer."""
         return self._binding.pace.token_ids(text)
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | bool | dict[str, Any] | None = None,
+        parallel_tool_calls: bool | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """A model that may call tools; calls are valid under their schemas whatever the model.
+
+        Args:
+            tools: Functions, tools, Pydantic classes or schemas.
+            tool_choice: A tool's name, ``"any"`` (or ``"required"``, True) for one of them,
+                ``"auto"`` for a free choice (see `tool_policy`) or ``"none"``.
+            parallel_tool_calls: Whether there may be several calls in one answer; None allows it
+                where the model decides about calls itself.
+            strict: Accepted for OpenAI's sake; calls are always valid under their schemas.
+            kwargs: Bound as they are.
+
+        Raises:
+            ConfigError: `tool_choice` names none of the tools.
+        """
+        options = {
+            "tools": [convert_to_openai_tool(tool) for tool in tools],
+            "tool_choice": tool_choice,
+            "parallel_tool_calls": parallel_tool_calls,
+        }
+        form_of(options, [], "model")  # refuses what is wrong here and not at the first call
+        return self.bind(**{k: v for k, v in options.items() if v is not None}, **kwargs)
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type,
+        *,
+        method: Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,  # noqa: ANN401
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A model whose answers are objects of a schema, valid whatever the model.
+
+        Args:
+            schema: Pydantic class (version 1 or 2), TypedDict, JSON schema or OpenAI function.
+            method: ``"json_schema"`` and ``"json_mode"`` ask for JSON, ``"function_calling"`` for
+                a call of a tool; all three are held to the schema.
+            include_raw: Whether the result is a dict of ``raw`` (the message), ``parsed`` and
+                ``parsing_error``.
+            strict: Accepted for OpenAI's sake; answers are always valid under the schema.
+            kwargs: Bound as they are.
+
+        Raises:
+            ConfigError: The method is not known.
+        """
+        return structured(self, schema, method, include_raw, **kwargs)
 
     def _generate(
         self,
@@ -64,8 +212,12 @@ class ChatPace(PaceFields, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
         with translated():
-            session, settings = self._binding.session, self._generation({**kwargs, "stop": stop})
-            return self._result(session.ask(to_messages(messages), generation=settings))
+            binding = self._bound(kwargs.get("model"))
+            request = self._request(binding, binding.session, messages, {**kwargs, "stop": stop})
+            answer = request.asked.ask(
+                request.messages, generation=request.generation, timeout=self._patience(kwargs)
+            )
+            return _result(request.message(answer))
 
     async def _agenerate(
         self,
@@ -75,9 +227,13 @@ class ChatPace(PaceFields, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
         with translated():
-            session = await self._binding.asession()
-            settings = self._generation({**kwargs, "stop": stop})
-            return self._result(await session.aask(to_messages(messages), generation=settings))
+            binding = self._bound(kwargs.get("model"))
+            session = await binding.asession()
+            request = self._request(binding, session, messages, {**kwargs, "stop": stop})
+            answer = await request.asked.aask(
+                request.messages, generation=request.generation, timeout=self._patience(kwargs)
+            )
+            return _result(request.message(answer))
 
     def _stream(
         self,
@@ -87,14 +243,19 @@ class ChatPace(PaceFields, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> Iterator[ChatGenerationChunk]:
         with translated():
-            session, settings = self._binding.session, self._generation({**kwargs, "stop": stop})
-            with session.stream(to_messages(messages), generation=settings) as stream:
+            binding = self._bound(kwargs.get("model"))
+            request = self._request(binding, binding.session, messages, {**kwargs, "stop": stop})
+            reader = MessageReader(calls=request.form.calls)
+            with request.asked.stream(
+                request.messages, generation=request.generation, timeout=self._patience(kwargs)
+            ) as stream:
                 for piece in stream:
-                    chunk = _chunk(piece)
-                    if run_manager:
-                        run_manager.on_llm_new_token(piece, chunk=chunk)
-                    yield chunk
-                yield self._last(stream.answer)
+                    for chunk in map(_chunk, reader.push(piece)):
+                        if run_manager:
+                            run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
+                yield from map(_chunk, reader.finish())
+                yield _chunk(request.last(stream.answer, called=reader.called))
 
     async def _astream(
         self,
@@ -104,34 +265,54 @@ class ChatPace(PaceFields, BaseChatModel):
         **kwargs: Any,  # noqa: ANN401
     ) -> AsyncIterator[ChatGenerationChunk]:
         with translated():
-            session = await self._binding.asession()
-            settings = self._generation({**kwargs, "stop": stop})
-            async with session.astream(to_messages(messages), generation=settings) as stream:
+            binding = self._bound(kwargs.get("model"))
+            session = await binding.asession()
+            request = self._request(binding, session, messages, {**kwargs, "stop": stop})
+            reader = MessageReader(calls=request.form.calls)
+            async with request.asked.astream(
+                request.messages, generation=request.generation, timeout=self._patience(kwargs)
+            ) as stream:
                 async for piece in stream:
-                    chunk = _chunk(piece)
-                    if run_manager:
-                        await run_manager.on_llm_new_token(piece, chunk=chunk)
+                    for chunk in map(_chunk, reader.push(piece)):
+                        if run_manager:
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
+                for chunk in map(_chunk, reader.finish()):
                     yield chunk
-                yield self._last(stream.answer)
+                yield _chunk(request.last(stream.answer, called=reader.called))
 
-    def _result(self, answer: Answer) -> ChatResult:
-        message = AIMessage(
-            content=answer.text,
-            usage_metadata=usage_metadata(answer.usage),
-            response_metadata=response_metadata(answer, self._binding.pace.name),
+    def _request(
+        self,
+        binding: Binding,
+        session: Session,
+        messages: Sequence[BaseMessage],
+        options: Mapping[str, Any],
+    ) -> _Request:
+        form = form_of(options, messages, self._policy(session))
+        settings = self._generation(dict(options))
+        if form.constraint is not None:
+            settings = replace(settings, constraint=form.constraint)
+        told, prefixes = form.told(to_messages(messages)), self._prefixes_of(session)
+        return _Request(
+            prefixes.conversation(told),
+            told,
+            settings,
+            form,
+            session.pace.name,
+            binding.take_fresh(),
+            prefixes,
+            marks_prefix(messages),
         )
-        return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _last(self, answer: Answer) -> ChatGenerationChunk:
-        """The chunk that ends a stream; it alone carries what is said once."""
-        message = AIMessageChunk(
-            content="",
-            chunk_position="last",
-            usage_metadata=usage_metadata(answer.usage),
-            response_metadata=response_metadata(answer, self._binding.pace.name),
-        )
-        return ChatGenerationChunk(message=message)
+    def _policy(self, session: Session) -> Policy:
+        if self.tool_policy is not None:
+            return self.tool_policy
+        return "model" if session.pace.knows_tools else "first"
 
 
-def _chunk(piece: str) -> ChatGenerationChunk:
-    return ChatGenerationChunk(message=AIMessageChunk(content=piece))
+def _result(message: AIMessage) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def _chunk(message: AIMessageChunk) -> ChatGenerationChunk:
+    return ChatGenerationChunk(message=message)

@@ -1,17 +1,38 @@
-"""LangChain's messages in, the session's out, and the other way round."""
+"""LangChain's messages in, the session's messages out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage
-from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
-from pace_integrations.answer import Answer, Usage
 from pace_integrations.errors import QuestionError
+from pace_integrations.langchain.files import file_text
 from pace_integrations.model.prompts import Message
+from pace_integrations.toolcalls import call_text, result_text
+
+# Parts that say again what the message says elsewhere, or what no later turn needs.
+_PASSED_OVER = frozenset(
+    {
+        "input_json_delta",
+        "invalid_tool_call",
+        "reasoning",
+        "redacted_thinking",
+        "thinking",
+        "tool_call",
+        "tool_call_chunk",
+        "tool_use",
+    }
+)
+_FILES = frozenset({"document", "file", "text-plain"})
 
 
 def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
@@ -19,8 +40,19 @@ def to_messages(messages: Sequence[BaseMessage]) -> list[Message]:
 
     Raises:
         QuestionError: A message is of a kind, or holds a part, that the session cannot take.
+        DocumentError: An attached file cannot be read.
     """
     return [_message(message) for message in messages]
+
+
+def marks_prefix(messages: Sequence[BaseMessage]) -> bool:
+    """Whether a part is marked with ``cache_control``: what comes before is to be kept."""
+    return any(
+        isinstance(part, dict) and part.get("cache_control")
+        for message in messages
+        if not isinstance(message.content, str)
+        for part in message.content
+    )
 
 
 def _message(message: BaseMessage) -> Message:
@@ -30,11 +62,17 @@ def _message(message: BaseMessage) -> Message:
     if isinstance(message, HumanMessage):
         return Message(role="user", content=content)
     if isinstance(message, AIMessage):
-        return Message(role="assistant", content=content)
+        calls = [call_text(call["name"], call["args"]) for call in message.tool_calls]
+        return Message(role="assistant", content="\n".join([content] * bool(content) + calls))
+    if isinstance(message, ToolMessage):
+        # The templates that know tools show results as the user's turn, in this form.
+        failed = message.status == "error"
+        return Message(role="user", content=result_text(content, failed=failed))
     if isinstance(message, ChatMessage) and message.role in ("system", "user", "assistant"):
         return Message(role=message.role, content=content)  # type: ignore[typeddict-item]
     raise QuestionError(
-        f"messages of type {message.type!r} are not supported; send system, human and AI messages"
+        f"messages of type {message.type!r} are not supported; send system, human, AI and tool "
+        "messages"
     )
 
 
@@ -47,31 +85,13 @@ def _text(message: BaseMessage) -> str:
 def _part(part: str | dict[str, Any]) -> str:
     if isinstance(part, str):
         return part
-    if part.get("type") == "text":
+    kind = part.get("type")
+    if kind == "text":
         return str(part["text"])
+    if kind in _FILES:
+        return file_text(part)
+    if kind in _PASSED_OVER:
+        return ""
     raise QuestionError(
-        f"message content of type {part.get('type')!r} is not supported; send text, and give "
-        "documents as paths= or corpus="
+        f"message content of type {kind!r} is not supported; send text and PDF or text files"
     )
-
-
-def usage_metadata(usage: Usage) -> UsageMetadata:
-    """Usage under LangChain's names; what the session had read before is ``cache_read``."""
-    return UsageMetadata(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        total_tokens=usage.total_tokens,
-        input_token_details=InputTokenDetails(cache_read=usage.cached_tokens),
-    )
-
-
-def response_metadata(answer: Answer, model: str) -> dict[str, Any]:
-    """Everything else that is known of an answer, as plain values."""
-    return {
-        "model_name": model,
-        "model_provider": "pace",
-        "finish_reason": answer.finish_reason,
-        "citations": [asdict(citation) for citation in answer.citations],
-        "timings": asdict(answer.timings),
-        "memory": asdict(answer.memory) if answer.memory else None,
-    }

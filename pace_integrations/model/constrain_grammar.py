@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llguidance import LLMatcher
@@ -41,20 +41,29 @@ def refusal(constraint: Constraint, error: str) -> str:
 
 def bounded(schema: Any) -> Any:  # noqa: ANN401 - a schema is a mapping or a boolean
     """A JSON schema whose numbers are limited to fifteen digits where it sets no limits itself."""
+    return everywhere(schema, _limited)
+
+
+def everywhere(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:  # noqa: ANN401
+    """A JSON schema with `change` made to every schema in it, innermost first."""
     if not isinstance(schema, Mapping):
         return schema
     made = dict(schema)
     for key in _ONE:
         if key in made:
-            made[key] = bounded(made[key])
+            made[key] = everywhere(made[key], change)
     for key in _LIST:
         if isinstance(made.get(key), list):
-            made[key] = [bounded(part) for part in made[key]]
+            made[key] = [everywhere(part, change) for part in made[key]]
     for key in _MAP:
         if isinstance(made.get(key), Mapping):
-            made[key] = {name: bounded(part) for name, part in made[key].items()}
-    kinds = made.get("type")
+            made[key] = {name: everywhere(part, change) for name, part in made[key].items()}
+    return change(made)
+
+
+def _limited(schema: dict[str, Any]) -> dict[str, Any]:
+    kinds = schema.get("type")
     numeric = {"number", "integer"} & set([kinds] if isinstance(kinds, str) else kinds or ())
-    if numeric and not made.keys() & {*_LIMITS, "enum", "const"}:
-        made |= {"minimum": -_LARGEST, "maximum": _LARGEST}
-    return made
+    if numeric and not schema.keys() & {*_LIMITS, "enum", "const"}:
+        return {**schema, "minimum": -_LARGEST, "maximum": _LARGEST}
+    return schema

@@ -126,6 +126,12 @@ class Pace:
         return self._engine.loaded.context_window
 
     @property
+    def knows_tools(self) -> bool:
+        """Whether the chat template has a place for tools: such models are trained on them."""
+        template = self._engine.loaded.tokenizer.chat_template
+        return "tools" in (template if isinstance(template, str) else str(template or ""))
+
+    @property
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for two of these to give the same answers, as JSON-ready values."""
         memory = asdict(self.memory) if self.memory else None
