@@ -37,7 +37,8 @@ from pace_integrations.langchain.structured import Method, structured
 from pace_integrations.langchain.tools import Form, Policy, form_of
 from pace_integrations.model.loading import EMBEDDED_NAME
 from pace_integrations.model.prompts import Message
-from pace_integrations.session import Session
+from pace_integrations.session import Pace, Session
+from pace_integrations.session.citations import Passage
 from pace_integrations.session.conversation import Conversation
 
 
@@ -143,6 +144,22 @@ class ChatPace(PaceFields, BaseChatModel):
         )
         window = self._window()
         return {**profile, "max_input_tokens": window} if window else profile
+
+    def over(self, session: Session) -> Self:
+        """A model with the same settings that answers from another session of its model."""
+        sources = {"session", "pace", "model_name", "corpus", "paths", "memory", "quantization"}
+        kept = {name: getattr(self, name) for name in self.model_fields_set - sources}
+        return type(self)(**kept, session=session)
+
+    @property
+    def loaded(self) -> Pace:
+        """The loaded model; the first use loads it, and reads what there is to read."""
+        return self._binding.pace
+
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """The pages it answers from, under the numbers that answers cite."""
+        return self._binding.session.passages
 
     def get_token_ids(self, text: str) -> list[int]:
         """Ids of a text in the model's own tokenizer."""

@@ -1,0 +1,63 @@
+"""`PaceCorpusTool`: lets an agent ask what a session has read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
+from langchain_core.tools import ArgsSchema, BaseTool
+from pydantic import BaseModel, ConfigDict, Field
+
+from pace_integrations.answer import Answer
+from pace_integrations.config import GenerationConfig
+from pace_integrations.session import Session
+
+
+class _Question(BaseModel):
+    """Arguments of the tool."""
+
+    question: str = Field(description="The question, as a whole sentence.")
+
+
+class PaceCorpusTool(BaseTool):
+    """Answers a question from the documents, and says where the answer stands.
+
+    The message to the agent is the answer with its sources; the artifact is the whole `Answer`.
+
+    Attributes:
+        session: What is asked.
+        generation: How answers are written.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    name: str = "ask_documents"
+    description: str = (
+        "Answers a question from the user's documents and names the pages. Use it for anything "
+        "that the documents may say."
+    )
+    args_schema: ArgsSchema | None = _Question
+    response_format: Literal["content", "content_and_artifact"] = "content_and_artifact"
+    session: Session
+    generation: GenerationConfig | None = None
+
+    def _run(
+        self, question: str, run_manager: CallbackManagerForToolRun | None = None
+    ) -> tuple[str, Answer]:
+        answer = self.session.ask(question, generation=self.generation)
+        return _shown(answer), answer
+
+    async def _arun(
+        self, question: str, run_manager: AsyncCallbackManagerForToolRun | None = None
+    ) -> tuple[str, Answer]:
+        answer = await self.session.aask(question, generation=self.generation)
+        return _shown(answer), answer
+
+
+def _shown(answer: Answer) -> str:
+    """An answer as an agent reads it, with the pages it rests on."""
+    lines = [
+        f"[{c.passage}] {c.document}, page {c.page_label or c.page}: {c.quote}"
+        for c in answer.citations
+    ]
+    return "\n".join([answer.text, *(["Sources:", *lines] if lines else [])])
