@@ -13,10 +13,10 @@ class HashedWords(Embeddings):
 
     vectorizer = HashingVectorizer(n_features=4096, stop_words="english", alternate_sign=False)
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:  # noqa: D102
         return self.vectorizer.transform(texts).toarray().tolist()
 
-    def embed_query(self, text: str) -> list[float]:
+    def embed_query(self, text: str) -> list[float]:  # noqa: D102
         return self.embed_documents([text])[0]
 
 
@@ -28,8 +28,7 @@ def main() -> None:
     ).assign(answer=create_pace_documents_chain(ChatPace()))
     result = chain.invoke({"input": "What is the monthly rent?"})
     print(result["answer"])
-    for document in result["context"]:
-        print("read:", document.metadata["title"], "page", document.metadata["page_label"])
+    print("read:", [d.metadata["title"] for d in result["context"]])
 
 
 if __name__ == "__main__":
