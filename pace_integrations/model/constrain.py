@@ -8,10 +8,10 @@ the budget the model chooses among all allowed tokens, after that the shortest w
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from llguidance import LLMatcher, LLTokenizer
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -28,6 +28,7 @@ _DIGITS = 17
 _SLACK = 64
 # Tokens in which the end of a text is looked for before it counts as out of reach.
 _FAR = 2048
+_LONGEST = 64  # bytes; longer tokens count as this long
 # What ends a text soonest, in the order it is tried: in a string; after a digit, where more
 # digits need not lead anywhere; and elsewhere, where values of one letter or digit may stand.
 _IN_STRING = (b'"',)
@@ -61,6 +62,8 @@ class _Vocabulary:
         self.ids = {
             self.bytes[i]: i for i in reversed(range(size)) if self.bytes[i] and not special[i]
         }
+        self.lengths = np.array([len(text) for text in self.bytes])
+        self.alphanumeric = np.array([text.isalnum() for text in self.bytes], dtype=np.int64)
         self.digits = torch.tensor([text.isdigit() for text in self.bytes])
 
 
@@ -274,11 +277,16 @@ class _Search:
 
     def _take_any(self) -> bool:
         """Takes what was taken least often, so that no circle is run in for ever."""
-        texts, bias = self._vocabulary.bytes, self.matcher.compute_logit_bias()
-        allowed = [i for i in range(len(bias)) if bias[i] and texts[i]]
-        taken = Counter(self.way)
+        vocabulary = self._vocabulary
+        bias = np.frombuffer(self.matcher.compute_logit_bias(), dtype=np.uint8)
+        allowed = np.flatnonzero((bias > 0) & (vocabulary.lengths > 0))
+        if not allowed.size:
+            return False
+        lengths = vocabulary.lengths[allowed].clip(max=_LONGEST)
         if self._written.quoted and len(self.way) % 2:  # long tokens reach a least length sooner
-            allowed.sort(key=lambda i: (taken[i], -len(texts[i])))
+            cost = 2 * (_LONGEST - lengths)
         else:  # short ones open nothing else, and marks end more than letters do
-            allowed.sort(key=lambda i: (taken[i], len(texts[i]), texts[i].isalnum()))
-        return bool(allowed) and self._take(allowed[:1])
+            cost = 2 * lengths + vocabulary.alphanumeric[allowed]
+        taken = np.bincount(self.way, minlength=len(bias))[allowed]
+        best = np.argmin(taken * (4 * _LONGEST) + cost)
+        return self._take([int(allowed[best])])
