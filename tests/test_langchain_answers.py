@@ -39,7 +39,7 @@ def embedded() -> Iterator[Pace]:
 @pytest.fixture
 def chat(pace: Pace) -> ChatPace:
     """A random model: what holds for it holds for any."""
-    return ChatPace(pace=pace, max_tokens=100, temperature=1.0, seed=3)
+    return ChatPace(pace=pace, max_tokens=130, temperature=1.0, seed=3)
 
 
 @tool
