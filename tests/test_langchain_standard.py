@@ -52,7 +52,7 @@ class Standard:
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"pace": self.pace, "max_new_tokens": 96}
+        return {"pace": self.pace, "max_new_tokens": 128}
 
     @property
     def supports_json_mode(self) -> bool:
