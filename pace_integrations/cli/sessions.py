@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -103,10 +103,9 @@ def _removed(output: Output, entries: Sequence[Entry]) -> None:
 def _table(*columns: str) -> Table:
     table = Table(show_edge=False, pad_edge=False, box=None, show_header=any(columns))
     for column in columns:
-        right = column in ("tokens", "size", "used")
-        table.add_column(
-            column, justify="right" if right else "left", overflow="fold", no_wrap=column == "key"
-        )
+        right, whole = column in ("tokens", "size", "used"), column not in ("", "documents")
+        justify: Literal["left", "right"] = "right" if right else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
     return table
 
 

@@ -177,7 +177,7 @@ def _contents(path: Path, manifest: Mapping[str, Any]) -> Saved:
     folder = path / manifest["data"]
     try:
         lines = (folder / CORPUS).read_text(encoding="utf-8").split("\n")
-        documents = tuple(_document(json.loads(line)) for line in lines)
+        documents = tuple(_document(json.loads(line)) for line in lines if line)
         corpus = Corpus(documents, _report(manifest["report"]))
         names = [name for name in manifest["files"] if name != CORPUS]
         tensors = {name: _tensors(folder / name) for name in names}
