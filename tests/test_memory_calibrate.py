@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from transformers import PreTrainedModel
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
 from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.memory import Calibration, Calibrator, MemoryPatch
+from pace_integrations.memory.lengths import before_memory, lengths_only
 from pace_integrations.model.scoring import token_losses
 
 BASE = MemoryConfig(step=16, slots=8)
@@ -52,9 +55,9 @@ def lengths(model: PreTrainedModel, signs: dict[int, float]) -> Losses:
     return losses
 
 
-def run(model: PreTrainedModel, losses: Losses, base: MemoryConfig = BASE) -> Calibration:
-    calibrator = Calibrator(model, losses, (windows()[:2], windows()[2:]), base, layers=(0, 1, 3))
-    assert len(list(calibrator.work())) >= 5
+def run(model: PreTrainedModel, losses: Losses, layers: tuple[int, ...] = (0, 1, 3)) -> Calibration:
+    calibrator = Calibrator(model, losses, (windows()[:2], windows()[2:]), BASE, layers)
+    assert len(list(calibrator.work())) >= 2 + len(layers)
     return calibrator.result
 
 
@@ -73,7 +76,7 @@ def test_the_layer_that_lowers_the_loss_is_kept(model: PreTrainedModel, good: in
 
 def test_nothing_is_kept_where_every_layer_raises_the_loss(model: PreTrainedModel) -> None:
     found = run(model, lengths(model, {0: -1.0, 1: -1.0, 3: -1.0}))
-    assert (found.config, found.held_out) == (None, None)
+    assert (found.config, found.held_out, found.length_alone) == (None, None, None)
     assert "memory off" in str(found)
 
 
@@ -90,7 +93,7 @@ def test_what_helps_on_the_chosen_windows_alone_is_not_kept(model: PreTrainedMod
 def test_the_settings_do_what_the_report_says(model: PreTrainedModel) -> None:
     """The held-out change, taken again through a patch with the settings found."""
     losses = lengths(model, {1: 1.0})
-    found, window = run(model, losses), windows()[2]
+    found, window = run(model, losses, (1,)), windows()[2]
     assert found.config is not None
     with torch.no_grad():
         off = losses(window).mean()
@@ -102,6 +105,9 @@ def test_the_settings_do_what_the_report_says(model: PreTrainedModel) -> None:
     assert found.loss == pytest.approx(float(off), rel=1e-5)
     assert found.held_out is not None
     assert found.held_out.mean == pytest.approx(float(on - off), rel=1e-4)
+    # This loss is a length, so the control that changes lengths alone reaches the same.
+    assert found.length_alone is not None
+    assert found.length_alone.mean == pytest.approx(found.held_out.mean, rel=1e-4)
     for layer, low, high in found.config.thresholds or ():
         bank = state.bank(layer).config
         assert (bank.theta_low, bank.theta_high) == (low, high)
@@ -185,7 +191,7 @@ def test_a_pace_calibrates_beside_an_answer_and_loads_with_what_it_found(
     assert steps[-1] == "held-out windows"
     assert [layer.layer for layer in found.layers] == [0, 1, 2, 3]
     assert 512 <= found.tokens <= 1024
-    assert str(found).count("\n") == 6
+    assert str(found).count("\n") == 6 + (found.length_alone is not None)
     with Pace.load(tiny_path, memory=found.config) as other:
         other.read(corpus).ask("Where?", generation=short)
 
@@ -201,3 +207,38 @@ def test_too_little_text_is_refused(pace: Pace) -> None:
 def test_thresholds_of_a_layer_are_checked(thresholds: tuple) -> None:
     with pytest.raises(ConfigError, match=r"thresh|theta"):
         MemoryConfig(thresholds=thresholds)
+
+
+@pytest.mark.parametrize("values", ["activations", "outputs"])
+@torch.no_grad()
+def test_the_control_keeps_directions_and_takes_lengths(
+    model: PreTrainedModel, values: str
+) -> None:
+    outputs, window = values == "outputs", windows(1)[0]
+    module = model.model.layers[1].mlp.down_proj
+    seen: dict[str, list[Tensor]] = {"plain": [], "memory": [], "control": []}
+
+    def run(name: str, *, memory: bool, control: bool) -> None:
+        def keep(_: object, args: tuple[Tensor], output: Tensor) -> None:
+            seen[name].append(output if outputs else args[0])
+
+        with ExitStack() as stack:
+            noted = stack.enter_context(before_memory([module], outputs=outputs))
+            if memory:
+                patch = MemoryPatch(model, replace(BASE, layers=(1,), values=values))
+                stack.callback(patch.remove)
+                stack.enter_context(patch.reading(patch.new_state()))
+            if control:
+                stack.enter_context(lengths_only([module], noted, outputs=outputs))
+            stack.callback(module.register_forward_hook(keep).remove)
+            model(window)
+
+    run("plain", memory=False, control=False)
+    run("memory", memory=True, control=False)
+    run("control", memory=True, control=True)
+    (plain,), (memory,), (control,) = seen.values()
+    assert not torch.allclose(memory, plain)
+    torch.testing.assert_close(control.norm(dim=-1), memory.norm(dim=-1))
+    torch.testing.assert_close(
+        torch.cosine_similarity(control, plain, dim=-1), torch.ones(control.shape[:2])
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pace_integrations.blocks import default_layers
 from pace_integrations.memory.automatic import PatchedModel, patched
 from pace_integrations.memory.bank import ActivationMemoryBank
-from pace_integrations.memory.calibrate import Calibration, Calibrator
+from pace_integrations.memory.calibrate import Calibrator
+from pace_integrations.memory.calibration import Calibration
 from pace_integrations.memory.patch import MemoryPatch
 from pace_integrations.memory.report import (
     Hits,

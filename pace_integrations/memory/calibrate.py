@@ -9,15 +9,17 @@ into windows whose first part is read and whose second part is scored:
    one after the other while it keeps falling, and other shares are tried for those that stay.
 3. On the other half, which chose nothing, the choice must not raise the loss. If it does, the
    memory stays off.
+4. As a control, the same memory's change of length alone, without what it remembers (see
+   `memory.lengths`): a gain that this reaches as well does not come from remembering.
 
 Works on token ids and activations; documents are the caller's affair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,106 +30,17 @@ from pace_integrations.blocks import dense_layers, find_projections, width
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory.bank import ActivationMemoryBank
+from pace_integrations.memory.calibration import Calibration, Change, LayerCalibration, Trial
+from pace_integrations.memory.lengths import before_memory, lengths_only
 from pace_integrations.memory.patch import MemoryPatch
 
 Losses = Callable[[Tensor], Tensor]
-Quantiles = Mapping[float, float]
 
 # Shares of tokens below theta_low and below theta_high, the first ones tried first.
 SHARES = ((0.25, 0.75), (0.5, 0.9), (0.75, 0.97), (0.05, 0.5))
 _SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
 _MOST_VALUES = 2**22  # that quantiles are taken of
 _MOST_LAYERS = 4  # tried together; the paper uses two
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a memory does to the next-token loss, in nats per token; below zero is better.
-
-    Attributes:
-        mean: Mean difference from the model without memory.
-        error: Standard error of the mean over the tokens.
-    """
-
-    mean: float
-    error: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.4f} ± {self.error:.4f}"
-
-
-@dataclass(frozen=True, slots=True)
-class LayerCalibration:
-    """What was found for one layer.
-
-    Attributes:
-        layer: 0-based layer.
-        quantiles: Quantiles of the best similarity of a token to the bank.
-        alone: Change of the loss with the memory in this layer alone.
-        thresholds: ``(theta_low, theta_high)`` chosen for it, or those it was tried with.
-        kept: Whether the chosen memory has a bank here.
-    """
-
-    layer: int
-    quantiles: Quantiles
-    alone: Change
-    thresholds: tuple[float, float]
-    kept: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One memory that was tried.
-
-    Attributes:
-        layers: Its layers.
-        shares: Shares of tokens below its thresholds.
-        change: Change of the loss on the windows used to choose.
-    """
-
-    layers: tuple[int, ...]
-    shares: tuple[float, float]
-    change: Change
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """Layers and thresholds found for a text, and how they were found.
-
-    Attributes:
-        config: Settings to load the model with; None keeps the memory off.
-        layers: What was found for each layer.
-        trials: Every memory that was tried, in order.
-        loss: Next-token loss of the model without memory on the held-out windows.
-        held_out: Change of that loss by the best memory found; None if none was any good.
-        tokens: Tokens used.
-    """
-
-    config: MemoryConfig | None
-    layers: tuple[LayerCalibration, ...]
-    trials: tuple[Trial, ...]
-    loss: float
-    held_out: Change | None
-    tokens: int
-
-    def __str__(self) -> str:
-        lines = [f"{self.tokens} tokens; loss without memory {self.loss:.4f} nats per token"]
-        lines += ["layer  similarity (5 25 50 75 95 %)     low   high  alone"]
-        for layer in self.layers:
-            quantiles = " ".join(f"{q:5.2f}" for q in layer.quantiles.values())
-            low, high = layer.thresholds
-            mark = "  kept" if layer.kept else ""
-            lines.append(
-                f"{layer.layer:5}  {quantiles}  {low:6.2f} {high:6.2f}  {layer.alone}{mark}"
-            )
-        return "\n".join([*lines, self._verdict()])
-
-    def _verdict(self) -> str:
-        if self.config is not None:
-            return f"held-out change {self.held_out}: memory on in layers {self.config.layers}"
-        if self.held_out is None:
-            return "no layer lowers the loss: memory off"
-        return f"held-out change {self.held_out}: the loss rises, memory off"
 
 
 class Calibrator:
@@ -220,10 +133,11 @@ class Calibrator:
     def _conclude(self, best: Trial) -> Calibration:
         """Confirms the best trial on windows that chose nothing."""
         off = [self._loss(window) for window in self._confirm]
-        held_out = config = None
+        held_out = length = config = None
         if best.change.mean < 0:
             config = self._config(best.layers, best.shares)
             held_out = _change([self._loss(window, config) for window in self._confirm], off)
+            length = _change([self._length_loss(w, config) for w in self._confirm], off)
         config = config if held_out is not None and held_out.mean <= 0 else None
         return Calibration(
             config,
@@ -231,6 +145,7 @@ class Calibrator:
             tuple(self._trials),
             float(torch.cat(off).mean()),
             held_out,
+            length,
             sum(window.shape[1] for window in (*self._choose, *self._confirm)),
         )
 
@@ -258,14 +173,29 @@ class Calibrator:
         return float(seen[:: -(-len(seen) // _MOST_VALUES)].quantile(share).clamp(-1, 1))
 
     @torch.no_grad()
-    def _loss(self, window: Tensor, config: MemoryConfig | None = None) -> Tensor:
+    def _loss(
+        self,
+        window: Tensor,
+        config: MemoryConfig | None = None,
+        after: AbstractContextManager[None] | None = None,
+    ) -> Tensor:
         """Losses of a window ``(S,)`` on the CPU in float64, with a memory or without."""
         with ExitStack() as stack:
             if config is not None:
                 patch = MemoryPatch(self._model, config, beside=True)
                 stack.callback(patch.remove)
                 stack.enter_context(patch.reading(patch.new_state()))
+            if after is not None:
+                stack.enter_context(after)
             return self._losses(window).double().cpu()
+
+    def _length_loss(self, window: Tensor, config: MemoryConfig) -> Tensor:
+        """Losses with the lengths that a memory would give, and nothing else of it."""
+        modules = [self._projections[layer] for layer in config.layers or ()]
+        outputs = config.values == "outputs"
+        with before_memory(modules, outputs=outputs) as seen:
+            after = lengths_only(modules, seen, outputs=outputs)
+            return self._loss(window, config, after)
 
     @torch.no_grad()
     def _probe(self) -> dict[int, Tensor]:

@@ -10,7 +10,7 @@ import torch
 from pace_integrations.config import MemoryConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import DocumentError
-from pace_integrations.memory.calibrate import Calibration, Calibrator
+from pace_integrations.memory import Calibration, Calibrator
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.scoring import token_losses
 from pace_integrations.session.state import passages_of

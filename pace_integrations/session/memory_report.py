@@ -73,6 +73,18 @@ class MemoryReport:
     spans: tuple[Span, ...]
     origins: Mapping[int, Origin]
 
+    def __str__(self) -> str:
+        lines = [f"{self.tokens} tokens read"]
+        for layer in self.layers:
+            high, medium, low = (f"{100 * rate:.1f} %" for rate in layer.hits.rates)
+            pages = len(self.by_page(layer))
+            lines.append(
+                f"layer {layer.layer}: {len(layer.slots)} of {layer.capacity} slots from {pages} "
+                f"pages, effective rank {layer.effective_rank:.1f}; hits {high} high, {medium} "
+                f"medium, {low} low"
+            )
+        return "\n".join(lines)
+
     def origin(self, slot: Slot) -> Origin:
         """Where the content of a slot came from."""
         return self.origins[slot.position]
