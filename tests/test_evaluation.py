@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import save_tiny
 from tiny import tiny_model
 
 from pace_integrations.config import MemoryConfig
@@ -149,6 +150,11 @@ def test_a_folder_of_another_run_is_refused(rows, setting, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="off"):
         run(rows, [Arm("off", "", MEMORY)], tmp_path, setting=setting, orders=1)
     more = run(rows[1:], [Arm("off", "")], tmp_path, setting=setting, orders=1)
+    other = save_tiny(tmp_path / "weights", seed=1)
+    moved = tmp_path / "run.json"  # as if the same path had been filled with other weights
+    moved.write_text(moved.read_text().replace(str(setting.model), str(other)))
+    with pytest.raises(ConfigError, match="weights"):
+        run(rows, [Arm("blend0", "")], tmp_path, setting=replace(setting, model=str(other)))
     assert {r["id"] for r in more} == {row.id for row in rows[1:]}
     assert len(load_records(tmp_path)) == 3
 

@@ -68,6 +68,7 @@ class Reader:
         )
         self.network = loaded.model
         self.pace = Pace(Engine(loaded, arm.memory))
+        self._revision = loaded.revision
         self._control = arm.attach(loaded.model, arm.memory) if arm.attach else None
 
     def close(self) -> None:
@@ -92,6 +93,7 @@ class Reader:
         gold = {chosen.index(i) + 1 for i in shown.gold if i in chosen}
         return {
             "arm": self.arm.name,
+            "revision": self._revision,
             "id": row.id,
             "order": order,
             "task": row.task,

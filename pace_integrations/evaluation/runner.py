@@ -89,6 +89,7 @@ def run(
     meter = _Meter(len(records), sum(len(left) for _, left in todo), show)
     with (folder / RESULTS).open("a", encoding="utf-8") as file:
         for record in _answers(todo, setting, processes, make):
+            _check_model(record, records, folder)
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
             records.append(record)
@@ -219,6 +220,15 @@ def _check_same(folder: Path, described: dict[str, Any]) -> None:
         described["arms"] = {**known, **described["arms"]}
     path.write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_jsonl(folder / ROWS, rows)
+
+
+def _check_model(record: dict[str, Any], before: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Refuses answers of other weights than those that are there."""
+    if before and before[0]["revision"] != record["revision"]:
+        raise ConfigError(
+            f"{folder} holds answers of the weights {before[0]['revision']}, and these are "
+            f"{record['revision']}; name another folder, or remove this one"
+        )
 
 
 class _Meter:
