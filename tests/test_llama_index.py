@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 from house import QUESTION, SHORT
 from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import Document as LlamaDocument
+from llama_index.core.schema import NodeWithScore, TextNode
 from llama_support import no_default_model, started_jobs, user
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ticking import watch_reading
 
 from pace_integrations import Corpus, Pace, Session
 from pace_integrations.errors import ContextOverflowError, DocumentError, QuestionError
-from pace_integrations.llama_index import PaceLLM, PaceQueryEngine
+from pace_integrations.llama_index import PaceLLM, PaceQueryEngine, PaceSynthesizer
 from pace_integrations.llama_index.documents import to_corpus
 
 
@@ -72,6 +74,44 @@ async def test_a_first_use_reads_off_the_event_loop(
     await PaceQueryEngine.from_paths(house, pace=pace, max_new_tokens=4).aquery(QUESTION)
     assert len(threads) == 6
     assert threading.current_thread() not in threads
+
+
+async def test_what_an_event_loop_asks_of_a_lazy_model_loads_nothing(
+    house: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+    load = Pace.load
+
+    def watched(*args: object, **kwargs: object) -> Pace:
+        threads.append(threading.current_thread())
+        return load(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Pace, "load", watched)
+    plain = PaceLLM(model=str(tiny_path), max_new_tokens=48)
+    llm = PaceLLM(model=str(tiny_path), paths=house, max_new_tokens=48)
+    guess = (plain.metadata, llm.metadata)
+    synthesizer = PaceSynthesizer(llm)
+    assert threads == []
+    await plain.astructured_predict(Sign, PromptTemplate("{q}"), q=QUESTION)
+    await plain.as_structured_llm(Sign).achat(user(QUESTION))
+    await llm.astructured_predict(Sign, PromptTemplate("{q}"), q=QUESTION)
+    await synthesizer.asynthesize(QUESTION, [NodeWithScore(node=TextNode(text="The gate."))])
+    assert len(threads) == 2
+    assert threading.current_thread() not in threads
+    assert plain.metadata == guess[0]
+    assert llm.metadata.context_window == guess[1].context_window - llm.session.tokens
+    for one in (plain, llm):
+        one.session.pace.close()
+
+
+class Sign(BaseModel):
+    open: bool
+
+
+async def test_unknown_models_have_the_frameworks_window_until_they_are_loaded() -> None:
+    llm = PaceLLM(model="nobody/nothing")
+    assert llm.metadata.context_window == DEFAULT_CONTEXT_WINDOW
+    assert llm.metadata.model_name == "nobody/nothing"
 
 
 def test_usage_lies_where_counters_look(llm: PaceLLM, session: Session) -> None:

@@ -18,6 +18,7 @@ from llama_index.core.base.llms.types import (
     LLMMetadata,
 )
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import TokenAsyncGen
@@ -28,7 +29,7 @@ from pace_integrations.documents import Corpus
 from pace_integrations.llama_index.convert import completion
 from pace_integrations.llama_index.orders import Order
 from pace_integrations.llama_index.prefixes import Prefixes
-from pace_integrations.llama_index.source import Source
+from pace_integrations.llama_index.source import Source, on_event_loop
 from pace_integrations.llama_index.steps import asteps, steps, told
 from pace_integrations.llama_index.structured import expected
 from pace_integrations.llama_index.tools import Toolbox, ToolCallingLLM
@@ -111,9 +112,12 @@ class PaceLLM(ToolCallingLLM):
         """Window of the prompt: what the corpus leaves of the model's context.
 
         On an event loop this never loads or reads: before the first use it counts what the
-        model's configuration says, and not yet what the corpus will take of it.
+        model's configuration says (or LlamaIndex's default where that is not on this machine), and
+        not yet what the corpus will take of it.
         """
         window = self._binding.window()
+        if window is None and on_event_loop():
+            window = DEFAULT_CONTEXT_WINDOW
         if window is None:
             session = self._binding.session
             window = session.pace.context_window - session.tokens

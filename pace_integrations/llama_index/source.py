@@ -37,7 +37,7 @@ class Source(Binding):
         if self.ready:
             return self.session.pace.context_window - self.session.tokens
         reads = self._corpus is not None or self._paths is not None
-        if reads and not _on_event_loop():
+        if reads and not on_event_loop():
             return None
         if self._pace is not None:
             return self._pace.context_window
@@ -47,7 +47,8 @@ class Source(Binding):
         return read(pace, corpus)
 
 
-def _on_event_loop() -> bool:
+def on_event_loop() -> bool:
+    """Whether this thread runs an event loop, which loading would block."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -15,6 +15,7 @@ from llama_index.core.base.response.schema import (
     Response,
 )
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
+from llama_index.core.indices.prompt_helper import ChatPromptHelper, PromptHelper
 from llama_index.core.instrumentation.events.synthesis import (
     SynthesizeEndEvent,
     SynthesizeStartEvent,
@@ -65,6 +66,9 @@ class PaceSynthesizer(BaseSynthesizer):
             callback_manager=callback_manager or llm.callback_manager,
             streaming=streaming,
             empty_response=empty_response,
+            # Nothing is repacked; the base class's own would load a tokenizer and the model.
+            prompt_helper=PromptHelper(tokenizer=str.split),
+            chat_prompt_helper=ChatPromptHelper(tokenizer=str.split),
         )
         self._pace_llm = llm
         self._shelf = Shelf(keep)
