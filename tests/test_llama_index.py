@@ -270,6 +270,15 @@ def test_documents_without_text_are_refused(pace: Pace, texts: list[str]) -> Non
         PaceQueryEngine.from_documents(documents, pace=pace)
 
 
+async def test_a_saved_session_is_opened_on_first_use(
+    pace: Pace, session: Session, tmp_path: Path
+) -> None:
+    session.save(tmp_path / "house.pace")
+    engine = PaceQueryEngine.from_session(tmp_path / "house.pace", pace=pace, max_new_tokens=16)
+    assert str(await engine.aquery(QUESTION)) == session.ask(QUESTION, generation=SHORT).text
+    assert engine.session.tokens == session.tokens
+
+
 def test_unknown_options_are_refused(session: Session) -> None:
     with pytest.raises(TypeError, match="max_tokns"):
         PaceQueryEngine.from_session(session, max_tokns=3)

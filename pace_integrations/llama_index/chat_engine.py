@@ -6,6 +6,7 @@ import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
@@ -54,8 +55,8 @@ class PaceChatEngine(BaseChatEngine):
         self.callback_manager = callback_manager or llm.callback_manager
 
     @classmethod
-    def from_session(cls, session: Session, **options: Any) -> Self:  # noqa: ANN401
-        """An engine over a session that has read already; `options` as for `from_paths`."""
+    def from_session(cls, session: Session | str | Path, **options: Any) -> Self:  # noqa: ANN401
+        """An engine over a session, or the folder of a saved one; `options` as for `from_paths`."""
         return cls._over(options, session=session)
 
     @classmethod

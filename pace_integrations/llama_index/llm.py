@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -42,7 +42,8 @@ class PaceLLM(ToolCallingLLM):
     """An LLM that answers from what a session has read; without a corpus, a plain local LLM.
 
     Args:
-        session: A session to ask; nothing else of the next six is then given.
+        session: A session to ask, or the folder of a saved one; nothing else of the next six but
+            a `pace` to open it with is then given.
         pace: A loaded model.
         model: Name or path of a model to load; None with no `pace` takes the embedded one.
         corpus: What to read on first use.
@@ -67,7 +68,7 @@ class PaceLLM(ToolCallingLLM):
     def __init__(
         self,
         *,
-        session: Session | None = None,
+        session: Session | str | Path | None = None,
         pace: Pace | None = None,
         model: str | None = None,
         corpus: Corpus | None = None,
@@ -104,7 +105,7 @@ class PaceLLM(ToolCallingLLM):
     def over(self, session: Session | Conversation) -> Self:
         """An LLM with the settings and callbacks of this one over another session."""
         other = self.model_copy()
-        other._binding, other._prefixes = Source(session=cast("Session", session)), Prefixes()
+        other._binding, other._prefixes = Source.of(session), Prefixes()
         return other
 
     @property

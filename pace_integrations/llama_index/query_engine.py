@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -49,8 +50,8 @@ class PaceQueryEngine(BaseQueryEngine):
         self._streaming = streaming
 
     @classmethod
-    def from_session(cls, session: Session, **options: Any) -> Self:  # noqa: ANN401
-        """An engine over a session that has read already; `options` as for `from_paths`."""
+    def from_session(cls, session: Session | str | Path, **options: Any) -> Self:  # noqa: ANN401
+        """An engine over a session, or the folder of a saved one; `options` as for `from_paths`."""
         return cls._over(options, session=session)
 
     @classmethod

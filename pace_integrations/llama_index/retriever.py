@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Self
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -44,8 +45,8 @@ class PaceRetriever(BaseRetriever):
         self._top_k = similarity_top_k
 
     @classmethod
-    def from_session(cls, session: Session, **options: Any) -> Self:  # noqa: ANN401
-        """A retriever over a session that has read already; `options` as for `from_paths`."""
+    def from_session(cls, session: Session | str | Path, **options: Any) -> Self:  # noqa: ANN401
+        """A retriever over a session or a saved one's folder; `options` as for `from_paths`."""
         return cls._over(options, session=session)
 
     @classmethod

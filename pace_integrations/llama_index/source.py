@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self, cast
 
 from transformers import AutoConfig
 
@@ -13,11 +13,18 @@ from pace_integrations.binding import Binding
 from pace_integrations.documents import Corpus
 from pace_integrations.llama_index.events import read
 from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME
-from pace_integrations.session import Pace, Session
+from pace_integrations.session import Conversation, Pace, Session
 
 
 class Source(Binding):
     """A `Binding` that traces its reading and can be asked for its window without loading."""
+
+    @classmethod
+    def of(cls, asked: Session | Conversation) -> Self:
+        """A source that is there already."""
+        made = cls()
+        made._given = cast("Session", asked)  # what a component uses, both have
+        return made
 
     @property
     def name(self) -> str:
@@ -26,6 +33,8 @@ class Source(Binding):
             return self._pace.name
         if self.ready:
             return self.session.pace.name
+        if self._saved is not None:
+            return os.fspath(self._saved)
         return os.fspath(self._options["model"] or EMBEDDED_NAME)
 
     def window(self) -> int | None:
@@ -36,6 +45,8 @@ class Source(Binding):
         """
         if self.ready:
             return self.session.pace.context_window - self.session.tokens
+        if self._saved is not None:
+            return None
         reads = self._corpus is not None or self._paths is not None
         if reads and not on_event_loop():
             return None
