@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from llama_index.core import Settings
@@ -17,12 +18,15 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.tools import FunctionTool
+from pydantic import BaseModel
 
 from pace_integrations import Session
 from pace_integrations.llama_index import (
     PaceChatEngine,
     PaceLLM,
     PaceQueryEngine,
+    PaceRetriever,
     PaceSynthesizer,
 )
 
@@ -97,22 +101,22 @@ def opened_sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
 
 @dataclass(frozen=True)
 class Forms:
-    """One way to ask, in its four forms; each gives text, streams in pieces."""
+    """One way to ask, in its forms; each gives text, streams in pieces where there are any."""
 
     call: Callable[[str], str]
     acall: Callable[[str], Awaitable[str]]
-    stream: Callable[[str], Iterator[str]]
-    astream: Callable[[str], AsyncIterator[str]]
+    stream: Callable[[str], Iterator[str]] | None
+    astream: Callable[[str], AsyncIterator[str]] | None
     events: tuple[str, ...]
+    whole: Callable[[list[str]], str] = "".join
 
     async def all(self, question: str) -> list[str]:
-        """The texts of the four forms."""
-        return [
-            self.call(question),
-            await self.acall(question),
-            "".join(self.stream(question)),
-            "".join([piece async for piece in self.astream(question)]),
-        ]
+        """The texts of all forms."""
+        texts = [self.call(question), await self.acall(question)]
+        if self.stream and self.astream:
+            texts.append(self.whole(list(self.stream(question))))
+            texts.append(self.whole([piece async for piece in self.astream(question)]))
+        return texts
 
 
 def completing(session: Session, **settings: Any) -> Forms:
@@ -262,7 +266,93 @@ def nodes_of(session: Session) -> list[NodeWithScore]:
     ]
 
 
-WAYS: dict[str, Callable[..., Forms]] = {
+class Sign(BaseModel):
+    """A sign on a door."""
+
+    open: bool
+    colour: Literal["red", "blue"]
+
+
+def structuring(session: Session, **settings: Any) -> Forms:
+    """Objects as JSON; a stream gives every state on the way."""
+    llm = PaceLLM(session=session, **{**settings, "max_new_tokens": 64})
+    prompt = PromptTemplate("{question}")
+
+    async def astream(question: str) -> AsyncIterator[str]:
+        stream = await llm.astream_structured_predict(Sign, prompt, question=question)
+        async with aclosing(stream):
+            async for sign in stream:
+                yield sign.model_dump_json()
+
+    async def acall(question: str) -> str:
+        made = await llm.astructured_predict(Sign, prompt, question=question)
+        return made.model_dump_json()
+
+    def stream(question: str) -> Iterator[str]:
+        with closing(llm.stream_structured_predict(Sign, prompt, question=question)) as made:
+            yield from (sign.model_dump_json() for sign in made)
+
+    return Forms(
+        lambda question: llm.structured_predict(Sign, prompt, question=question).model_dump_json(),
+        acall,
+        stream,
+        astream,
+        ("LLMStructuredPredictStartEvent", "LLMChatEndEvent", "LLMStructuredPredictEndEvent"),
+        lambda pieces: pieces[-1],
+    )
+
+
+def show(open: bool, colour: Literal["red", "blue"]) -> str:
+    """Shows a sign."""
+    return f"{colour}, {open}"
+
+
+def calling(session: Session, **settings: Any) -> Forms:
+    """Calls of a tool as JSON; a stream gives them with its last step."""
+    llm = PaceLLM(session=session, **{**settings, "max_new_tokens": 96})
+    tools = [FunctionTool.from_defaults(show, fn_schema=Sign)]
+    options: dict[str, Any] = {"tool_required": True}
+
+    def made(response: Any) -> str:
+        return json.dumps([block.model_dump() for block in response.message.blocks])
+
+    async def astream(question: str) -> AsyncIterator[str]:
+        stream = await llm.astream_chat_with_tools(tools, question, **options)
+        async with aclosing(stream):
+            async for response in stream:
+                yield made(response)
+
+    async def acall(question: str) -> str:
+        return made(await llm.achat_with_tools(tools, question, **options))
+
+    return Forms(
+        lambda question: made(llm.chat_with_tools(tools, question, **options)),
+        acall,
+        lambda question: map(made, llm.stream_chat_with_tools(tools, question, **options)),
+        astream,
+        ("LLMChatStartEvent", "LLMChatEndEvent"),
+        lambda pieces: pieces[-1],
+    )
+
+
+def retrieving(session: Session, **settings: Any) -> Forms:
+    """Pages, named by their ids; there is nothing to stream."""
+    retriever = PaceRetriever.from_session(session, **settings)
+
+    async def acall(question: str) -> str:
+        return " ".join(node.node_id for node in await retriever.aretrieve(question))
+
+    return Forms(
+        lambda question: " ".join(node.node_id for node in retriever.retrieve(question)),
+        acall,
+        None,
+        None,
+        ("RetrievalStartEvent", "LLMCompletionEndEvent", "RetrievalEndEvent"),
+    )
+
+
+TEXT_WAYS: dict[str, Callable[..., Forms]] = {
     way.__name__: way
     for way in (completing, chatting, predicting, querying, conversing, synthesizing)
 }
+WAYS = TEXT_WAYS | {way.__name__: way for way in (structuring, calling, retrieving)}
