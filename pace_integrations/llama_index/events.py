@@ -88,6 +88,12 @@ class PaceMemoryEvent(BaseEvent):
         return "PaceMemoryEvent"
 
 
+def within(span: str | None, event: BaseEvent) -> None:
+    """Dispatches an event of a stream in the span that asked for it, whoever consumes it."""
+    event.span_id = span or event.span_id
+    dispatcher.event(event)
+
+
 class Progress:
     """Tells the dispatcher of every part that is read; a `progress` function of the session."""
 

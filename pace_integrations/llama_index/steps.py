@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from llama_index.core.instrumentation.span import active_span_id
 
 from pace_integrations.answer import Answer
-from pace_integrations.llama_index.events import PaceMemoryEvent, dispatcher
+from pace_integrations.llama_index.events import PaceMemoryEvent, within
 from pace_integrations.session import AnswerStream, AsyncAnswerStream
 
 Step = tuple[Answer | None, str, str]
@@ -47,7 +47,5 @@ def told(answer: Answer, span: str | None = None) -> Answer:
     """An answer, after the dispatcher was told how the memory served it."""
     if answer.memory is not None:
         counts = answer.memory
-        event = PaceMemoryEvent(high=counts.high, medium=counts.medium, low=counts.low)
-        event.span_id = span or event.span_id
-        dispatcher.event(event)
+        within(span, PaceMemoryEvent(high=counts.high, medium=counts.medium, low=counts.low))
     return answer

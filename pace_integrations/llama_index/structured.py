@@ -14,6 +14,7 @@ from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictInProgressEvent,
     LLMStructuredPredictStartEvent,
 )
+from llama_index.core.instrumentation.span import active_span_id
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.output_parsers.selection import SelectionOutputParser
@@ -25,7 +26,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from pace_integrations.config import Constraint
-from pace_integrations.llama_index.events import dispatcher
+from pace_integrations.llama_index.events import dispatcher, within
 
 _TEXT = {"type": "string", "maxLength": 200}
 
@@ -81,13 +82,18 @@ class StructuredLLM(FunctionCallingLLM):
         _start(output_cls, prompt, prompt_args)
         messages = self._schooled(output_cls, prompt, prompt_args)
         stream = self.stream_chat(messages, **_held(output_cls, llm_kwargs))
-        growing, said = _Growing(output_cls), None
-        with closing(stream):
-            for said in stream:
-                if (partial := growing.take(said)) is not None:
-                    yield partial
-        if said is not None:
-            yield _end(_whole(output_cls, said))
+        growing = _Growing(output_cls)
+
+        def objects() -> Generator[Model | FlexibleModel, None, None]:
+            said = None
+            with closing(stream):
+                for said in stream:
+                    if (partial := growing.take(said)) is not None:
+                        yield partial
+            if said is not None:
+                yield _end(_whole(output_cls, said), growing.span)
+
+        return objects()
 
     async def astream_structured_predict(
         self,
@@ -100,15 +106,16 @@ class StructuredLLM(FunctionCallingLLM):
         _start(output_cls, prompt, prompt_args)
         messages = self._schooled(output_cls, prompt, prompt_args)
         stream = await self.astream_chat(messages, **_held(output_cls, llm_kwargs))
+        growing = _Growing(output_cls)
 
         async def objects() -> AsyncGenerator[Model | FlexibleModel, None]:
-            growing, said = _Growing(output_cls), None
+            said = None
             async with aclosing(stream):
                 async for said in stream:
                     if (partial := growing.take(said)) is not None:
                         yield partial
             if said is not None:
-                yield _end(_whole(output_cls, said))
+                yield _end(_whole(output_cls, said), growing.span)
 
         return objects()
 
@@ -127,8 +134,8 @@ def _start(output_cls: type[Model], prompt: PromptTemplate, values: dict[str, An
     )
 
 
-def _end(made: Model) -> Model:
-    dispatcher.event(LLMStructuredPredictEndEvent(output=made))
+def _end(made: Model, span: str | None = None) -> Model:
+    within(span, LLMStructuredPredictEndEvent(output=made))
     return made
 
 
@@ -161,9 +168,14 @@ def _whole(output_cls: type[Model], said: ChatResponse) -> Model:
 
 
 class _Growing:
-    """An object as far as it can be told from the JSON written so far."""
+    """An object as far as it can be told from the JSON written so far.
+
+    Attributes:
+        span: Where the stream was asked for; its events belong there wherever it is consumed.
+    """
 
     def __init__(self, output_cls: type[BaseModel]) -> None:
+        self.span = active_span_id.get()
         self._partial = create_flexible_model(output_cls)
         self._last: Any = {}
 
@@ -177,7 +189,7 @@ class _Growing:
         if values == self._last:
             return None
         self._last = values
-        dispatcher.event(LLMStructuredPredictInProgressEvent(output=made))
+        within(self.span, LLMStructuredPredictInProgressEvent(output=made))
         return made
 
 
