@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pace_integrations.documents.batch import ReadProgress
 from pace_integrations.documents.corpus import Corpus, NothingReadError
+from pace_integrations.documents.highlight import Evidence, highlight
 from pace_integrations.documents.options import ReadLimits, ReadOptions
 from pace_integrations.documents.quotes import Quote, best_passage, best_quote
 from pace_integrations.documents.types import (
@@ -19,6 +20,7 @@ from pace_integrations.documents.types import (
 __all__ = [
     "Corpus",
     "Document",
+    "Evidence",
     "FileReport",
     "NothingReadError",
     "Page",
@@ -32,4 +34,5 @@ __all__ = [
     "Status",
     "best_passage",
     "best_quote",
+    "highlight",
 ]

@@ -286,3 +286,18 @@ def _rescued(
     with Path(request.path).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Outcome(kept, sha256, tuple(pages))
+
+
+def mark_isolated(request: Request) -> tuple[list[list[list[float]]] | None, str]:
+    """Has quotes found, and highlighted, by another process.
+
+    Args:
+        request: The file, the quotes and where to write the copy.
+
+    Returns:
+        For every quote its rectangles; or None and what went wrong.
+    """
+    talk, death = _served(request, Running(), lambda done, total: None)
+    if death or talk.end is None:
+        return None, death
+    return talk.end["end"], talk.end.get("problem", "")

@@ -90,3 +90,12 @@ def is_supported(path: Path) -> bool:
             return kind_in(file, path.suffix) is not None
     except OSError:
         return path.suffix.lower() in SUFFIXES
+
+
+def is_kind(path: str | Path, kind: Kind) -> bool:
+    """Tells whether a file is of a kind; one that cannot be opened is of none."""
+    try:
+        with Path(path).open("rb") as file:
+            return kind_in(file, Path(path).suffix) is kind
+    except OSError:
+        return False

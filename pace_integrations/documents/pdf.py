@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pypdf import PageObject, PasswordType, PdfReader
-from pypdf.generic import DictionaryObject
+from pypdf.generic import DictionaryObject, StreamObject
 
 from pace_integrations.documents.fonts import forget_visible_spaces, prefer_named_encodings
 from pace_integrations.documents.layout import Fragment, Line, lines_of
@@ -31,17 +31,33 @@ class _Pypdf:
         return len(self.reader.pages)
 
     def lines(self, index: int) -> list[Line]:
-        page = self.reader.pages[index - 1]
-        with suppress(Exception):  # odd resources may still be good enough for pypdf
-            prefer_named_encodings(page)
-            forget_visible_spaces(page)
-        return lines_of(_fragments(page))
+        with _forgotten(self.reader.resolved_objects):
+            page = self.reader.pages[index - 1]
+            with suppress(Exception):  # odd resources may still be good enough for pypdf
+                prefer_named_encodings(page)
+                forget_visible_spaces(page)
+            return lines_of(_fragments(page))
 
     def labels(self) -> list[str]:
         return self.reader.page_labels
 
     def metadata(self) -> Mapping[str, object]:
         return self.reader.metadata or {}
+
+
+@contextmanager
+def _forgotten(objects: MutableMapping[Any, Any]) -> Iterator[None]:
+    """Lets pypdf forget the streams of a page, which it would keep until the last page.
+
+    Other objects, such as fonts, stay for the pages to come.
+    """
+    before = len(objects)
+    try:
+        yield
+    finally:
+        added = [objects.popitem() for _ in range(len(objects) - before)]
+        kept = [(key, value) for key, value in added if not isinstance(value, StreamObject)]
+        objects.update(reversed(kept))
 
 
 def _fragments(page: PageObject) -> list[Fragment]:

@@ -34,6 +34,8 @@ class Request:
         pdf: Parser of PDF files.
         password: Password to try, or None.
         finish: Whether to leave the file alone and make the best of the journal.
+        marks: Quotes to find instead of reading: page, words, occurrence and note of each.
+        target: File for a copy with the quotes highlighted, or "".
     """
 
     path: str
@@ -42,11 +44,14 @@ class Request:
     pdf: PdfEngine = "pypdf"
     password: str | None = None
     finish: bool = False
+    marks: tuple[tuple[int, str, int, str], ...] = ()
+    target: str = ""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Request:
         """The request that `dataclasses.asdict` took apart."""
-        return cls(**{**values, "limits": ReadLimits(**values["limits"])})
+        limits, marks = ReadLimits(**values["limits"]), tuple(map(tuple, values["marks"]))
+        return cls(**{**values, "limits": limits, "marks": marks})
 
 
 Send = Callable[[Mapping[str, Any]], None]
@@ -82,8 +87,23 @@ def _alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
+def _mark(request: Request, send: Send) -> None:
+    """Finds quotes in one file."""
+    from pace_integrations.documents.marks import mark
+
+    target = Path(request.target) if request.target else None
+    try:
+        found = mark(Path(request.path), request.marks, target, request.password)
+        send({"end": found, "sha256": ""})
+    except Exception as error:  # a parser of hostile input may raise anything
+        send({"end": None, "sha256": "", "problem": f"{type(error).__name__}: {error}"})
+
+
 def _serve(request: Request, send: Send) -> None:
     """Reads one file and tells what it finds."""
+    if request.marks:
+        _mark(request, send)
+        return
     job = Job(
         lambda page: send({"page": asdict(page)}),
         lambda done, total: send({"at": [done, total]}),
