@@ -33,6 +33,9 @@ from pace_integrations.cli.bench import bench
 from pace_integrations.cli.cluster import cluster
 from pace_integrations.cli.eval import evaluate
 from pace_integrations.cli.experts import experts
+from pace_integrations.cli.files import Engine, Ocr, Password, read_options
+from pace_integrations.cli.files import files as files_command
+from pace_integrations.cli.highlight import Highlight, notes, write_highlights
 from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Options, Overflow
 from pace_integrations.cli.output import Output, errors
@@ -75,11 +78,18 @@ def ask(
     store: Store = True,
     overflow: Beyond = Overflow.error,
     context: Context = None,
+    password: Password = None,
+    ocr: Ocr = None,
+    pdf: Engine = "pypdf",
+    highlight: Highlight = None,
 ) -> None:
     """Read documents and answer questions about them.
 
     With --json, one question prints its answer as one object; several print {"answers": [...]}.
     """
+    output = Output(json=json)
+    with errors(output):
+        files = read_options(password, ocr, pdf)
     options = Options(
         model,
         quantization,
@@ -93,15 +103,21 @@ def ask(
         store=store,
         overflow=overflow,
         context=context,
+        files=files,
     )
-    output = Output(json=json)
     with errors(output):
         if not all(text.strip() for text in question):
             raise QuestionError("a question is empty; write what you want to know after -q")
-        session = options.read(paths, output)
+        session, answers = options.read(paths, output), []
         for text in question:
-            output.answer(text, session.stream(text, generation=options.generation()))
-        output.finish(session)
+            stream = session.stream(text, generation=options.generation())
+            output.answer(text, stream)
+            answers.append((text, stream.answer))
+        copies = []
+        if highlight is not None and session.corpus is not None:
+            copies = write_highlights(answers, session.corpus, highlight, files)
+            output.notes(notes(copies))
+        output.finish(session, copies)
 
 
 @app.command()
@@ -120,12 +136,18 @@ def chat(
     store: Store = True,
     overflow: Beyond = Overflow.error,
     context: Context = None,
+    password: Password = None,
+    ocr: Ocr = None,
+    pdf: Engine = "pypdf",
 ) -> None:
     """Read documents once, then converse from the terminal or from standard input.
 
     A question sees the turns before it; /reset forgets them. /quit or the end of input ends it;
     Ctrl-C stops the answer being written. With --json, each answer is one line.
     """
+    output = Output(json=json)
+    with errors(output):
+        files = read_options(password, ocr, pdf)
     options = Options(
         model,
         quantization,
@@ -139,8 +161,8 @@ def chat(
         store=store,
         overflow=overflow,
         context=context,
+        files=files,
     )
-    output = Output(json=json)
     with errors(output):
         conversation = options.read(paths, output).fork()
         for text in _lines(output):
@@ -157,6 +179,7 @@ app.command()(bench)
 app.command()(memory)
 app.command()(experts)
 app.command()(cluster)
+app.command("files")(files_command)
 app.command("eval")(evaluate)
 app.add_typer(sessions)
 

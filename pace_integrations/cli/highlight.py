@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from pace_integrations.answer import Answer, Citation
 from pace_integrations.documents import Corpus, Document, Evidence, ReadOptions, highlight
 from pace_integrations.documents.alignment import occurrence_of
 from pace_integrations.documents.kinds import PDF, is_kind
 from pace_integrations.errors import DocumentError
+
+Highlight = Annotated[
+    Path | None,
+    typer.Option(metavar="OUT.PDF", help="Write a copy of the cited PDF with the evidence marked."),
+]
 
 
 def _documents(corpus: Corpus) -> dict[str, Document]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pace_integrations.cli.output import Output
 from pace_integrations.config import GenerationConfig, MemoryConfig, ReadConfig
-from pace_integrations.documents import Corpus, NothingReadError
+from pace_integrations.documents import Corpus, NothingReadError, ReadOptions
 from pace_integrations.errors import SessionFileError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Options:
     store: bool = False
     overflow: Overflow = Overflow.error
     context: int | None = None
+    files: ReadOptions = field(default_factory=ReadOptions)
 
     def generation(self) -> GenerationConfig:
         """How answers are written.
@@ -76,7 +77,7 @@ class Options:
         """
         self.generation()
         ReadConfig(chunk=self.chunk)
-        corpus = corpus_of(paths, output)
+        corpus = corpus_of(paths, output, self.files)
         output.report(corpus.report)
         return self._read(self.load(output), corpus, output)
 
@@ -125,15 +126,22 @@ class Options:
         return MemoryConfig(rule=self.rule.value) if self.rule else MemoryConfig()
 
 
-def corpus_of(paths: Sequence[Path], output: Output) -> Corpus:
+def corpus_of(
+    paths: Sequence[Path],
+    output: Output,
+    options: ReadOptions | None = None,
+    *,
+    quiet: bool = False,
+) -> Corpus:
     """Opens documents, showing how far that is, and the report where none can be read.
 
     Raises:
         DocumentError: Nothing could be read.
     """
     try:
-        with output.progress("opening", "files") as show:
-            return Corpus.from_paths(paths, progress=show)
+        with output.files() as show:
+            return Corpus.from_paths(paths, options=options, watch=show)
     except NothingReadError as error:
-        output.report(error.report)
+        if not quiet:
+            output.report(error.report)
         raise

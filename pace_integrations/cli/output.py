@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from pace_integrations.errors import PaceError
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer, Citation
-    from pace_integrations.documents import Report
+    from pace_integrations.documents import ReadProgress, Report
     from pace_integrations.session import AnswerStream, Session
 
 
@@ -55,7 +62,7 @@ class Output:
             stream.close()
             self._err.print("\n(stopped)")
 
-    def finish(self, session: Session) -> None:
+    def finish(self, session: Session, highlights: Sequence[Mapping[str, Any]] = ()) -> None:
         """Ends a command that answered a fixed list of questions."""
         if not self._json:
             return
@@ -63,7 +70,8 @@ class Output:
         report = corpus.report.to_dict() if corpus else {}
         answers = self._answers
         whole = answers[0] if len(answers) == 1 else {"answers": answers}
-        self._print_json({**whole, "report": report})
+        extra = {"highlights": list(highlights)} if highlights else {}
+        self._print_json({**whole, "report": report, **extra})
 
     def tables(self, tables: Sequence[Table], value: dict[str, Any]) -> None:
         """Shows tables to people, or what they were made from to programs."""
@@ -96,6 +104,19 @@ class Output:
         """Asks for a question."""
         return self._err.input("\n> ")
 
+    @contextmanager
+    def files(self) -> Iterator[Callable[[ReadProgress], None]]:
+        """Shows files, pages per second and the time left while documents are opened."""
+        with self._bar(TextColumn("{task.fields[news]}")) as bar:
+            task = bar.add_task("opening", total=None, news="")
+
+            def show(now: ReadProgress) -> None:
+                left = "" if now.seconds_left is None else f", {now.seconds_left:.0f} s left"
+                news = f"files, {now.pages} pages ({now.pages_per_second:.0f}/s{left})"
+                bar.update(task, completed=now.files_done, total=now.files, news=news)
+
+            yield show
+
     def waiting(self, what: str) -> AbstractContextManager[object]:
         """Shows that something without a known length goes on."""
         return self._err.status(printable(what))
@@ -103,18 +124,19 @@ class Output:
     @contextmanager
     def progress(self, what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         """Shows a bar that vanishes at the end; gives what moves it."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        bar = Progress(
+        with self._bar(TextColumn(unit), TimeRemainingColumn()) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _bar(self, *columns: ProgressColumn) -> Progress:
+        first = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        return Progress(
+            *first,
             *columns,
-            TextColumn(unit),
-            TimeRemainingColumn(),
             console=self._err,
             transient=True,
             disable=not self._err.is_terminal,
         )
-        with bar:
-            task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
 
     def _write(self, stream: AnswerStream) -> None:
         for piece in stream:

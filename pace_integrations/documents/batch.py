@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import queue
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from pace_integrations.documents.duplicates import mark_duplicates
 from pace_integrations.documents.isolation import Cancelled, Outcome, Running, read_isolated
 from pace_integrations.documents.kinds import kind_in
 from pace_integrations.documents.options import ReadOptions
 from pace_integrations.documents.readers import read_into
 from pace_integrations.documents.types import Document, FileReport, Job, Page, short_id
 from pace_integrations.documents.worker import Request
+from pace_integrations.errors import DocumentError, MissingExtraError
 
 Progress: TypeAlias = Callable[[int, int], None]
 Result: TypeAlias = tuple[Document | None, FileReport]
@@ -152,6 +156,7 @@ def _result(path: Path, options: ReadOptions, parse: _Parse) -> Result:
         time.perf_counter() - start,
         reading.warnings,
         reading.remedy,
+        sum(len(page.text.split()) for page in pages),
     )
     if not pages:
         return None, report
@@ -216,7 +221,7 @@ class _Batch:
         def parse(password: str | None) -> Outcome:
             if self._workers == 0 or file not in self._hostile:
                 return _here(path, options, password, at)
-            request = Request(str(path), "", options.limits, options.pdf, password)
+            request = Request(str(path), "", options.limits, options.pdf, password, options.ocr)
             return read_isolated(request, self._running, at)
 
         try:
@@ -268,5 +273,21 @@ def read_files(
 
     Returns:
         For every file its document, or None, and the report on it.
+
+    Raises:
+        MissingExtraError: OCR is wanted and Tesseract is not installed.
     """
-    return _Batch(paths, options).run(progress, watch)
+    if options.ocr is not None:
+        _require_ocr()
+    results = _Batch(paths, options).run(progress, watch)
+    return mark_duplicates(results, drop=options.drop_duplicates)
+
+
+def _require_ocr() -> None:
+    modules = ("pytesseract", "pypdfium2", "PIL")
+    if any(importlib.util.find_spec(name) is None for name in modules):
+        raise MissingExtraError("OCR", "ocr")
+    if shutil.which("tesseract") is None:
+        raise DocumentError(
+            "OCR needs the program tesseract; install it (tesseract-ocr) or add it to PATH"
+        )

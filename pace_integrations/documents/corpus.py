@@ -88,7 +88,7 @@ class Corpus:
 
         Args:
             paths: One path, folder or pattern, or several.
-            options: Limits, parsers, passwords and workers.
+            options: Limits, parsers, passwords, workers, OCR, and which files to take.
             progress: Called after every file with the files done and the files in all; what it
                 raises ends the reading.
             watch: Called after every page with a `ReadProgress`: pages, pages per second, seconds
@@ -102,7 +102,8 @@ class Corpus:
                 matches nothing, or no file could be read (then a `NothingReadError`, with the
                 report).
         """
-        files, options = expand(paths), options or ReadOptions()
+        options = options or ReadOptions()
+        files = expand(paths, options)
         return _collect(read_files(files, options, progress, watch))
 
     @classmethod

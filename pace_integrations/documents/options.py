@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -13,6 +14,7 @@ Password: TypeAlias = "str | Callable[[str], str | None]"
 
 PdfEngine = Literal["pypdf", "pdfium"]
 _ENGINES = ("pypdf", "pdfium")
+_LANGUAGES = re.compile(r"\w+(\+\w+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +56,33 @@ class ReadOptions:
         workers: Processes that parse files side by side, each with its own limit of memory; None:
             one or two, as there is work for them. 0 parses in this process, where a parser that
             hangs or crashes takes the run along.
+        ocr: Languages in which pages without text are recognised by Tesseract, such as
+            ``"eng+deu"``; None: they are not. It needs the ``ocr`` extra and the program itself.
+        include: Globs of the files to take from folders; empty: all. A pattern without a slash is
+            matched with names, one with a slash with paths from the folder on.
+        exclude: Globs of files and folders to pass over.
+        hidden: Whether hidden files and folders are read.
+        drop_duplicates: Whether documents and pages that came before are left out. The report
+            tells of them either way.
     """
 
     limits: ReadLimits = field(default_factory=ReadLimits)
     pdf: PdfEngine = "pypdf"
     password: Password | None = None
     workers: int | None = None
+    ocr: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    hidden: bool = False
+    drop_duplicates: bool = False
 
     def __post_init__(self) -> None:
         if self.pdf not in _ENGINES:
             raise ConfigError(f"ReadOptions.pdf must be one of {_ENGINES}, not {self.pdf!r}")
+        if self.ocr is not None and not _LANGUAGES.fullmatch(self.ocr):
+            raise ConfigError(f"ReadOptions.ocr must be languages as 'eng+deu', not {self.ocr!r}")
+        for name in ("include", "exclude"):
+            if isinstance(getattr(self, name), str):
+                raise ConfigError(f"ReadOptions.{name} must be a tuple of patterns, not a string")
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"ReadOptions.workers must be 0 or more, not {self.workers!r}")

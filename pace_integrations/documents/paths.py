@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pace_integrations.documents.kinds import SUFFIXES, is_supported
+from pace_integrations.documents.options import ReadOptions
 from pace_integrations.errors import DocumentError
 
 Paths: TypeAlias = "str | os.PathLike[str] | Iterable[str | os.PathLike[str]]"
@@ -25,8 +26,22 @@ def natural_key(name: str) -> tuple[tuple[tuple[int, int, str], ...], str]:
     return key, name
 
 
-def _walk(folder: Path, entered: set[Path]) -> Iterator[Path]:
-    """The files below a folder, hidden ones left out; links may lead back up, so each once."""
+def _named(path: Path, base: Path, patterns: Iterable[str]) -> bool:
+    """Tells whether a path matches a pattern: by its name, or from the folder on with a slash."""
+    parts = path.relative_to(base).parts
+    return any(
+        _matches(parts, pattern.strip("/").split("/"))
+        if "/" in pattern
+        else fnmatch.fnmatchcase(path.name, pattern)
+        for pattern in patterns
+    )
+
+
+def _walk(
+    folder: Path, entered: set[Path], options: ReadOptions, base: Path | None = None
+) -> Iterator[Path]:
+    """The files below a folder that are wanted; links may lead back up, so each once."""
+    base = folder if base is None else base
     real = folder.resolve()
     if real in entered:
         return
@@ -37,16 +52,18 @@ def _walk(folder: Path, entered: set[Path]) -> Iterator[Path]:
         yield folder  # reported as a file that cannot be read, not dropped
         return
     for path in paths:
-        if path.name.startswith("."):
+        if (path.name.startswith(".") and not options.hidden) or _named(
+            path, base, options.exclude
+        ):
             continue
         if path.is_dir():
-            yield from _walk(path, entered)
-        else:
+            yield from _walk(path, entered, options, base)
+        elif not options.include or _named(path, base, options.include):
             yield path
 
 
-def _folder(folder: Path) -> list[Path]:
-    files = list(_walk(folder, set()))
+def _folder(folder: Path, options: ReadOptions) -> list[Path]:
+    files = list(_walk(folder, set(), options))
     if files == [folder]:
         raise DocumentError(f"{str(folder)!r}: the folder cannot be listed; check its permissions")
     if not any(is_supported(path) for path in files if path.is_file()):
@@ -68,24 +85,25 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return _matches(parts[1:], pattern[1:])
 
 
-def _recursive(pattern: Path) -> list[Path]:
+def _recursive(pattern: Path, options: ReadOptions) -> list[Path]:
     """Expands ``**`` by the walk that is safe from looping links; `glob` follows those."""
     plain = next(i for i, part in enumerate(pattern.parts) if glob.has_magic(part))
     base, rest = Path(*pattern.parts[:plain]), pattern.parts[plain:]
-    files = _walk(base, set()) if base.is_dir() else iter(())
+    files = _walk(base, set(), options) if base.is_dir() else iter(())
     return [path for path in files if _matches(path.relative_to(base).parts, rest)]
 
 
-def _flat(pattern: str) -> list[Path]:
+def _flat(pattern: str, options: ReadOptions) -> list[Path]:
     matches = [Path(match) for match in glob.glob(pattern)]  # noqa: PTH207 - absolute patterns
     matches.sort(key=lambda path: [natural_key(part) for part in path.parts])
     entered: set[Path] = set()
-    nested = [list(_walk(path, entered)) if path.is_dir() else [path] for path in matches]
+    nested = [list(_walk(path, entered, options)) if path.is_dir() else [path] for path in matches]
     return [path for files in nested for path in files]
 
 
-def _pattern(pattern: str) -> list[Path]:
-    files = _recursive(Path(pattern)) if "**" in Path(pattern).parts else _flat(pattern)
+def _pattern(pattern: str, options: ReadOptions) -> list[Path]:
+    recursive = "**" in Path(pattern).parts
+    files = _recursive(Path(pattern), options) if recursive else _flat(pattern, options)
     if not files:
         raise DocumentError(
             f"{pattern!r}: the pattern matches no file; check it, and put it in quotes in a shell"
@@ -93,23 +111,23 @@ def _pattern(pattern: str) -> list[Path]:
     return files
 
 
-def _expanded(name: str) -> list[Path]:
+def _expanded(name: str, options: ReadOptions) -> list[Path]:
     if not name.strip() or "\0" in name:
         raise DocumentError(f"{name!r} is not a path; name a file, a folder or a pattern")
     path = Path(name).expanduser()
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, options)
     if os.path.lexists(path):
         return [path]
     if glob.has_magic(name):
-        return _pattern(str(path))
+        return _pattern(str(path), options)
     raise DocumentError(
         f"{name!r}: no such file or folder; check the spelling and the working directory "
         f"({str(Path.cwd())!r})"
     )
 
 
-def expand(paths: Paths) -> list[Path]:
+def expand(paths: Paths, options: ReadOptions | None = None) -> list[Path]:
     """Lists the files that paths, folders and glob patterns stand for.
 
     Folders are searched to the bottom in natural order of names; hidden files are skipped; a file
@@ -117,6 +135,7 @@ def expand(paths: Paths) -> list[Path]:
 
     Args:
         paths: One path, folder or pattern, or several.
+        options: Which files to take from folders; a file that is named is always taken.
 
     Returns:
         The files, in reading order.
@@ -130,6 +149,6 @@ def expand(paths: Paths) -> list[Path]:
         raise DocumentError("no path was given; name a file, a folder or a pattern")
     found: dict[Path, Path] = {}
     for name in given:
-        for path in _expanded(os.fspath(name)):
+        for path in _expanded(os.fspath(name), options or ReadOptions()):
             found.setdefault(path.resolve(), path)
     return list(found.values())

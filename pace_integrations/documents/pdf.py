@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, TypeAlias
@@ -16,6 +16,9 @@ from pace_integrations.documents.layout import Fragment, Line, lines_of
 from pace_integrations.documents.options import ReadLimits
 from pace_integrations.documents.pdf_pages import read_pdf, read_whole, refused
 from pace_integrations.documents.types import Job, Reading
+
+OCR_SHARE = 0.75
+"""Share of a file's seconds that may go into OCR."""
 
 Matrix: TypeAlias = Sequence[float]
 
@@ -41,8 +44,23 @@ class _Pypdf:
     def labels(self) -> list[str]:
         return self.reader.page_labels
 
+    def outline(self) -> list[tuple[str, int]]:
+        return list(_headings(self.reader, self.reader.outline))
+
     def metadata(self) -> Mapping[str, object]:
         return self.reader.metadata or {}
+
+
+def _headings(reader: PdfReader, entries: Sequence[Any]) -> Iterator[tuple[str, int]]:
+    """The outline's headings in their order; nested lists are the levels below."""
+    for entry in entries:
+        if isinstance(entry, list):
+            yield from _headings(reader, entry)
+            continue
+        with suppress(Exception):  # a heading that leads nowhere
+            number = reader.get_destination_page_number(entry)
+            if number is not None and number >= 0:
+                yield str(entry.title), number + 1
 
 
 @contextmanager
@@ -82,9 +100,11 @@ class PdfFiles:
 
     Attributes:
         limits: Where the reading of one file ends.
+        ocr: Languages in which pages without text are recognised, or None.
     """
 
     limits: ReadLimits = field(default_factory=ReadLimits)
+    ocr: str | None = None
 
     def read(self, data: bytes, suffix: str) -> Reading:
         """Reads every page into the reading."""
@@ -97,7 +117,15 @@ class PdfFiles:
             return refused("encrypted")
         if len(reader.pages) == 0:
             return refused("empty" if _has_empty_tree(reader) else "corrupt")
-        return read_pdf(_Pypdf(reader), self.limits, job)
+        if self.ocr is None:
+            return read_pdf(_Pypdf(reader), self.limits, job)
+        from pypdfium2 import PdfDocument
+
+        from pace_integrations.documents.ocr import WithOcr
+
+        with closing(PdfDocument(data, password=job.password)) as pictures:
+            seconds = OCR_SHARE * self.limits.seconds
+            return read_pdf(WithOcr(_Pypdf(reader), pictures, self.ocr, seconds), self.limits, job)
 
 
 def _decrypted(reader: PdfReader, password: str | None) -> bool:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pace_integrations.documents.clean import clean_characters, clean_page, vocabulary
 from pace_integrations.documents.journal import Journal
@@ -31,7 +31,7 @@ _REMEDIES: dict[Status, str] = {
     "encrypted": "The file needs a password; save a copy without one and read that.",
     "corrupt": "The file is damaged; open it in a PDF viewer, print it to a new PDF and read that.",
     "empty": "The file has no pages; export or download it again.",
-    "no_text_layer": "The pages are pictures; run OCR (for example ocrmypdf) and read its output.",
+    "no_text_layer": "The pages are pictures; turn on OCR, or run ocrmypdf and read its output.",
     "partial": "Look at the pages named in the warnings; scanned pages need OCR.",
 }
 # What programs write where an author gave no title: a file name, a placeholder, a print job.
@@ -44,6 +44,7 @@ _NO_VALUE = frozenset({"", "(unspecified)", "unspecified", "(anonymous)", "anony
 _METADATA = ("/Author", "/Subject", "/Keywords", "/Creator", "/Producer", "/CreationDate")
 _LONGEST = 200
 _LABEL = 32
+_MOST_HEADINGS = 10_000
 # Past this share of its time a file ends of itself, before the process that parses it is ended.
 _SOFT = 0.8
 
@@ -73,9 +74,20 @@ class OpenPdf(Protocol):
         """The label that the file defines for each page; blank ones where it defines none."""
         ...
 
+    def outline(self) -> list[tuple[str, int]]:
+        """The headings of the outline, each with the 1-based page that it leads to."""
+        ...
+
     def metadata(self) -> Mapping[str, object]:
         """The entries of the document information dictionary, by names such as ``/Author``."""
         ...
+
+
+@runtime_checkable
+class Recognising(Protocol):
+    """An open file some of whose pages are recognised from pictures."""
+
+    recognised: list[int]
 
 
 def refused(status: Status) -> Reading:
@@ -121,6 +133,22 @@ def _optional(what: str, get: Callable[[], T], otherwise: T, warnings: list[str]
         return otherwise
 
 
+def _sections(outline: list[tuple[str, int]], count: int) -> list[str | None]:
+    """For every page the first heading on it, or else the last before it."""
+    headings: dict[int, list[str]] = {}
+    for title, page in outline[:_MOST_HEADINGS]:
+        line = " ".join(clean_characters(title).split())[:_LONGEST]
+        if line and 1 <= page <= count:
+            headings.setdefault(page, []).append(line)
+    sections: list[str | None] = []
+    last: str | None = None
+    for page in range(1, count + 1):
+        here = headings.get(page)
+        sections.append(here[0] if here else last)
+        last = here[-1] if here else last
+    return sections
+
+
 def _preamble(file: OpenPdf, count: int) -> dict[str, Any]:
     """The journal's first record: what the file says beside its pages' text."""
     numbers, nothing, warnings = (
@@ -130,7 +158,15 @@ def _preamble(file: OpenPdf, count: int) -> dict[str, Any]:
     )
     labels = _optional("page labels", lambda: _labels(file.labels(), count), numbers, warnings)
     metadata = _optional("metadata", lambda: _metadata(file.metadata()), nothing, warnings)
-    return {"count": count, "labels": labels, "metadata": metadata, "warnings": warnings}
+    blank: list[str | None] = [None] * count
+    sections = _optional("outline", lambda: _sections(file.outline(), count), blank, warnings)
+    return {
+        "count": count,
+        "labels": labels,
+        "sections": sections,
+        "metadata": metadata,
+        "warnings": warnings,
+    }
 
 
 def _collect(file: OpenPdf, limits: ReadLimits, journal: Journal, job: Job) -> None:
@@ -170,6 +206,8 @@ def read_pdf(file: OpenPdf, limits: ReadLimits, job: Job) -> Reading:
     """
     with Journal(job.journal) as journal:
         _collect(file, limits, journal, job)
+        if isinstance(file, Recognising) and file.recognised:
+            journal.write({"warnings": [f"pages read by OCR: {_numbers(file.recognised)}"]})
         return _finish(journal, job, limits)
 
 
@@ -208,7 +246,8 @@ def _finish(journal: Journal, job: Job, limits: ReadLimits) -> Reading:
             warnings.append(problem)
         elif text:
             label = first["labels"][parsed - 1]
-            job.emit(Page(parsed, label, text, None, header, footer))
+            section = first["sections"][parsed - 1]
+            job.emit(Page(parsed, label, text, section, header, footer))
         else:
             blank.append(parsed)
     warnings += _unread(parsed, first["count"], limits)

@@ -11,8 +11,8 @@ import pypdfium2
 
 from pace_integrations.documents.layout import Fragment, Line, lines_of
 from pace_integrations.documents.options import ReadLimits
-from pace_integrations.documents.pdf import PdfFiles
-from pace_integrations.documents.pdf_pages import read_pdf, read_whole
+from pace_integrations.documents.pdf import OCR_SHARE, PdfFiles
+from pace_integrations.documents.pdf_pages import OpenPdf, read_pdf, read_whole
 from pace_integrations.documents.types import Job, Reading
 
 # What pdfium writes for a hyphen at a line's end that it takes for a broken word's.
@@ -37,6 +37,15 @@ class _Pdfium:
     def labels(self) -> list[str]:
         return [self.document.get_page_label(index) for index in range(self.count)]
 
+    def outline(self) -> list[tuple[str, int]]:
+        found = []
+        for bookmark in self.document.get_toc():
+            target = bookmark.get_dest()
+            index = None if target is None else target.get_index()
+            if index is not None:
+                found.append((str(bookmark.get_title()), index + 1))
+        return found
+
     def metadata(self) -> Mapping[str, object]:
         found = self.document.get_metadata_dict(skip_empty=True)
         return {f"/{key}": value for key, value in found.items()}
@@ -60,9 +69,11 @@ class PdfiumFiles:
 
     Attributes:
         limits: Where the reading of one file ends.
+        ocr: Languages in which pages without text are recognised, or None.
     """
 
     limits: ReadLimits = field(default_factory=ReadLimits)
+    ocr: str | None = None
 
     def read(self, data: bytes, suffix: str) -> Reading:
         """Reads every page into the reading."""
@@ -74,6 +85,11 @@ class PdfiumFiles:
             document = pypdfium2.PdfDocument(data, password=job.password)
         except pypdfium2.PdfiumError:
             # pdfium's last error may be that of another file; pypdf tells why, or repairs more.
-            return PdfFiles(self.limits).read_into(data, job)
+            return PdfFiles(self.limits, self.ocr).read_into(data, job)
         with closing(document):
-            return read_pdf(_Pdfium(document), self.limits, job)
+            file: OpenPdf = _Pdfium(document)
+            if self.ocr is not None:
+                from pace_integrations.documents.ocr import WithOcr
+
+                file = WithOcr(file, document, self.ocr, OCR_SHARE * self.limits.seconds)
+            return read_pdf(file, self.limits, job)

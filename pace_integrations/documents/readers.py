@@ -62,10 +62,10 @@ def _pdf(options: ReadOptions) -> PagedReader:
             from pace_integrations.documents.pdfium import PdfiumFiles
         except ModuleNotFoundError as error:
             raise MissingExtraError("reading PDF files with pdfium", "pdf-fast") from error
-        return PdfiumFiles(options.limits)
+        return PdfiumFiles(options.limits, options.ocr)
     from pace_integrations.documents.pdf import PdfFiles
 
-    return PdfFiles(options.limits)
+    return PdfFiles(options.limits, options.ocr)
 
 
 def _read(path: Path, options: ReadOptions, job: Job, messages: Messages) -> tuple[Reading, str]:

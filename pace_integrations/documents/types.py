@@ -95,6 +95,9 @@ class FileReport:
         seconds: Time spent on it.
         warnings: What the parser said on the way.
         remedy: What the user can do about it, or None for ``ok``.
+        words: Words that were read.
+        duplicate_of: Path of an earlier file with the same bytes, or None.
+        duplicate_pages: Pages whose words stand in another page that came before.
     """
 
     path: str
@@ -104,6 +107,9 @@ class FileReport:
     seconds: float
     warnings: tuple[str, ...] = ()
     remedy: str | None = None
+    words: int = 0
+    duplicate_of: str | None = None
+    duplicate_pages: int = 0
 
 
 @dataclass(frozen=True, slots=True)

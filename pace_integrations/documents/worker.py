@@ -33,6 +33,7 @@ class Request:
         limits: The most that the file may cost.
         pdf: Parser of PDF files.
         password: Password to try, or None.
+        ocr: Languages in which pages without text are recognised, or None.
         finish: Whether to leave the file alone and make the best of the journal.
         marks: Quotes to find instead of reading: page, words, occurrence and note of each.
         target: File for a copy with the quotes highlighted, or "".
@@ -43,6 +44,7 @@ class Request:
     limits: ReadLimits = field(default_factory=ReadLimits)
     pdf: PdfEngine = "pypdf"
     password: str | None = None
+    ocr: str | None = None
     finish: bool = False
     marks: tuple[tuple[int, str, int, str], ...] = ()
     target: str = ""
@@ -115,7 +117,7 @@ def _serve(request: Request, send: Send) -> None:
 
         reading, sha256 = read_journal(Path(request.journal), request.limits, job), ""
     else:
-        options = ReadOptions(request.limits, request.pdf)
+        options = ReadOptions(request.limits, request.pdf, ocr=request.ocr)
         reading, sha256 = read_into(Path(request.path), options, job)
     send({"end": None if reading is None else asdict(reading), "sha256": sha256})
 

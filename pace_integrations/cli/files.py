@@ -1,0 +1,96 @@
+"""``pace files``: what becomes of every file, without a model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pace_integrations.cli.arguments import Json, Paths
+from pace_integrations.cli.options import corpus_of
+from pace_integrations.cli.output import Output, errors, printable
+from pace_integrations.documents import NothingReadError, Report
+from pace_integrations.documents.options import PdfEngine, ReadOptions
+
+Password = Annotated[str | None, typer.Option(help="Password of encrypted files.")]
+Ocr = Annotated[
+    str | None,
+    typer.Option(help="Recognise scanned pages with Tesseract, in languages such as eng+deu."),
+]
+Engine = Annotated[str, typer.Option("--pdf", help="Parser of PDF files: pypdf or pdfium.")]
+Include = Annotated[
+    list[str] | None, typer.Option(help="Glob of files to take from folders; repeat it.")
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(help="Glob of files and folders to pass over; repeat it.")
+]
+Hidden = Annotated[bool, typer.Option("--hidden", help="Take hidden files too.")]
+Drop = Annotated[bool, typer.Option("--drop-duplicates", help="Read what is there twice once.")]
+
+
+def files(
+    paths: Paths,
+    json: Json = False,
+    password: Password = None,
+    ocr: Ocr = None,
+    pdf: Engine = "pypdf",
+    include: Include = None,
+    exclude: Exclude = None,
+    hidden: Hidden = False,
+    drop_duplicates: Drop = False,
+) -> None:
+    """Show what can be read of files, and what to do about the rest."""
+    output = Output(json=json)
+    with errors(output):
+        options = read_options(password, ocr, pdf, include, exclude, hidden, drop_duplicates)
+        try:
+            report = corpus_of(paths, output, options, quiet=True).report
+        except NothingReadError as error:
+            report = error.report
+        output.tables([table_of(report)], report.to_dict())
+
+
+def read_options(
+    password: str | None = None,
+    ocr: str | None = None,
+    pdf: str = "pypdf",
+    include: list[str] | None = None,
+    exclude: list[str] | None = None,
+    hidden: bool = False,
+    drop: bool = False,
+) -> ReadOptions:
+    """The options of the reading that the command line's stand for.
+
+    Raises:
+        ConfigError: One is outside its range.
+    """
+    engine: Any = pdf
+    return ReadOptions(
+        pdf=engine,
+        password=password,
+        ocr=ocr,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        hidden=hidden,
+        drop_duplicates=drop,
+    )
+
+
+def table_of(report: Report) -> Table:
+    """The report as a table."""
+    table = Table(show_edge=False, pad_edge=False, box=None)
+    for title in ("file", "status", "pages", "words", "seconds", "what to know"):
+        right = title in ("pages", "words", "seconds")
+        table.add_column(title, overflow="fold", justify="right" if right else "left")
+    for file in report.files:
+        pages = f"{file.pages_with_text}/{file.pages}"
+        same = f"the same as {file.duplicate_of}" if file.duplicate_of else ""
+        again = f"{file.duplicate_pages} pages stand elsewhere too" if file.duplicate_pages else ""
+        words = "; ".join(part for part in (file.remedy, same, again) if part)
+        cells = (file.path, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
+        table.add_row(*(printable(cell) for cell in cells))
+    return table
+
+
+__all__ = ["Engine", "Ocr", "Password", "PdfEngine", "files", "read_options", "table_of"]

@@ -1,0 +1,53 @@
+"""Finds documents and pages that a corpus has several times. Pure functions of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pace_integrations.documents.types import Document, FileReport, Page
+
+# Shorter pages ("This page is intentionally left blank") are alike by chance.
+_SHORTEST = 80
+
+Result = tuple[Document | None, FileReport]
+
+
+def _key(page: Page) -> str | None:
+    text = " ".join(page.text.split())
+    return text if len(text) >= _SHORTEST else None
+
+
+def mark_duplicates(results: Iterable[Result], *, drop: bool) -> list[Result]:
+    """Reports what stands in a corpus already, and leaves it out if that is wanted.
+
+    Args:
+        results: Documents and reports, in reading order.
+        drop: Whether to leave out documents whose bytes came before, and pages whose words did.
+
+    Returns:
+        As many, with ``duplicate_of`` and ``duplicate_pages`` in the reports.
+    """
+    documents: dict[str, str] = {}
+    pages: set[str] = set()
+    marked: list[Result] = []
+    for document, file in results:
+        if document is None:
+            marked.append((document, file))
+            continue
+        first = documents.setdefault(document.sha256, file.path)
+        keys = [_key(page) for page in document.pages]
+        known = [key in pages for key in keys]
+        pages.update(key for key in keys if key is not None)
+        same = first if first != file.path else None
+        report = replace(file, duplicate_of=same, duplicate_pages=0 if same else sum(known))
+        marked.append(
+            (_kept(document, known, whole=same is not None) if drop else document, report)
+        )
+    return marked
+
+
+def _kept(document: Document, known: list[bool], *, whole: bool) -> Document | None:
+    """What a document has that did not come before, or None."""
+    pages = tuple(page for page, again in zip(document.pages, known, strict=True) if not again)
+    return replace(document, pages=pages) if pages and not whole else None

@@ -1,0 +1,72 @@
+"""Reads pages that are pictures with Tesseract, where a user asks for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import pypdfium2
+import pytesseract
+
+from pace_integrations.documents.layout import Line
+from pace_integrations.documents.pdf_pages import OpenPdf
+
+_DOTS_PER_INCH = 300
+_MOST_PIXELS = 25_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class WithOcr:
+    """An open PDF whose pages without text are recognised from their pictures.
+
+    Attributes:
+        file: The file as its parser opened it.
+        pictures: The same file, to render pages from.
+        languages: Tesseract's names of the languages, such as ``"eng+deu"``.
+        seconds: Seconds for all pages together.
+        recognised: Pages that were recognised so far.
+    """
+
+    file: OpenPdf
+    pictures: pypdfium2.PdfDocument
+    languages: str
+    seconds: float
+    recognised: list[int] = field(default_factory=list)
+    start: float = field(default_factory=time.monotonic)
+
+    @property
+    def count(self) -> int:
+        """How many pages there are."""
+        return self.file.count
+
+    def lines(self, index: int) -> list[Line]:
+        """The page's lines; recognised ones where it has none of its own."""
+        lines = self.file.lines(index)
+        if any(line.text.strip() for line in lines):
+            return lines
+        left = self.seconds - (time.monotonic() - self.start)
+        text = self._recognised(index, max(1.0, left))
+        if text.strip():
+            self.recognised.append(index)
+        return [Line(line) for line in text.split("\n")]
+
+    def _recognised(self, index: int, seconds: float) -> str:
+        with closing(self.pictures[index - 1]) as page:
+            width, height = page.get_size()
+            scale = min(_DOTS_PER_INCH / 72, (_MOST_PIXELS / max(1.0, width * height)) ** 0.5)
+            picture = page.render(scale=scale, grayscale=True).to_pil()
+        return str(pytesseract.image_to_string(picture, lang=self.languages, timeout=seconds))
+
+    def labels(self) -> list[str]:
+        """The labels of the file."""
+        return self.file.labels()
+
+    def metadata(self) -> Mapping[str, object]:
+        """The metadata of the file."""
+        return self.file.metadata()
+
+    def outline(self) -> list[tuple[str, int]]:
+        """The outline of the file."""
+        return self.file.outline()
