@@ -48,6 +48,9 @@ class PdfDocument:
     def get_metadata_dict(self, skip_empty):
         return {}
 
+    def get_toc(self):
+        return ()
+
 class Page:
     def __init__(self, index):
         self.index = index

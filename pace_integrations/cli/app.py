@@ -35,7 +35,7 @@ from pace_integrations.cli.eval import evaluate
 from pace_integrations.cli.experts import experts
 from pace_integrations.cli.files import Engine, Ocr, Password, read_options
 from pace_integrations.cli.files import files as files_command
-from pace_integrations.cli.highlight import Highlight, notes, write_highlights
+from pace_integrations.cli.highlight import Highlight, finish_with_copies
 from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Options, Overflow
 from pace_integrations.cli.output import Output, errors
@@ -113,11 +113,10 @@ def ask(
             stream = session.stream(text, generation=options.generation())
             output.answer(text, stream)
             answers.append((text, stream.answer))
-        copies = []
-        if highlight is not None and session.corpus is not None:
-            copies = write_highlights(answers, session.corpus, highlight, files)
-            output.notes(notes(copies))
-        output.finish(session, copies)
+        if highlight is None:
+            output.finish(session)
+        else:
+            finish_with_copies(output, session, answers, highlight, files)
 
 
 @app.command()

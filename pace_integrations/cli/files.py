@@ -91,6 +91,3 @@ def table_of(report: Report) -> Table:
         cells = (file.path, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
         table.add_row(*(printable(cell) for cell in cells))
     return table
-
-
-__all__ = ["Engine", "Ocr", "Password", "PdfEngine", "files", "read_options", "table_of"]

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pace_integrations.answer import Answer, Citation
+from pace_integrations.cli.output import Output
 from pace_integrations.documents import Corpus, Document, Evidence, ReadOptions, highlight
 from pace_integrations.documents.alignment import occurrence_of
 from pace_integrations.documents.kinds import PDF, is_kind
-from pace_integrations.errors import DocumentError
+from pace_integrations.errors import DocumentError, PaceError
+
+if TYPE_CHECKING:
+    from pace_integrations.session import Session
 
 Highlight = Annotated[
     Path | None,
@@ -85,7 +89,28 @@ def _written(
     return {"path": str(path), "source": source, "quotes": quotes}
 
 
-def notes(copies: Sequence[Mapping[str, Any]]) -> list[str]:
+def finish_with_copies(
+    output: Output,
+    session: Session,
+    answers: Sequence[tuple[str, Answer]],
+    target: Path,
+    options: ReadOptions,
+) -> None:
+    """Ends ``pace ask`` with its copies; where none can be written, the answers stand all the same.
+
+    Raises:
+        typer.Exit: A copy could not be written.
+    """
+    try:
+        copies = write_highlights(answers, session.corpus or Corpus(()), target, options)
+    except PaceError as error:
+        output.finish(session, problem=error)
+        raise typer.Exit(2) from None
+    output.notes(_notes(copies))
+    output.finish(session, copies)
+
+
+def _notes(copies: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was written, a line for each copy."""
     lines = []
     for copy in copies:

@@ -62,16 +62,24 @@ class Output:
             stream.close()
             self._err.print("\n(stopped)")
 
-    def finish(self, session: Session, highlights: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Ends a command that answered a fixed list of questions."""
+    def finish(
+        self,
+        session: Session,
+        highlights: Sequence[Mapping[str, Any]] = (),
+        problem: Exception | None = None,
+    ) -> None:
+        """Ends a command that answered a fixed list of questions; a problem comes beside them."""
         if not self._json:
+            if problem is not None:
+                self.error(problem)
             return
         corpus = session.corpus
         report = corpus.report.to_dict() if corpus else {}
         answers = self._answers
         whole = answers[0] if len(answers) == 1 else {"answers": answers}
         extra = {"highlights": list(highlights)} if highlights else {}
-        self._print_json({**whole, "report": report, **extra})
+        failed = _problem(problem) if problem is not None else {}
+        self._print_json({**whole, "report": report, **extra, **failed})
 
     def tables(self, tables: Sequence[Table], value: dict[str, Any]) -> None:
         """Shows tables to people, or what they were made from to programs."""
@@ -90,7 +98,7 @@ class Output:
     def error(self, error: Exception) -> None:
         """Shows what went wrong, in one line."""
         if self._json:
-            self._print_json({"error": {"type": type(error).__name__, "message": str(error)}})
+            self._print_json(_problem(error))
         else:
             self._err.print(f"pace: {printable(str(error))}")
 
@@ -162,6 +170,10 @@ def errors(output: Output) -> Iterator[None]:
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    return {"error": {"type": type(error).__name__, "message": str(error)}}
 
 
 def printable(text: str) -> str:

@@ -28,7 +28,7 @@ from pace_integrations.documents.types import (
 T = TypeVar("T")
 
 _REMEDIES: dict[Status, str] = {
-    "encrypted": "The file needs a password; save a copy without one and read that.",
+    "encrypted": "Give its password (--password, ReadOptions.password) or save a copy without one.",
     "corrupt": "The file is damaged; open it in a PDF viewer, print it to a new PDF and read that.",
     "empty": "The file has no pages; export or download it again.",
     "no_text_layer": "The pages are pictures; turn on OCR, or run ocrmypdf and read its output.",
