@@ -11,7 +11,7 @@ from pace_integrations.cli.arguments import Json, Paths
 from pace_integrations.cli.options import corpus_of
 from pace_integrations.cli.output import Output, errors, printable
 from pace_integrations.documents import NothingReadError, Report
-from pace_integrations.documents.options import PdfEngine, ReadOptions
+from pace_integrations.documents.options import ReadOptions
 
 Password = Annotated[str | None, typer.Option(help="Password of encrypted files.")]
 Ocr = Annotated[
