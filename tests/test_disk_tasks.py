@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,63 @@ def test_hotpotqa(tmp_path: Path, published: bool) -> None:
     (row,) = written(tmp_path, "hotpot.json", whole=[given])
     assert row.documents[0] == ("A", "One. Two.")
     assert (row.gold, row.answers) == ((0, 2), ("yes",))
+
+
+@pytest.mark.parametrize("named", ["docs", "paragraphs"])
+def test_passages_that_say_whether_they_hold_the_answer(tmp_path: Path, named: str) -> None:
+    mark, text = {"docs": ("supporting", "text")}.get(named, ("is_supporting", "paragraph_text"))
+    passages = [{"title": f"t{i}", text: f"x{i}", mark: i in (1, 3)} for i in range(4)]
+    given = {"question": "q", "answer": "one", "answer_aliases": ["1"], named: passages}
+    if named == "docs":
+        given["answers"] = ["one", "1"]
+    (row,) = written(tmp_path, "musique.jsonl", given)
+    assert row.documents[3] == ("t3", "x3")
+    assert (row.gold, row.position) == ((1, 3), None)
+    assert (row.task, row.answers) == ("musique", ("one", "1"))
+
+
+def test_pairs_in_a_given_order(tmp_path: Path) -> None:
+    pairs = [[f"k{i}", f"v{i}"] for i in range(12)]
+    given = {"ordered_kv_records": pairs, "key": "k7", "value": "v7"}
+    (row,) = written(tmp_path, "kv.jsonl", given)
+    assert "".join(f'"{k}": "{v}"' for k, v in pairs) == re.sub(
+        ",?\n", "", "".join(text for _, text in row.documents)
+    )
+    (gold,) = row.gold
+    assert '"k7": "v7"' in row.documents[gold][1]
+    assert row.position == round(7 / 11, 2)
+    assert score(row.metric, "v7 [2]", row.answers) == 1
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_squad_row_by_row_is_squad_by_article(tmp_path: Path, published: bool) -> None:
+    rows = [
+        {"title": "New_York", "context": "c0", "question": "q0", "answers": ["a", "a", "b"]},
+        {"title": "Oak", "context": "c2", "question": "q2", "answers": ["c"]},
+        {"title": "New_York", "context": "c1", "question": "q1", "answers": []},
+    ]
+    if published:  # as on the Hugging Face hub
+        rows = [{**r, "answers": {"text": r["answers"], "answer_start": []}} for r in rows]
+    flat = written(tmp_path, "squad.jsonl", *rows)
+    asked = [[{"question": "q0", "answers": [{"text": "a"}, {"text": "b"}]}]]
+    asked += [[{"question": "q1", "answers": []}]]
+    york = [{"context": f"c{i}", "qas": qas} for i, qas in enumerate(asked)]
+    oak = [{"context": "c2", "qas": [{"question": "q2", "answers": [{"text": "c"}]}]}]
+    articles = [{"title": "New_York", "paragraphs": york}, {"title": "Oak", "paragraphs": oak}]
+    whole = written(tmp_path, "squad.json", whole={"data": articles})
+    assert sorted(flat, key=repr) == sorted(whole, key=repr)
+
+
+def test_files_may_be_packed_with_gzip(tmp_path: Path) -> None:
+    given = {"question": "q", "answers": ["x"], "ctxs": [{"title": "t", "text": "x"}]}
+    (row,) = written(tmp_path, "nq.jsonl", given)
+    packed = tmp_path / "nq.jsonl.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "nq.jsonl").read_bytes()))
+    assert load_rows(packed) == [row]
+    for damaged in (packed.read_bytes()[:-9], b"no gzip", packed.read_bytes()[:20] + b"xxxxxxxx"):
+        packed.write_bytes(damaged)
+        with pytest.raises(DocumentError, match=r"nq\.jsonl\.gz"):
+            load_rows(packed)
 
 
 def test_rows_of_kvpress_and_our_own_come_back(tmp_path: Path) -> None:

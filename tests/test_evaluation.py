@@ -25,6 +25,7 @@ from pace_integrations.evaluation.selection import best_matching, last
 from pace_integrations.evaluation.statistics import compare
 from pace_integrations.evaluation.tasks import Row, Spec, generate
 from pace_integrations.memory import MemoryPatch
+from pace_integrations.model.prompts import UNANSWERABLE
 
 MEMORY = MemoryConfig(step=16, slots=8, layers=(0, 2), theta_low=0.0, theta_high=0.3)
 
@@ -271,6 +272,11 @@ def test_citation_marks_are_no_part_of_an_answer() -> None:
     assert bare("Paris [1]") == "Paris"
     assert bare("Paris [1, 2] and Rome [3].") == "Paris and Rome."
     assert bare("[7]") == ""
+
+
+def test_a_refusal_is_silence() -> None:
+    assert [bare(f"{UNANSWERABLE} [1]"), bare(UNANSWERABLE)] == ["", ""]
+    assert bare(f"{UNANSWERABLE} Perhaps Rome.").endswith("Rome.")
 
 
 def test_unknown_arms_are_named_and_off_comes_first() -> None:

@@ -15,6 +15,7 @@ from pace_integrations.evaluation.metrics import citation_precision, citation_re
 from pace_integrations.evaluation.tasks import Row, reordered
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.loading import load
+from pace_integrations.model.prompts import UNANSWERABLE
 from pace_integrations.session import Pace
 
 _MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
@@ -134,8 +135,12 @@ class Reader:
 
 
 def bare(prediction: str) -> str:
-    """A prediction without its citation marks, which are scored apart."""
-    return _MARK.sub("", prediction).strip()
+    """A prediction without its citation marks, which are scored apart.
+
+    The sentence with which a model is told to refuse is silence, as benchmarks score it.
+    """
+    said = _MARK.sub("", prediction).strip()
+    return "" if said.rstrip(".") == UNANSWERABLE.rstrip(".") else said
 
 
 def scored(row: Row, prediction: str) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Data sets that the user has on disk, recognised by their columns, as rows.
 
-LongBench 1 and 2, InfiniteBench, LV-Eval, lost-in-the-middle, SQuAD and HotpotQA in their published
-form, and rows of kvpress's harness or of our own. Nothing is downloaded.
+LongBench 1 and 2, InfiniteBench and LV-Eval in their published form, those of `reading`, and rows
+of kvpress's harness or of our own. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pace_integrations.errors import DocumentError
+from pace_integrations.evaluation.tasks import reading
 from pace_integrations.evaluation.tasks.published import (
     CHOICE_SUFFIX,
     FIRST_LINE,
@@ -33,7 +34,8 @@ def load_rows(path: str | Path, *, limit: int | None = None) -> list[Row]:
     """Rows of a data file.
 
     Args:
-        path: A JSON or JSON-lines file in the published form of a known data set.
+        path: A JSON or JSON-lines file in the published form of a known data set, plain or with
+            gzip (``.gz``).
         limit: Most rows to take; None takes all.
 
     Raises:
@@ -46,8 +48,9 @@ def load_rows(path: str | Path, *, limit: int | None = None) -> list[Row]:
     if not objects or not isinstance(objects[0], dict):
         raise DocumentError(f"{file} holds no rows")
     convert = _converter(objects[0], file)
+    name = Path(file.name.removesuffix(".gz")).stem
     try:
-        return list(islice(convert(objects, file.stem), limit))
+        return list(islice(convert(objects, name), limit))
     except DocumentError:
         raise
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
@@ -144,60 +147,6 @@ def _lveval(objects: Sequence[Values], name: str) -> Iterator[Row]:
         )
 
 
-def _lost_in_the_middle(objects: Sequence[Values], name: str) -> Iterator[Row]:
-    for values in objects:
-        passages = values["ctxs"]
-        gold = tuple(i for i, p in enumerate(passages) if p.get("isgold"))
-        yield Row(
-            task=name,
-            documents=tuple((p["title"], p["text"]) for p in passages),
-            question=values["question"],
-            answers=tuple(values["answers"]),
-            max_new_tokens=100,
-            metric="best_subspan",
-            position=gold[0] / max(len(passages) - 1, 1) if gold else None,
-            gold=gold,
-        )
-
-
-def _squad(objects: Sequence[Values], name: str) -> Iterator[Row]:
-    """One row per question, among all paragraphs of its article."""
-    for article in objects:
-        paragraphs = article["paragraphs"]
-        title = str(article.get("title", name)).replace("_", " ")
-        documents = tuple((title, paragraph["context"]) for paragraph in paragraphs)
-        for i, paragraph in enumerate(paragraphs):
-            for asked in paragraph["qas"]:
-                # An unanswerable question has no gold: any paragraph may move.
-                answers = tuple(dict.fromkeys(a["text"] for a in asked["answers"]))
-                yield Row(
-                    task=name,
-                    documents=documents,
-                    question=asked["question"],
-                    answers=answers,
-                    metric="squad_f1",
-                    position=i / max(len(paragraphs) - 1, 1),
-                    gold=(i,) if answers else (),
-                )
-
-
-def _hotpot(objects: Sequence[Values], name: str) -> Iterator[Row]:
-    for values in objects:
-        pairs = values["context"]
-        if isinstance(pairs, dict):  # the form of the Hugging Face data set
-            pairs = list(zip(pairs["title"], pairs["sentences"], strict=True))
-        facts = values.get("supporting_facts") or []
-        titles = facts["title"] if isinstance(facts, dict) else [fact[0] for fact in facts]
-        yield Row(
-            task=name,
-            documents=tuple((title, "".join(sentences)) for title, sentences in pairs),
-            question=values["question"],
-            answers=(values["answer"],),
-            metric="token_f1",
-            gold=tuple(i for i, (title, _) in enumerate(pairs) if title in set(titles)),
-        )
-
-
 def _passages(context: str, title: str) -> Documents:
     """The passages that a context is made of, or the whole of it."""
     starts = [match.start() for match in _PASSAGE.finditer(context)]
@@ -227,7 +176,11 @@ _KINDS: tuple[tuple[set[str], Callable[[Sequence[Values], str], Iterator[Row]]],
     ({"input", "context", "answers", "all_classes"}, _longbench),
     ({"question", "context", "choice_A", "choice_D", "answer"}, _longbench_2),
     ({"input", "context", "answer"}, _infinite),
-    ({"question", "answers", "ctxs"}, _lost_in_the_middle),
-    ({"paragraphs"}, _squad),
-    ({"question", "answer", "context"}, _hotpot),
+    ({"question", "answers", "ctxs"}, reading.marked),
+    ({"question", "answers", "docs"}, reading.marked),
+    ({"question", "answer", "paragraphs"}, reading.marked),
+    ({"ordered_kv_records", "key", "value"}, reading.key_values),
+    ({"paragraphs"}, reading.articles),
+    ({"title", "context", "question", "answers"}, reading.questions),
+    ({"question", "answer", "context"}, reading.hotpot),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pace_integrations.evaluation.tasks.rows import Row
@@ -50,17 +51,25 @@ def two_passages(spec: Spec) -> list[Row]:
     return [_firms(spec, i, "qa_2hop", hops=2) for i in range(spec.rows)]
 
 
+def pair_pages(
+    pairs: Sequence[tuple[str, str]], at: int
+) -> tuple[tuple[tuple[str, str], ...], int]:
+    """Pairs in pages, as lines of a JSON object, and which page holds pair number `at`."""
+    lines = [f'"{k}": "{v}"' for k, v in pairs]
+    pages = [",\n".join(lines[j : j + PAIRS]) for j in range(0, len(lines), PAIRS)]
+    return tuple((f"records {n}", page) for n, page in enumerate(pages, 1)), at // PAIRS
+
+
 def _pairs(spec: Spec, i: int) -> Row:
     rng = spec.random("kv", i)
     each = max(spec.count(f'"{uuid(rng)}": "{uuid(rng)}",\n'), 1)
     pairs = [(uuid(rng), uuid(rng)) for _ in range(max(2, spec.length // each))]
     depth = spec.depth(i)
     at = round(depth * (len(pairs) - 1))
-    lines = [f'"{k}": "{v}"' for k, v in pairs]
-    pages = [",\n".join(lines[j : j + PAIRS]) for j in range(0, len(lines), PAIRS)]
+    pages, gold = pair_pages(pairs, at)
     return Row(
         task="kv",
-        documents=tuple((f"records {n}", page) for n, page in enumerate(pages, 1)),
+        documents=pages,
         question=f"What is the value of {pairs[at][0]}?",
         answers=(pairs[at][1],),
         answer_prefix=f'The value associated with the key "{pairs[at][0]}" is',
@@ -68,7 +77,7 @@ def _pairs(spec: Spec, i: int) -> Row:
         metric="contains",
         length=spec.length,
         position=depth,
-        gold=(at // PAIRS,),
+        gold=(gold,),
     )
 
 

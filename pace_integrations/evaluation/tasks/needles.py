@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pace_integrations.evaluation.tasks.haystack import Haystack, build, fillers
 from pace_integrations.evaluation.tasks.rows import Row
@@ -59,6 +59,25 @@ def _ruler(
     return make
 
 
+def _crowded(name: str, value: Value, word: str, name_of: Value) -> Callable[[Spec], list[Row]]:
+    """RULER's needle in a haystack of needles with other keys."""
+
+    def others(rng: random.Random, asked: str) -> Iterator[str]:
+        while True:
+            if (other := name_of(rng)) != asked:
+                yield _needle(word, other, value(rng))
+
+    def one(spec: Spec, i: int) -> Row:
+        rng, depth = spec.random(name, i), spec.depth(i)
+        asked, wanted = name_of(rng), value(rng)
+        hidden = [(depth, _needle(word, asked, wanted))]
+        hay = build(others(rng, asked), hidden, spec.length, spec.count)
+        question, prefix = _question(word, [asked], 1)
+        return _row(name, spec, hay, question, (wanted,), prefix=prefix, position=depth, tokens=128)
+
+    return lambda spec: [one(spec, i) for i in range(spec.rows)]
+
+
 def _needle(word: str, name: str, value: str) -> str:
     return f"One of the special magic {word}s for {name} is: {value}."
 
@@ -103,6 +122,8 @@ RULER = {
     "niah_single_2": single("niah_single_2", "text", number, "number"),
     "niah_single_3": single("niah_single_3", "text", uuid, "uuid"),
     "niah_multikey": _ruler("niah_multikey", "text", number, "number", keys=4, values=1, queries=1),
+    "niah_multikey_2": _crowded("niah_multikey_2", number, "number", key),
+    "niah_multikey_3": _crowded("niah_multikey_3", uuid, "uuid", uuid),
     "niah_multivalue": _ruler(
         "niah_multivalue", "text", number, "number", keys=1, values=4, queries=1
     ),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import random
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -99,16 +101,19 @@ def reordered(row: Row, order: int) -> Row:
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Objects of a JSON-lines file, a JSON list, or a JSON object with the list in ``data``.
 
+    A name that ends with ``.gz`` is taken for one with gzip.
+
     Raises:
         DocumentError: The file cannot be read or is none of these.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
+        if ".json" in path.suffixes:
             whole = json.loads(text)
             return list(whole["data"] if isinstance(whole, dict) and "data" in whole else whole)
         return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise DocumentError(f"{path} cannot be read as JSON or JSON lines: {error}") from error
 
 

@@ -1,0 +1,126 @@
+"""Questions about passages in the published forms of reading data sets, as rows.
+
+Lost-in-the-middle (its questions and its key-value pairs), SQuAD (by article or row by row),
+HotpotQA and 2WikiMultihopQA, and MuSiQue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pace_integrations.evaluation.tasks.lookups import pair_pages
+from pace_integrations.evaluation.tasks.rows import Row
+
+Values = Mapping[str, Any]
+Objects = Sequence[Values]
+
+_MARKS = ("isgold", "supporting", "is_supporting")  # of a passage that holds the answer
+
+
+def marked(objects: Objects, name: str) -> Iterator[Row]:
+    """Passages that say themselves whether they hold the answer, among others that do not.
+
+    Lost-in-the-middle calls them ``ctxs``, MuSiQue ``paragraphs``, others ``docs``.
+    """
+    for values in objects:
+        passages = next(values[key] for key in ("ctxs", "docs", "paragraphs") if key in values)
+        gold = tuple(i for i, p in enumerate(passages) if any(p.get(mark) for mark in _MARKS))
+        middle = "ctxs" in values
+        yield Row(
+            task=name,
+            documents=tuple((p["title"], p.get("text") or p["paragraph_text"]) for p in passages),
+            question=values["question"],
+            answers=_golds(values),
+            max_new_tokens=100 if middle else 32,
+            metric="best_subspan" if middle else "token_f1",
+            position=_place(gold, len(passages)) if len(gold) == 1 else None,
+            gold=gold,
+        )
+
+
+def key_values(objects: Objects, name: str) -> Iterator[Row]:
+    """Pairs of identifiers in a given order, one of which is asked for (lost-in-the-middle)."""
+    for values in objects:
+        pairs, key = [(str(k), str(v)) for k, v in values["ordered_kv_records"]], values["key"]
+        at = [k for k, _ in pairs].index(key)
+        pages, gold = pair_pages(pairs, at)
+        yield Row(
+            task=name,
+            documents=pages,
+            question=f"What is the value of {key}?",
+            answers=(values["value"],),
+            answer_prefix=f'The value associated with the key "{key}" is',
+            max_new_tokens=100,
+            metric="contains",
+            position=round(_place((at,), len(pairs)), 2),
+            gold=(gold,),
+        )
+
+
+def articles(objects: Objects, name: str) -> Iterator[Row]:
+    """SQuAD as published: one row per question, among all paragraphs of its article."""
+    for article in objects:
+        texts = [paragraph["context"] for paragraph in article["paragraphs"]]
+        title = str(article.get("title", name))
+        for i, paragraph in enumerate(article["paragraphs"]):
+            for asked in paragraph["qas"]:
+                golds = tuple(dict.fromkeys(a["text"] for a in asked["answers"]))
+                yield _asked(name, title, texts, i, asked["question"], golds)
+
+
+def questions(objects: Objects, name: str) -> Iterator[Row]:
+    """SQuAD row by row, as the Hugging Face hub has it; rows of one title make its article."""
+    texts: dict[str, dict[str, int]] = {}
+    for values in objects:
+        own = texts.setdefault(str(values["title"]), {})
+        own.setdefault(values["context"], len(own))
+    for values in objects:
+        own, given = texts[str(values["title"])], values["answers"]
+        golds = tuple(dict.fromkeys(given["text"] if isinstance(given, dict) else given))
+        place = own[values["context"]]
+        yield _asked(name, str(values["title"]), list(own), place, values["question"], golds)
+
+
+def hotpot(objects: Objects, name: str) -> Iterator[Row]:
+    """HotpotQA and 2WikiMultihopQA, as published or as the Hugging Face hub has them."""
+    for values in objects:
+        pairs = values["context"]
+        if isinstance(pairs, dict):
+            pairs = list(zip(pairs["title"], pairs["sentences"], strict=True))
+        facts = values.get("supporting_facts") or []
+        titles = facts["title"] if isinstance(facts, dict) else [fact[0] for fact in facts]
+        yield Row(
+            task=name,
+            documents=tuple((title, "".join(sentences)) for title, sentences in pairs),
+            question=values["question"],
+            answers=(values["answer"],),
+            metric="token_f1",
+            gold=tuple(i for i, (title, _) in enumerate(pairs) if title in set(titles)),
+        )
+
+
+def _asked(
+    name: str, title: str, texts: Sequence[str], at: int, question: str, golds: tuple[str, ...]
+) -> Row:
+    return Row(
+        task=name,
+        documents=tuple((title.replace("_", " "), text) for text in texts),
+        question=question,
+        answers=golds,
+        metric="squad_f1",
+        position=_place((at,), len(texts)),
+        # An unanswerable question has no gold: any paragraph may move.
+        gold=(at,) if golds else (),
+    )
+
+
+def _golds(values: Values) -> tuple[str, ...]:
+    """Right answers; MuSiQue has one, and other ways of writing it."""
+    if "answers" in values:
+        return tuple(values["answers"])
+    return (values["answer"], *values.get("answer_aliases", ()))
+
+
+def _place(gold: Sequence[int], count: int) -> float:
+    return gold[0] / max(count - 1, 1)
