@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from langchain_core.callbacks import (
@@ -12,77 +12,26 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
 from langchain_core.language_models.model_profile import ModelProfile
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
 
 from pace_integrations import __version__
-from pace_integrations.answer import Answer
 from pace_integrations.binding import Binding
-from pace_integrations.config import GenerationConfig
 from pace_integrations.langchain.answers import (
     MessageReader,
-    message_of,
-    response_metadata,
-    usage_metadata,
 )
 from pace_integrations.langchain.fields import PaceFields, translated
 from pace_integrations.langchain.messages import marks_prefix, to_messages
-from pace_integrations.langchain.prefixes import Prefixes
+from pace_integrations.langchain.requests import Request, chunk_of, result_of
 from pace_integrations.langchain.structured import Method, structured
-from pace_integrations.langchain.tools import Form, Policy, form_of
+from pace_integrations.langchain.tools import Policy, form_of
 from pace_integrations.model.loading import EMBEDDED_NAME
-from pace_integrations.model.prompts import Message
 from pace_integrations.session import Pace, Session
 from pace_integrations.session.citations import Passage
-from pace_integrations.session.conversation import Conversation
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A call on its way to the model.
-
-    Attributes:
-        asked: What is asked: a conversation that holds the beginning of the prompt, if any.
-        messages: The conversation.
-        generation: How the answer is written.
-        form: What it must look like.
-        name: Name of the model.
-        fresh: Tokens that were read for this call.
-        prefixes: Where its prompt is held afterwards.
-        pinned: Whether the prompt was marked to be kept.
-    """
-
-    asked: Conversation
-    messages: list[Message]
-    generation: GenerationConfig
-    form: Form
-    name: str
-    fresh: int
-    prefixes: Prefixes
-    pinned: bool
-
-    def usage(self, answer: Answer) -> UsageMetadata:
-        """The tokens of the answer; its prompt is held from here on."""
-        self.prefixes.keep(self.asked, self.messages, pinned=self.pinned)
-        return usage_metadata(answer.usage, fresh=self.fresh, kept=self.prefixes.most > 0)
-
-    def message(self, answer: Answer) -> AIMessage:
-        """The whole answer."""
-        return message_of(answer, self.name, self.usage(answer), calls=self.form.calls)
-
-    def last(self, answer: Answer, *, called: bool) -> AIMessageChunk:
-        """The chunk that ends a stream; it alone carries what is said once."""
-        return AIMessageChunk(
-            content="",
-            chunk_position="last",
-            usage_metadata=self.usage(answer),
-            response_metadata=response_metadata(answer, self.name, called=called),
-        )
 
 
 class ChatPace(PaceFields, BaseChatModel):
@@ -234,7 +183,7 @@ class ChatPace(PaceFields, BaseChatModel):
             answer = request.asked.ask(
                 request.messages, generation=request.generation, timeout=self._patience(kwargs)
             )
-            return _result(request.message(answer))
+            return result_of(request.message(answer))
 
     async def _agenerate(
         self,
@@ -250,7 +199,7 @@ class ChatPace(PaceFields, BaseChatModel):
             answer = await request.asked.aask(
                 request.messages, generation=request.generation, timeout=self._patience(kwargs)
             )
-            return _result(request.message(answer))
+            return result_of(request.message(answer))
 
     def _stream(
         self,
@@ -267,12 +216,12 @@ class ChatPace(PaceFields, BaseChatModel):
                 request.messages, generation=request.generation, timeout=self._patience(kwargs)
             ) as stream:
                 for piece in stream:
-                    for chunk in map(_chunk, reader.push(piece)):
+                    for chunk in map(chunk_of, reader.push(piece)):
                         if run_manager:
                             run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
-                yield from map(_chunk, reader.finish())
-                yield _chunk(request.last(stream.answer, called=reader.called))
+                yield from map(chunk_of, reader.finish())
+                yield chunk_of(request.last(stream.answer, called=reader.called))
 
     async def _astream(
         self,
@@ -290,13 +239,13 @@ class ChatPace(PaceFields, BaseChatModel):
                 request.messages, generation=request.generation, timeout=self._patience(kwargs)
             ) as stream:
                 async for piece in stream:
-                    for chunk in map(_chunk, reader.push(piece)):
+                    for chunk in map(chunk_of, reader.push(piece)):
                         if run_manager:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
-                for chunk in map(_chunk, reader.finish()):
+                for chunk in map(chunk_of, reader.finish()):
                     yield chunk
-                yield _chunk(request.last(stream.answer, called=reader.called))
+                yield chunk_of(request.last(stream.answer, called=reader.called))
 
     def _request(
         self,
@@ -304,13 +253,13 @@ class ChatPace(PaceFields, BaseChatModel):
         session: Session,
         messages: Sequence[BaseMessage],
         options: Mapping[str, Any],
-    ) -> _Request:
+    ) -> Request:
         form = form_of(options, messages, self._policy(session))
         settings = self._generation(dict(options))
         if form.constraint is not None:
             settings = replace(settings, constraint=form.constraint)
         told, prefixes = form.told(to_messages(messages)), self._prefixes_of(session)
-        return _Request(
+        return Request(
             prefixes.conversation(told),
             told,
             settings,
@@ -325,11 +274,3 @@ class ChatPace(PaceFields, BaseChatModel):
         if self.tool_policy is not None:
             return self.tool_policy
         return "model" if session.pace.knows_tools else "first"
-
-
-def _result(message: AIMessage) -> ChatResult:
-    return ChatResult(generations=[ChatGeneration(message=message)])
-
-
-def _chunk(message: AIMessageChunk) -> ChatGenerationChunk:
-    return ChatGenerationChunk(message=message)

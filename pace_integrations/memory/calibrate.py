@@ -11,8 +11,6 @@ into windows whose first part is read and whose second part is scored:
    memory stays off.
 4. As a control, the same memory's change of length alone, without what it remembers (see
    `memory.lengths`): a gain that this reaches as well does not come from remembering.
-
-Works on token ids and activations; documents are the caller's affair.
 """
 
 from __future__ import annotations
@@ -53,9 +51,6 @@ class Calibrator:
         base: Settings that are kept: rule, slots, blend and so on.
         layers: Layers to try; None is every dense one.
 
-    Attributes:
-        result: What was found, once `work` has come to its end.
-
     Raises:
         ConfigError: There is nothing to choose or to confirm on, or the settings change nothing.
         ModelPatchError: A layer has no block of a known form.
@@ -86,11 +81,7 @@ class Calibrator:
 
     @property
     def result(self) -> Calibration:
-        """What was found.
-
-        Raises:
-            ConfigError: `work` has not come to its end.
-        """
+        """What was found; a `ConfigError` before `work` has come to its end."""
         if self._result is None:
             raise ConfigError("the calibration is not finished")
         return self._result

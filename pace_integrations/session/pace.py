@@ -14,13 +14,7 @@ from typing import Any, Self
 
 import torch
 
-from pace_integrations.config import (
-    ExpertConfig,
-    MemoryConfig,
-    Overflow,
-    Quantization,
-    ReadConfig,
-)
+from pace_integrations.config import ExpertConfig, MemoryConfig, Overflow, Quantization, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import Calibration
