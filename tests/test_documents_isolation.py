@@ -12,7 +12,7 @@ import pytest
 from pdfs import encrypted, typeset
 
 from pace_integrations.documents import Corpus, ReadLimits, ReadOptions, ReadProgress
-from pace_integrations.documents.isolation import end_idle_workers
+from pace_integrations.documents.pool import end_idle_workers
 
 PDF = typeset(*(f"The rent of room {number} is 900 euros." for number in range(1, 6)))
 
@@ -99,10 +99,10 @@ def folder_of(tmp_path: Path, *deeds: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("deed", "word"), [("abort", "signal 6"), ("exit", "exit status 3"), ("hang", "limit of 1.5 s")]
+    ("deed", "word"), [("abort", "signal 6"), ("exit", "exit status 3"), ("hang", "limit of 2 s")]
 )
 def test_a_parser_that_dies_costs_what_comes_after_in_its_file(tmp_path, options, deed, word):
-    limits = ReadLimits(seconds=1.5) if deed == "hang" else options.limits
+    limits = ReadLimits(seconds=2) if deed == "hang" else options.limits
     corpus = Corpus.from_paths(folder_of(tmp_path, deed), options=replace(options, limits=limits))
     broken, last = corpus.report.files
     assert (broken.status, broken.pages, broken.pages_with_text) == ("partial", 5, 2)
@@ -196,10 +196,10 @@ def test_passwords_are_given_or_asked_for(papers, workers):
 
 
 def test_a_worker_that_died_while_idle_is_replaced(papers):
-    from pace_integrations.documents import isolation
+    from pace_integrations.documents import pool
 
     Corpus.from_paths(papers)
-    for worker in isolation._idle:
+    for worker in pool._idle:
         worker._process.terminate()
     assert Corpus.from_paths(papers).report.counts() == {"encrypted": 1, "ok": 5}
 

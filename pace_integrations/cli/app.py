@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -33,7 +33,17 @@ from pace_integrations.cli.bench import bench
 from pace_integrations.cli.cluster import cluster
 from pace_integrations.cli.eval import evaluate
 from pace_integrations.cli.experts import experts
-from pace_integrations.cli.files import Engine, Ocr, Password, read_options
+from pace_integrations.cli.files import (
+    Drop,
+    Engine,
+    Exclude,
+    Hidden,
+    Include,
+    Ocr,
+    Password,
+    TimeLimit,
+    read_options,
+)
 from pace_integrations.cli.files import files as files_command
 from pace_integrations.cli.highlight import Highlight, finish_with_copies
 from pace_integrations.cli.memory import memory
@@ -41,6 +51,10 @@ from pace_integrations.cli.options import Options, Overflow
 from pace_integrations.cli.output import Output, errors
 from pace_integrations.cli.sessions import sessions
 from pace_integrations.errors import PaceError, QuestionError
+
+if TYPE_CHECKING:
+    from pace_integrations.answer import Answer
+    from pace_integrations.session import Session
 
 app = typer.Typer(
     name="pace",
@@ -81,6 +95,11 @@ def ask(
     password: Password = None,
     ocr: Ocr = None,
     pdf: Engine = "pypdf",
+    include: Include = None,
+    exclude: Exclude = None,
+    hidden: Hidden = False,
+    drop_duplicates: Drop = False,
+    time_limit: TimeLimit = 300.0,
     highlight: Highlight = None,
 ) -> None:
     """Read documents and answer questions about them.
@@ -89,30 +108,28 @@ def ask(
     """
     output = Output(json=json)
     with errors(output):
-        files = read_options(password, ocr, pdf)
-    options = Options(
-        model,
-        quantization,
-        memory,
-        max_new_tokens,
-        temperature,
-        seed,
-        chunk,
-        dtype,
-        device,
-        store=store,
-        overflow=overflow,
-        context=context,
-        files=files,
-    )
-    with errors(output):
+        files = read_options(
+            password, ocr, pdf, include, exclude, hidden, drop_duplicates, time_limit
+        )
+        options = Options(
+            model,
+            quantization,
+            memory,
+            max_new_tokens,
+            temperature,
+            seed,
+            chunk,
+            dtype,
+            device,
+            store=store,
+            overflow=overflow,
+            context=context,
+            files=files,
+        )
         if not all(text.strip() for text in question):
             raise QuestionError("a question is empty; write what you want to know after -q")
-        session, answers = options.read(paths, output), []
-        for text in question:
-            stream = session.stream(text, generation=options.generation())
-            output.answer(text, stream)
-            answers.append((text, stream.answer))
+        session = options.read(paths, output)
+        answers = _answered(session, question, options, output)
         if highlight is None:
             output.finish(session)
         else:
@@ -138,6 +155,11 @@ def chat(
     password: Password = None,
     ocr: Ocr = None,
     pdf: Engine = "pypdf",
+    include: Include = None,
+    exclude: Exclude = None,
+    hidden: Hidden = False,
+    drop_duplicates: Drop = False,
+    time_limit: TimeLimit = 300.0,
 ) -> None:
     """Read documents once, then converse from the terminal or from standard input.
 
@@ -146,23 +168,24 @@ def chat(
     """
     output = Output(json=json)
     with errors(output):
-        files = read_options(password, ocr, pdf)
-    options = Options(
-        model,
-        quantization,
-        memory,
-        max_new_tokens,
-        temperature,
-        seed,
-        chunk,
-        dtype,
-        device,
-        store=store,
-        overflow=overflow,
-        context=context,
-        files=files,
-    )
-    with errors(output):
+        files = read_options(
+            password, ocr, pdf, include, exclude, hidden, drop_duplicates, time_limit
+        )
+        options = Options(
+            model,
+            quantization,
+            memory,
+            max_new_tokens,
+            temperature,
+            seed,
+            chunk,
+            dtype,
+            device,
+            store=store,
+            overflow=overflow,
+            context=context,
+            files=files,
+        )
         conversation = options.read(paths, output).fork()
         for text in _lines(output):
             if text == "/reset":
@@ -181,6 +204,18 @@ app.command()(cluster)
 app.command("files")(files_command)
 app.command("eval")(evaluate)
 app.add_typer(sessions)
+
+
+def _answered(
+    session: Session, questions: list[str], options: Options, output: Output
+) -> list[tuple[str, Answer]]:
+    """Asks the questions and shows the answers; gives both back."""
+    answers = []
+    for text in questions:
+        stream = session.stream(text, generation=options.generation())
+        output.answer(text, stream)
+        answers.append((text, stream.answer))
+    return answers
 
 
 def _lines(output: Output) -> Iterator[str]:

@@ -11,9 +11,11 @@ from pace_integrations.cli.arguments import Json, Paths
 from pace_integrations.cli.options import corpus_of
 from pace_integrations.cli.output import Output, errors, printable
 from pace_integrations.documents import NothingReadError, Report
-from pace_integrations.documents.options import ReadOptions
+from pace_integrations.documents.options import ReadLimits, ReadOptions
 
-Password = Annotated[str | None, typer.Option(help="Password of encrypted files.")]
+Password = Annotated[
+    str | None, typer.Option(envvar="PACE_PASSWORD", help="Password of encrypted files.")
+]
 Ocr = Annotated[
     str | None,
     typer.Option(help="Recognise scanned pages with Tesseract, in languages such as eng+deu."),
@@ -27,6 +29,7 @@ Exclude = Annotated[
 ]
 Hidden = Annotated[bool, typer.Option("--hidden", help="Take hidden files too.")]
 Drop = Annotated[bool, typer.Option("--drop-duplicates", help="Read what is there twice once.")]
+TimeLimit = Annotated[float, typer.Option(help="Most seconds for one file; OCR needs more.")]
 
 
 def files(
@@ -39,11 +42,14 @@ def files(
     exclude: Exclude = None,
     hidden: Hidden = False,
     drop_duplicates: Drop = False,
+    time_limit: TimeLimit = 300.0,
 ) -> None:
     """Show what can be read of files, and what to do about the rest."""
     output = Output(json=json)
     with errors(output):
-        options = read_options(password, ocr, pdf, include, exclude, hidden, drop_duplicates)
+        options = read_options(
+            password, ocr, pdf, include, exclude, hidden, drop_duplicates, time_limit
+        )
         try:
             report = corpus_of(paths, output, options, quiet=True).report
         except NothingReadError as error:
@@ -59,6 +65,7 @@ def read_options(
     exclude: list[str] | None = None,
     hidden: bool = False,
     drop: bool = False,
+    seconds: float = 300.0,
 ) -> ReadOptions:
     """The options of the reading that the command line's stand for.
 
@@ -67,6 +74,7 @@ def read_options(
     """
     engine: Any = pdf
     return ReadOptions(
+        limits=ReadLimits(seconds=seconds),
         pdf=engine,
         password=password,
         ocr=ocr,
@@ -87,7 +95,8 @@ def table_of(report: Report) -> Table:
         pages = f"{file.pages_with_text}/{file.pages}"
         same = f"the same as {file.duplicate_of}" if file.duplicate_of else ""
         again = f"{file.duplicate_pages} pages stand elsewhere too" if file.duplicate_pages else ""
-        words = "; ".join(part for part in (file.remedy, same, again) if part)
+        ours = [line for line in file.warnings if line.startswith("pages ")]
+        words = "; ".join(part for part in (file.remedy, *ours, same, again) if part)
         cells = (file.path, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
         table.add_row(*(printable(cell) for cell in cells))
     return table

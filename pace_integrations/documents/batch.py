@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import queue
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,11 +15,11 @@ from typing import TypeAlias
 from pace_integrations.documents.duplicates import mark_duplicates
 from pace_integrations.documents.isolation import Cancelled, Outcome, Running, read_isolated
 from pace_integrations.documents.kinds import kind_in
+from pace_integrations.documents.ocr import require_ocr
 from pace_integrations.documents.options import ReadOptions
 from pace_integrations.documents.readers import read_into
 from pace_integrations.documents.types import Document, FileReport, Job, Page, short_id
 from pace_integrations.documents.worker import Request
-from pace_integrations.errors import DocumentError, MissingExtraError
 
 Progress: TypeAlias = Callable[[int, int], None]
 Result: TypeAlias = tuple[Document | None, FileReport]
@@ -275,19 +273,10 @@ def read_files(
         For every file its document, or None, and the report on it.
 
     Raises:
-        MissingExtraError: OCR is wanted and Tesseract is not installed.
+        MissingExtraError: OCR is wanted and its extra is not installed.
+        DocumentError: OCR is wanted and Tesseract, or one of the languages, is not installed.
     """
     if options.ocr is not None:
-        _require_ocr()
+        require_ocr(options.ocr)
     results = _Batch(paths, options).run(progress, watch)
     return mark_duplicates(results, drop=options.drop_duplicates)
-
-
-def _require_ocr() -> None:
-    modules = ("pytesseract", "pypdfium2", "PIL")
-    if any(importlib.util.find_spec(name) is None for name in modules):
-        raise MissingExtraError("OCR", "ocr")
-    if shutil.which("tesseract") is None:
-        raise DocumentError(
-            "OCR needs the program tesseract; install it (tesseract-ocr) or add it to PATH"
-        )

@@ -1,129 +1,30 @@
-"""Has files parsed by other processes, which may hang, crash or grow without harm.
-
-Workers are plain interpreters that import the parsers and nothing heavy. They are started when
-the first file needs one and serve many files. Nothing is pickled, and the script that runs is not
-imported again, as `multiprocessing` would.
-"""
+"""Has files parsed by other processes, which may hang, crash or grow without harm."""
 
 from __future__ import annotations
 
-import atexit
 import hashlib
-import json
-import os
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from pace_integrations.documents.pool import Worker, return_worker, take_worker
 from pace_integrations.documents.types import Page, Reading, Status
 from pace_integrations.documents.worker import Request, page_of, reading_of
 
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from pace_integrations.documents.worker import main; main()"
-)
-_MOST_IDLE = 2
 _GRACE = 1.0  # seconds that a process which lets go of its pipe has to end with its own status
+# Of a file's seconds; the rest is for what a parser leaves behind that had to be ended.
+_SHARE = 0.8
+_RESCUE = 2.0  # seconds for that, at least
 _DAMAGED = "The file is damaged; open it in its own program, save it anew and read that."
-_TOO_SLOW = "Print the file to a new PDF, or raise the limit of seconds if you trust it."
-
-_idle: list[Worker] = []
-_lock = threading.Lock()
+_TOO_SLOW = "Print the file to a new PDF, or give it more seconds (--time-limit) if you trust it."
 
 
 class Cancelled(Exception):  # noqa: N818 - nothing went wrong
     """The reading was ended from outside."""
-
-
-class Worker:
-    """A process that parses one file at a time."""
-
-    def __init__(self) -> None:
-        command = [sys.executable, "-c", _BOOT, json.dumps([os.path.abspath(p) for p in sys.path])]  # noqa: PTH100
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
-        return self._process.poll() is None
-
-    def kill(self) -> None:
-        """Ends the process at once; whoever reads from it meets the end."""
-        self._process.kill()
-
-    def close(self, grace: float = 0.0) -> int:
-        """Ends the process and frees its pipes; returns its exit status."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(grace)
-        self.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                _opened(pipe).close()
-        return self._process.wait()
-
-    def send(self, request: Request) -> None:
-        """Hands over a request.
-
-        Raises:
-            OSError: The process has ended.
-        """
-        pipe = _opened(self._process.stdin)
-        pipe.write(json.dumps(asdict(request)).encode("ascii") + b"\n")
-        pipe.flush()
-
-    def records(self) -> Iterator[dict[str, Any]]:
-        """What the process tells about a request, up to and with the last, or to its death."""
-        for line in _opened(self._process.stdout):
-            record = json.loads(line)
-            yield record
-            if "end" in record:
-                return
-
-
-def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
-
-
-def _worker() -> Worker:
-    """An idle worker that lives, or a new one."""
-    with _lock:
-        while _idle:
-            worker = _idle.pop()
-            if worker.alive:
-                return worker
-            worker.close()
-    return Worker()
-
-
-def _rest(worker: Worker) -> None:
-    """Keeps a worker for the next file, unless there are enough."""
-    with _lock:
-        if len(_idle) < _MOST_IDLE:
-            _idle.append(worker)
-            return
-    worker.close()
-
-
-@atexit.register
-def end_idle_workers() -> None:
-    """Ends the workers that wait for work."""
-    with _lock:
-        while _idle:
-            _idle.pop().close()
-
-
-# A forked child shares the pipes of its parent's workers and must leave them alone.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.clear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +89,12 @@ class _Talk:
     late: bool = False
 
 
+def _seconds(request: Request) -> float:
+    """Parsing has most of a file's time, and what it leaves behind where it was ended the rest."""
+    whole = request.limits.seconds
+    return max(_RESCUE, (1.0 - _SHARE) * whole) if request.finish else _SHARE * whole
+
+
 def _listen(worker: Worker, request: Request, running: Running, at: At) -> _Talk:
     """Has one request served, or ends the worker when its time is up."""
     talk = _Talk([])
@@ -196,7 +103,7 @@ def _listen(worker: Worker, request: Request, running: Running, at: At) -> _Talk
         talk.late = True
         worker.kill()
 
-    timer = threading.Timer(request.limits.seconds, stop)
+    timer = threading.Timer(_seconds(request), stop)
     timer.daemon = True
     timer.start()
     try:
@@ -228,7 +135,7 @@ def _note(talk: _Talk, record: Mapping[str, Any], at: At) -> None:
 
 def _served(request: Request, running: Running, at: At) -> tuple[_Talk, str]:
     """Has a request served; returns what was told and how the worker ended, or ""."""
-    worker = _worker()
+    worker = take_worker()
     try:
         talk = _listen(worker, request, running, at)
         if not talk.started and not talk.late:  # it had died while it was idle
@@ -238,7 +145,7 @@ def _served(request: Request, running: Running, at: At) -> tuple[_Talk, str]:
     except ValueError:  # no JSON: something else wrote into the pipe
         talk = _Talk([])
     if talk.end is not None:
-        _rest(worker)
+        return_worker(worker)
         return talk, ""
     status = worker.close(_GRACE)
     if talk.late:

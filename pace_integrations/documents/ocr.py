@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
+import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-
-import pypdfium2
-import pytesseract
+from typing import TYPE_CHECKING
 
 from pace_integrations.documents.layout import Line
 from pace_integrations.documents.pdf_pages import OpenPdf
+from pace_integrations.errors import DocumentError, MissingExtraError
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument
 
 _DOTS_PER_INCH = 300
 _MOST_PIXELS = 25_000_000
+
+
+def require_ocr(languages: str) -> None:
+    """Checks that pages can be recognised.
+
+    Raises:
+        MissingExtraError: The ``ocr`` extra is not installed.
+        DocumentError: Tesseract, or its data for a language, is not installed.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("pytesseract", "pypdfium2", "PIL")):
+        raise MissingExtraError("OCR", "ocr")
+    program = shutil.which("tesseract")
+    if program is None:
+        raise DocumentError(
+            "OCR needs the program tesseract; install it (tesseract-ocr) or add it to PATH"
+        )
+    listed = subprocess.run([program, "--list-langs"], capture_output=True, text=True, check=False)
+    known = listed.stdout.split("\n")[1:]  # after a heading
+    for language in languages.split("+"):
+        if language not in known:
+            raise DocumentError(
+                f"tesseract has no data for the language {language!r}; install it "
+                f"(tesseract-ocr-{language}); there are {' '.join(known)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +59,7 @@ class WithOcr:
     """
 
     file: OpenPdf
-    pictures: pypdfium2.PdfDocument
+    pictures: PdfDocument
     languages: str
     seconds: float
     recognised: list[int] = field(default_factory=list)
@@ -53,6 +82,8 @@ class WithOcr:
         return [Line(line) for line in text.split("\n")]
 
     def _recognised(self, index: int, seconds: float) -> str:
+        import pytesseract
+
         with closing(self.pictures[index - 1]) as page:
             width, height = page.get_size()
             scale = min(_DOTS_PER_INCH / 72, (_MOST_PIXELS / max(1.0, width * height)) ** 0.5)

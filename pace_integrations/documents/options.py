@@ -23,8 +23,8 @@ class ReadLimits:
 
     Attributes:
         pages: Pages read of one file; those before the limit are kept.
-        seconds: Wall-clock seconds for one file. No page is begun after them; a parser that hangs
-            is ended.
+        seconds: Wall-clock seconds for one file. A parser that hangs is ended; what it has read
+            by then is kept. OCR takes some seconds a page: give it more.
         memory: Bytes of memory that the process which parses a file may take, the file itself not
             counted. Systems without such limits (Windows) do not enforce it.
         expanded: Bytes that a file, or one stream of a PDF, may have uncompressed.
@@ -33,7 +33,7 @@ class ReadLimits:
 
     pages: int = 20_000
     seconds: float = 300.0
-    memory: int = 384 * 2**20
+    memory: int = 320 * 2**20
     expanded: int = 256 * 2**20
     size: int = 512 * 2**20
 

@@ -17,7 +17,7 @@ from pace_integrations.documents.options import ReadLimits
 from pace_integrations.documents.pdf_pages import read_pdf, read_whole, refused
 from pace_integrations.documents.types import Job, Reading
 
-OCR_SHARE = 0.75
+OCR_SHARE = 0.6
 """Share of a file's seconds that may go into OCR."""
 
 Matrix: TypeAlias = Sequence[float]

@@ -31,7 +31,7 @@ _REMEDIES: dict[Status, str] = {
     "encrypted": "Give its password (--password, ReadOptions.password) or save a copy without one.",
     "corrupt": "The file is damaged; open it in a PDF viewer, print it to a new PDF and read that.",
     "empty": "The file has no pages; export or download it again.",
-    "no_text_layer": "The pages are pictures; turn on OCR, or run ocrmypdf and read its output.",
+    "no_text_layer": "The pages are pictures; turn on OCR (--ocr eng), or run ocrmypdf on it.",
     "partial": "Look at the pages named in the warnings; scanned pages need OCR.",
 }
 # What programs write where an author gave no title: a file name, a placeholder, a print job.
@@ -46,7 +46,7 @@ _LONGEST = 200
 _LABEL = 32
 _MOST_HEADINGS = 10_000
 # Past this share of its time a file ends of itself, before the process that parses it is ended.
-_SOFT = 0.8
+_SOFT = 0.65
 
 
 def real_title(title: str) -> str | None:

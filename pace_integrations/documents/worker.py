@@ -20,7 +20,7 @@ from pace_integrations.documents.readers import read_into
 from pace_integrations.documents.types import Job, Page, Reading
 
 _GRACE = 10  # seconds after which a worker whose parent is gone ends itself
-_GROWTH = 256 * 2**20  # bytes after which a worker makes room for a new one
+_GROWTH = 64 * 2**20  # bytes after which a worker makes room for a new one
 
 
 @dataclass(frozen=True, slots=True)
