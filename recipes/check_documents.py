@@ -97,6 +97,7 @@ def hostile(source: Path, engine: PdfEngine, count: int, seed: int) -> dict[str,
         "without a status": planted - len(report.files),
         "statuses": report.counts(),
         "kinds": {kind: dict(counts) for kind, counts in sorted(kinds.items())},
+        "longest": max(file.seconds for file in report.files),
         "slowest": {Path(file.path).name: round(file.seconds, 1) for file in slowest},
         "seconds": round(time.perf_counter() - start, 1),
         "peak MB": round(highest[-1]),
@@ -124,9 +125,10 @@ def long(engine: PdfEngine, pages: int) -> dict[str, Any]:
         Status, pages read, MB at page 200 and at the last, their ratio, the peak and the speed.
     """
     seen: dict[int, float] = {}
+    early = max(1, min(200, pages // 10))
 
     def watch(progress: ReadProgress) -> None:
-        if progress.pages in (200, pages):
+        if progress.pages in (early, pages):
             seen.setdefault(progress.pages, memory())
 
     with tempfile.TemporaryDirectory() as name:
@@ -140,7 +142,7 @@ def long(engine: PdfEngine, pages: int) -> dict[str, Any]:
         "status": file.status,
         "pages": file.pages_with_text,
         "MB": {page: round(size, 1) for page, size in seen.items()},
-        "ratio": round(seen[pages] / seen[min(200, pages)], 3),
+        "ratio": round(seen[pages] / seen[early], 3),
         "peak MB": round(highest[-1], 1),
         "pages per second": round(pages / (time.perf_counter() - start), 1),
     }

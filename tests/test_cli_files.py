@@ -41,6 +41,10 @@ def test_files_are_reported_as_a_table_and_as_json(folder: Path) -> None:
     nothing = run("files", folder / "locked.pdf")
     assert nothing.exit_code == 0
     assert "encrypted" in nothing.stdout
+    (locked,) = json.loads(run("files", folder / "locked.pdf", "--password", "x", "--json").stdout)[
+        "files"
+    ]
+    assert "does not open" in locked["remedy"]
     wrong = run("files", folder, "--pdf", "acrobat")
     assert wrong.exit_code == 2
     assert "acrobat" in wrong.stderr

@@ -122,6 +122,7 @@ def test_links_that_loop_are_entered_once(folder):
 def test_what_is_no_file_is_reported_and_never_opened(folder):
     os.mkfifo(folder / "pipe.txt")
     (folder / "gone.pdf").symlink_to(folder / "nowhere.pdf")
+    (folder / "self.pdf").symlink_to(folder / "self.pdf")
     found = statuses(Corpus.from_paths(folder))
     assert (found["pipe.txt"], found["gone.pdf"]) == ("unsupported", "unsupported")
 

@@ -127,7 +127,7 @@ def test_scanned_pages_are_recognised_where_it_is_asked_for_and_named(tmp_path, 
 @pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
 def test_a_language_that_is_not_installed_is_named(tmp_path):
     (tmp_path / "a.txt").write_text("text")
-    with pytest.raises(DocumentError, match="'klingon'.*eng"):
+    with pytest.raises(DocumentError, match="'klingon'"):
         Corpus.from_paths(tmp_path, options=ReadOptions(ocr="eng+klingon"))
 
 

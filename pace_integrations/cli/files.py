@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -85,9 +86,19 @@ def read_options(
     )
 
 
+def _folder_of(report: Report) -> str | None:
+    """The folder that all files are in, where there are several; their names are then short."""
+    folders = {os.path.dirname(os.path.abspath(file.path)) for file in report.files}  # noqa: PTH100, PTH120
+    try:
+        return os.path.commonpath(folders) if len(report.files) > 1 else None
+    except ValueError:  # on different drives
+        return None
+
+
 def table_of(report: Report) -> Table:
     """The report as a table."""
-    table = Table(show_edge=False, pad_edge=False, box=None)
+    folder = _folder_of(report)
+    table = Table(show_edge=False, pad_edge=False, box=None, title=folder, title_justify="left")
     for title in ("file", "status", "pages", "words", "seconds", "what to know"):
         right = title in ("pages", "words", "seconds")
         table.add_column(title, overflow="fold", justify="right" if right else "left")
@@ -96,7 +107,8 @@ def table_of(report: Report) -> Table:
         same = f"the same as {file.duplicate_of}" if file.duplicate_of else ""
         again = f"{file.duplicate_pages} pages stand elsewhere too" if file.duplicate_pages else ""
         ours = [line for line in file.warnings if line.startswith("pages ")]
-        words = "; ".join(part for part in (file.remedy, *ours, same, again) if part)
-        cells = (file.path, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
+        words = "\n".join(part for part in (file.remedy, *ours, same, again) if part)
+        name = os.path.relpath(file.path, folder) if folder else file.path
+        cells = (name, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
         table.add_row(*(printable(cell) for cell in cells))
     return table

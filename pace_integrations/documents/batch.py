@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,6 +27,7 @@ Result: TypeAlias = tuple[Document | None, FileReport]
 _MOST_WORKERS = 2
 _PER_WORKER = 512 * 1024  # bytes of files that are worth the start of another process
 _TRIES = 3
+_WRONG = "The password given does not open the file; find out the right one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,8 @@ def _result(path: Path, options: ReadOptions, parse: _Parse) -> Result:
     outcome, ask = parse(None), _passwords(path, options)
     while outcome.reading.status == "encrypted" and (password := ask()) is not None:
         outcome = parse(password)
+        if outcome.reading.status == "encrypted":
+            outcome = replace(outcome, reading=replace(outcome.reading, remedy=_WRONG))
     reading, pages = outcome.reading, outcome.pages
     report = FileReport(
         str(path),

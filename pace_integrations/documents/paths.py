@@ -37,12 +37,17 @@ def _named(path: Path, base: Path, patterns: Iterable[str]) -> bool:
     )
 
 
+def _real(path: Path) -> str:
+    """The path without links. Unlike `Path.resolve` it takes links that lead to themselves."""
+    return os.path.realpath(path)
+
+
 def _walk(
-    folder: Path, entered: set[Path], options: ReadOptions, base: Path | None = None
+    folder: Path, entered: set[str], options: ReadOptions, base: Path | None = None
 ) -> Iterator[Path]:
     """The files below a folder that are wanted; links may lead back up, so each once."""
     base = folder if base is None else base
-    real = folder.resolve()
+    real = _real(folder)
     if real in entered:
         return
     entered.add(real)
@@ -96,7 +101,7 @@ def _recursive(pattern: Path, options: ReadOptions) -> list[Path]:
 def _flat(pattern: str, options: ReadOptions) -> list[Path]:
     matches = [Path(match) for match in glob.glob(pattern)]  # noqa: PTH207 - absolute patterns
     matches.sort(key=lambda path: [natural_key(part) for part in path.parts])
-    entered: set[Path] = set()
+    entered: set[str] = set()
     nested = [list(_walk(path, entered, options)) if path.is_dir() else [path] for path in matches]
     return [path for files in nested for path in files]
 
@@ -147,8 +152,8 @@ def expand(paths: Paths, options: ReadOptions | None = None) -> list[Path]:
     given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not given:
         raise DocumentError("no path was given; name a file, a folder or a pattern")
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     for name in given:
         for path in _expanded(os.fspath(name), options or ReadOptions()):
-            found.setdefault(path.resolve(), path)
+            found.setdefault(_real(path), path)
     return list(found.values())
