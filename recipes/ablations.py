@@ -12,6 +12,8 @@ only signs and sizes of differences can be held against ours.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,6 +77,7 @@ def ablate(
     lengths: Sequence[int],
     rows: int,
     orders: int,
+    command: str | None = None,
 ) -> list[str]:
     """Runs an ablation, writes its report, and gives the lines to print."""
     setting = Setting(model=model)
@@ -89,7 +92,7 @@ def ablate(
     reader.close()
     arms = [*choose(["off"]), *ABLATIONS[kind](depth), *choose(["permuted"])[1:]]
     records = run(made, arms, folder, setting=setting, orders=orders, show=_show)
-    files = write(folder, command=f"python -m recipes.ablations {kind}")
+    files = write(folder, command=command)
     lines = [f"{'arm':32} score   less off (95 % interval)     verdict"]
     for c in compare(records):
         d = c.difference
@@ -124,6 +127,7 @@ def main() -> None:
         lengths=given.lengths,
         rows=given.rows,
         orders=given.orders,
+        command=shlex.join(["python", "-m", "recipes.ablations", *sys.argv[1:]]),
     )
     print("\n".join(lines))
 
