@@ -37,6 +37,7 @@ def made_up(folder: Path) -> list[dict]:
                     "length": 512 * (1 + i % 2),
                     "position": (i % 3) / 2,
                     "score": float(random.random() < chance),
+                    "prediction": f"{arm if i == 3 else 'same'} {order}",
                     "citation_precision": 0.5,
                     "citation_recall": None,
                     "tokens": 100 + i,
@@ -76,6 +77,8 @@ def test_the_numbers_can_be_computed_again_from_the_records(tmp_path: Path) -> N
         fixed = {"task": task, "length": int(length)}
         assert float(cell[:5]) == pytest.approx(mean(records, "released", **fixed), abs=5e-4)
     assert "```bash\npace eval x\n```" in text
+    assert "| off | 0 of 20 | 0.50 | - |" in text
+    assert "| released | 2 of 20 | 0.50 | - |" in text
 
 
 def test_both_forms_say_the_same_and_pictures_are_there(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def body(records: Sequence[Record], about: dict[str, Any], command: str | None) 
     for task in tasks if len(tasks) > 1 else []:
         own = [r for r in records if r["task"] == task]
         parts += [Heading(3, task), verdicts(own, {})]
-    parts += [Heading(2, "Citations, tokens and time"), costs(records)]
+    parts += [Heading(2, "Answers, citations, tokens and time"), costs(records)]
     return parts
 
 
@@ -117,16 +117,25 @@ def by_task(records: Sequence[Record]) -> Table:
 
 
 def costs(records: Sequence[Record]) -> Table:
-    """Citations, tokens read and seconds, as means by arm."""
-    header = ["arm", "citation precision", "citation recall", "tokens read", "s to read", "s each"]
+    """Answers unlike those with memory off; citations, tokens and seconds, as means by arm."""
+    header = ["arm", "other answers", "citation precision", "citation recall", "tokens read"]
+    header += ["s to read", "s each"]
     fields = ("citation_precision", "citation_recall", "tokens", "read_seconds", "answer_seconds")
     rows = []
     for arm in dict.fromkeys(r["arm"] for r in records):
         own = [r for r in records if r["arm"] == arm]
         means = [_mean(r[field] for r in own) for field in fields]
         shown = ["-" if m is None else f"{m:.0f}" if m >= 100 else f"{m:.2f}" for m in means]
-        rows.append([arm, *shown])
+        rows.append([arm, _other_answers(own, records), *shown])
     return Table(header, rows)
+
+
+def _other_answers(own: Sequence[Record], records: Sequence[Record]) -> str:
+    """How many answers of an arm are worded unlike those to the same questions without memory."""
+    base = {(r["id"], r["order"]): r["prediction"] for r in records if r["arm"] == REFERENCE}
+    both = [r for r in own if (r["id"], r["order"]) in base]
+    unlike = sum(r["prediction"] != base[r["id"], r["order"]] for r in both)
+    return f"{unlike} of {len(both)}"
 
 
 def interval(found: Interval) -> str:
