@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pdfs import typeset
 from rapidfuzz.distance import Levenshtein
+from reportlab.pdfgen.canvas import Canvas
 
 from pace_integrations.documents import Corpus, Document, ReadOptions
 from pace_integrations.documents.layout import Fragment, Line, RunningLines, lines_of
@@ -90,6 +91,25 @@ def test_a_line_below_another_is_a_line_of_its_own():
         Line("a", 0.1),
         Line("b", 0.1),
     ]
+
+
+TABLE = [["City", "People", "Area"], ["Aarhus", "285,273", "91"], ["Odense", "182,387", "79"]]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("turned", [0, 90, 180, 270])
+def test_the_rows_of_a_table_are_lines_however_they_are_drawn(tmp_path, engine, order, turned):
+    canvas = Canvas(str(tmp_path / "a.pdf"), pagesize=(400, 400))
+    canvas.setPageRotation(turned)
+    canvas.rotate(turned)
+    canvas.translate(*{0: (0, 0), 90: (0, -400), 180: (-400, -400), 270: (-400, 0)}[turned])
+    for row, cells in enumerate(TABLE):
+        for column in order:
+            canvas.drawString(40 + 110 * column, 300 - 16 * row, cells[column])
+    canvas.save()
+    text = read(tmp_path / "a.pdf", engine).pages[0].text
+    assert text == "\n".join(" ".join(row) for row in TABLE)
 
 
 def test_lines_without_a_place_are_no_headers():

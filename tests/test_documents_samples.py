@@ -67,10 +67,12 @@ def test_the_pages_are_as_many_as_the_samples_list_says(read):
         ("habibi.pdf", 1, "حَبيبي habibi"),
         ("pdflatex-outline.pdf", 1, "\n2 Bar 2\n3 Baz 2\n"),
         ("google-doc-document.pdf", 1, "Beautiful is better than ugly."),
+        ("google-doc-document.pdf", 1, "\nContinent Asia Europe\n"),
         ("minimal-document.pdf", 1, "no sea takimata sanctus est"),
         ("scotus-transcript-p1.pdf", 1, "came on for oral argument before the Supreme Court of"),
-        # Its fonts name an encoding and embed another.
-        ("senate-expenditures.pdf", 1, "37,499.96DISTRICT DIRECTORBAIN, J MATTHEW"),
+        # Its fonts name an encoding and embed another; its rows are drawn from the right.
+        ("senate-expenditures.pdf", 1, "\nBAIN, J MATTHEW DISTRICT DIRECTOR 37,499.96\n"),
+        ("annotated_pdf.pdf", 1, "Some text.\nLine 1\nLine 2\nNot highlighted"),
         ("nics-background-checks-2015-11.pdf", 1, "\nAlaska 209 3,062 3,209 191 184 0 9 3 0"),
     ],
 )

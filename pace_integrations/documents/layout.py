@@ -10,7 +10,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pace_integrations.documents.clean import clean_characters
 
@@ -21,6 +21,9 @@ _FEWEST = 3
 _SHARE = 0.6
 _MOST_NUMBERS = 12
 _STEP = 0.9
+_BACK = 2.0  # letters' heights; an accent goes back to its letter by less
+_RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_LEVEL = 0.2
 _NUMBER = re.compile(r"\d+")
 _SENTENCE = re.compile(r"(\S+\s+){4,}\S+[.!?]$")
 
@@ -46,44 +49,87 @@ class Fragment:
         text: The text.
         top: Distance of its start from the page's upper edge, 0 to 1, or None.
         size: Height of its letters as a share of the page's height.
+        left: Distance of its start from the page's left edge, in heights of the page, or None.
     """
 
     text: str
     top: float | None
     size: float
+    left: float | None = None
 
 
 def lines_of(fragments: Iterable[Fragment]) -> list[Line]:
     """Puts fragments together to lines; what stands lower or higher is another line.
 
-    Parsers now and then put a footer behind the last line of the body without a line end.
+    Parsers now and then put a footer behind the last line of the body without a line end, or one
+    between the cells of a table's row.
     """
     lines: list[Line] = []
-    words, top = list[str](), None
+    row: list[Fragment] = []
+    ends = 0
 
-    def end() -> None:
-        nonlocal top
-        lines.append(Line("".join(words), top))
-        words.clear()
-        top = None
+    def end(times: int) -> None:
+        for _ in range(times):
+            lines.append(_line(row))
+            row.clear()
 
     for fragment in fragments:
-        for number, part in enumerate(fragment.text.split("\n")):
-            if number:
-                end()
-            if part.strip():
-                if _is_elsewhere(fragment, top):
-                    end()
-                top = fragment.top if top is None else top
-            words.append(part)
-    end()
+        for number, text in enumerate(fragment.text.split("\n")):
+            ends += number > 0
+            if text.strip():
+                last = next((part for part in reversed(row) if part.text.strip()), None)
+                if last is not None and ends == 1 and _is_beside(fragment, last):
+                    row.append(Fragment(" ", None, 0.0))
+                elif last is not None and ends == 0 and _is_elsewhere(fragment, last, row):
+                    end(1)
+                else:
+                    end(ends)
+                ends = 0
+            if ends == 0:
+                row.append(replace(fragment, text=text))
+    end(ends + 1)
     return lines
 
 
-def _is_elsewhere(fragment: Fragment, top: float | None) -> bool:
+def _top(row: Sequence[Fragment]) -> float | None:
+    return next((part.top for part in row if part.text.strip()), None)
+
+
+def _line(row: Sequence[Fragment]) -> Line:
+    """A row as text. Cells of a table that a program drew from right to left are put right."""
+    cells: list[tuple[float, str]] = []
+    for part in row:
+        text, left = part.text, part.left or 0.0
+        if not cells or (text.strip() and _goes_back(part, cells[-1][0])):
+            cells.append((left, text))
+        else:  # what is blank has no place of its own
+            start, before = cells[-1]
+            cells[-1] = (start if before.strip() else left, before + text)
+    joint = ""
+    if len(cells) > 1 and not any(_RIGHT_TO_LEFT.search(text) for _, text in cells):
+        cells.sort(key=lambda cell: cell[0])
+        joint = " "
+    return Line(joint.join(text for _, text in cells), _top(row))
+
+
+def _goes_back(fragment: Fragment, left: float) -> bool:
+    return (fragment.left or 0.0) < left - _BACK * fragment.size
+
+
+def _is_beside(fragment: Fragment, last: Fragment) -> bool:
+    """Tells whether a fragment stands at the height of the one before."""
+    if fragment.top is None or last.top is None:
+        return False
+    apart = abs((fragment.left or 0.0) - (last.left or 0.0))
+    return abs(fragment.top - last.top) < _LEVEL * fragment.size and apart > fragment.size
+
+
+def _is_elsewhere(fragment: Fragment, last: Fragment, row: Sequence[Fragment]) -> bool:
+    top = _top(row)
     if top is None or fragment.top is None:
         return False
-    return abs(fragment.top - top) > _STEP * fragment.size
+    step = _STEP / 2 if _goes_back(fragment, last.left or 0.0) else _STEP
+    return abs(fragment.top - top) > step * fragment.size
 
 
 def _signatures(line: Line, index: int) -> Iterator[str]:

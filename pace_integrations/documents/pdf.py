@@ -81,14 +81,19 @@ def _forgotten(objects: MutableMapping[Any, Any]) -> Iterator[None]:
 def _fragments(page: PageObject) -> list[Fragment]:
     """The pieces of a page's text, in the order and with the line ends that pypdf gives them."""
     found: list[Fragment] = []
-    upper, height = float(page.mediabox.top), float(page.mediabox.height) or 1.0
-    upright = page.rotation == 0
+    box, turns = page.mediabox, page.rotation // 90 % 4
+    height = float(box.width if turns % 2 else box.height) or 1.0
 
     def visit(text: str, cm: Matrix, tm: Matrix, font: object, size: float) -> None:
         if text:
+            x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
             y = tm[4] * cm[1] + tm[5] * cm[3] + cm[5]
+            left, right = x - float(box.left), float(box.right) - x
+            below, above = y - float(box.bottom), float(box.top) - y
+            # Distances from the left and the upper edge of the page as it is shown.
+            start, top = ((left, above), (below, left), (right, below), (above, right))[turns]
             letters = abs(size * (tm[3] or tm[1]) * (cm[3] or cm[1])) / height
-            found.append(Fragment(text, (upper - y) / height if upright else None, letters))
+            found.append(Fragment(text, top / height, letters, start / height))
 
     page.extract_text(visitor_text=visit)
     return found
