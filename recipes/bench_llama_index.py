@@ -2,12 +2,15 @@
 
     python -m recipes.bench_llama_index                       # the embedded model, half a minute
     python -m recipes.bench_llama_index --model PATH --tokens 4096 --rounds 3
+    python -m recipes.bench_llama_index --size 512x8 --new-tokens 8 --rounds 1   # random weights
 
 Both sides run in this process with the same weights, precision and threads, greedily, and get the
 same words in the same order: instruction, document, question. Theirs puts the document into every
 prompt, which is the only way it has; ours reads it once and its total includes that. Rounds
 alternate which side goes first; medians are printed. Totals are also given as CPU time of this
 process, which other work on the machine does not stretch.
+The more a model computes for every token, the less the fixed cost of a step counts: `--size` makes
+a larger one of random weights, whose time does not depend on what is in them.
 Needs ``pip install llama-index-llms-huggingface``.
 """
 
@@ -20,13 +23,14 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.schema import Document
 from llama_index.llms.huggingface import HuggingFaceLLM
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from pace_integrations import MemoryConfig, Pace
 from pace_integrations.llama_index import PaceQueryEngine
@@ -132,6 +136,24 @@ def peer(model: str | None, new_tokens: int) -> HuggingFaceLLM:
     )
 
 
+def random_checkpoint(size: str, folder: str) -> str:
+    """Saves random weights of ``WIDTHxLAYERS`` with the embedded model's tokenizer."""
+    torch.manual_seed(0)
+    width, layers = map(int, size.split("x"))
+    config = AutoConfig.from_pretrained(
+        EMBEDDED,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        layer_types=["full_attention"] * layers,
+        num_attention_heads=width // 64,
+        num_key_value_heads=max(width // 128, 1),
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(EMBEDDED).save_pretrained(folder)
+    return folder
+
+
 def report(mine: list[Round], other: list[Round], tokens: int) -> dict[str, Any]:
     """Medians of both sides and their ratios."""
 
@@ -163,6 +185,7 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", help="path of a checkpoint; the embedded one if left out")
+    parser.add_argument("--size", help="WIDTHxLAYERS of random weights instead, such as 512x8")
     parser.add_argument("--tokens", type=int, default=4096)
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
@@ -171,6 +194,14 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     logging.disable(logging.WARNING)  # theirs says of every prompt that a length is set twice
+    with TemporaryDirectory() as folder:
+        if chosen.size:
+            chosen.model = random_checkpoint(chosen.size, folder)
+        print(json.dumps(compare(chosen), indent=2))
+
+
+def compare(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Runs both sides in turns."""
     memory = None if chosen.no_memory else MemoryConfig()
     with Pace.load(chosen.model, memory=memory, dtype="float32") as pace:
         llm = peer(chosen.model, chosen.new_tokens)
@@ -185,7 +216,7 @@ def main() -> None:
             for side in sides if number % 2 == 0 else sides[::-1]:
                 side()
         tokens = sum(pace.count_tokens(page) for page in pages)
-    print(json.dumps(report(mine, other, tokens), indent=2))
+    return report(mine, other, tokens)
 
 
 if __name__ == "__main__":
