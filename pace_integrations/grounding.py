@@ -27,9 +27,9 @@ _LIMITED = frozenset({"enum", "const", "pattern", "format", "minLength", "maxLen
 def grounded(tools: Sequence[Tool], text: str) -> list[Tool]:
     """Tools whose free arguments are held to what a text says.
 
-    Texts in quotation marks come before runs of words, and a parameter that is called question or
-    query gets whole sentences. Numbers are those of the text. Where it has none, and where the
-    schema limits a text itself, the schema stays as it is.
+    Texts in quotation marks come before runs of words, and a parameter that is called question,
+    query or input gets whole sentences. Numbers are those of the text. Where it has none, and where
+    the schema limits a text itself, the schema stays as it is.
 
     Args:
         tools: The tools.
@@ -54,7 +54,7 @@ def _value(name: str, schema: Any, text: str) -> Any:  # noqa: ANN401 - any part
         return schema
     options: list[Any] = []
     if schema.get("type") == "string":
-        whole = any(word in name.lower() for word in ("question", "query"))
+        whole = name == "input" or any(word in name.lower() for word in ("question", "query"))
         options = _sentences(text) if whole else _phrases(text)
     elif schema.get("type") in ("integer", "number"):
         numbers = _numbers(text, whole=schema["type"] == "integer")

@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("pace_integrations.llama_index", "llama-index") from error
 
 from pace_integrations.llama_index.chat_engine import PaceChatEngine
+from pace_integrations.llama_index.corpus_tool import PaceCorpusTool
 from pace_integrations.llama_index.events import (
     PaceMemoryEvent,
     PaceReadEndEvent,
@@ -31,6 +32,7 @@ from pace_integrations.llama_index.synthesizer import PaceSynthesizer
 
 __all__ = [
     "PaceChatEngine",
+    "PaceCorpusTool",
     "PaceLLM",
     "PaceMemoryBlock",
     "PaceMemoryEvent",

@@ -12,10 +12,12 @@ from llama_index.core.base.llms.types import (
     CachePoint,
     ChatMessage,
     ChatResponse,
+    CitationBlock,
     CompletionResponse,
     ContentBlock,
     MessageRole,
     TextBlock,
+    ThinkingBlock,
     ToolCallBlock,
 )
 from llama_index.core.schema import NodeWithScore, TextNode
@@ -63,8 +65,8 @@ def _text(block: ContentBlock) -> str:
     if isinstance(block, ToolCallBlock):
         given = block.tool_kwargs
         return call_text(block.tool_name, given if isinstance(given, dict) else json.loads(given))
-    if isinstance(block, CachePoint):
-        return ""
+    if isinstance(block, CachePoint | CitationBlock | ThinkingBlock):
+        return ""  # marks, and what an earlier answer brought beside its text
     raise QuestionError(
         f"{type(block).__name__} is not supported; send text, and give documents to the "
         "query engine or as paths= or corpus="
@@ -97,15 +99,39 @@ def completion(
 
 
 def chat_response(answer: Answer | None, text: str = "", delta: str | None = None) -> ChatResponse:
-    """`completion`, as a message."""
-    whole = text if answer is None else answer.text
-    message = ChatMessage(role=MessageRole.ASSISTANT, content=whole)
+    """`completion`, as a message; a whole one carries its citations as blocks."""
+    blocks: list[ContentBlock] = [TextBlock(text=text if answer is None else answer.text)]
+    if answer is not None:
+        blocks += map(citation_block, answer.citations)
+    message = ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
     return ChatResponse(message=message, delta=delta, raw=raw(answer) if answer else None)
+
+
+def citation_block(citation: Citation) -> CitationBlock:
+    """A citation as a block of a message: the quote, its file, its page and its characters."""
+    start, end = citation.span
+    return CitationBlock(
+        cited_content=TextBlock(text=citation.quote),
+        source=citation.source or citation.document,
+        title=citation.document,
+        additional_location_info={
+            "passage": citation.passage,
+            "page": citation.page,
+            "start_char": start,
+            "end_char": end,
+        },
+    )
 
 
 def citations(said: Mapping[str, Any] | None) -> list[Citation]:
     """The citations in what `raw` made."""
     return [Citation(**found) for found in (said or {}).get("citations", ())]
+
+
+def places(found: Iterable[Citation]) -> list[str]:
+    """Where answers stand, as a model reads it."""
+    lines = (f"[{c.passage}] {c.document}, page {c.page_label or c.page}: {c.quote}" for c in found)
+    return list(dict.fromkeys(lines))
 
 
 def source_nodes(session: Session, said: Mapping[str, Any] | None) -> list[NodeWithScore]:

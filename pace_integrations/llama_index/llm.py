@@ -32,7 +32,7 @@ from pace_integrations.llama_index.prefixes import Prefixes
 from pace_integrations.llama_index.source import Source, on_event_loop
 from pace_integrations.llama_index.steps import asteps, steps, told
 from pace_integrations.llama_index.structured import expected
-from pace_integrations.llama_index.tools import Toolbox, ToolCallingLLM
+from pace_integrations.llama_index.tools import Policy, Toolbox, ToolCallingLLM
 from pace_integrations.session import AnswerStream, AsyncAnswerStream, Conversation, Pace, Session
 
 _MEMORY = MemoryConfig()
@@ -51,7 +51,13 @@ class PaceLLM(ToolCallingLLM):
         memory: Settings of the memory of a model that is loaded here; None turns it off.
         quantization: Quantisation of a model that is loaded here.
         **settings: ``max_new_tokens``, ``temperature``, ``top_p``, ``top_k``, ``seed``, ``stop``,
-            and the base class's fields.
+            ``tool_policy`` and the base class's fields.
+
+    Attributes:
+        tool_policy: Who decides whether a tool is called where the choice is free. ``"model"``:
+            the model. ``"first"``: one tool is called first, and once it has answered the model
+            writes text; arguments are taken from what the user wrote. It is for models that were
+            never trained to call tools. None takes ``"model"`` where the chat template knows tools.
     """
 
     max_new_tokens: int = Field(default=256, gt=0, description="Most tokens of an answer.")
@@ -60,6 +66,8 @@ class PaceLLM(ToolCallingLLM):
     top_k: int = Field(default=0, ge=0, description="Most likely tokens sampled from; 0 is all.")
     seed: int | None = Field(default=None, description="Seed of the sampling.")
     stop: list[str] = Field(default_factory=list, description="Strings that end an answer.")
+
+    tool_policy: Policy | None = Field(default=None, description="Who decides on tool calls.")
 
     _binding: Source = PrivateAttr()
     _constraint: Constraint | None = PrivateAttr(default=None)
@@ -170,21 +178,20 @@ class PaceLLM(ToolCallingLLM):
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
         """Answers a conversation."""
-        order = self._order(messages, kwargs)
-        return order.response(told(order.stream(self._binding.session).answer))
+        order = self._order(self._binding.session, messages, kwargs)
+        return order.response(told(order.stream().answer))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:  # noqa: ANN401
         """Answers a conversation piece by piece."""
-        order = self._order(messages, kwargs)
-        return order.responses(steps(order.stream(self._binding.session)))
+        order = self._order(self._binding.session, messages, kwargs)
+        return order.responses(steps(order.stream()))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
         """Answers a conversation without blocking the event loop."""
-        order = self._order(messages, kwargs)
-        stream = order.astream(await self._binding.asession())
-        return order.response(told(await stream.drain()))
+        order = self._order(await self._binding.asession(), messages, kwargs)
+        return order.response(told(await order.astream().drain()))
 
     @llm_chat_callback()
     async def astream_chat(
@@ -193,8 +200,8 @@ class PaceLLM(ToolCallingLLM):
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResponseAsyncGen:
         """Answers a conversation piece by piece without blocking the event loop."""
-        order = self._order(messages, kwargs)
-        return order.aresponses(asteps(order.astream(await self._binding.asession())))
+        order = self._order(await self._binding.asession(), messages, kwargs)
+        return order.aresponses(asteps(order.astream()))
 
     def predict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
         """Fills in a prompt template and answers it, in the form that the prompt's parser reads."""
@@ -220,12 +227,15 @@ class PaceLLM(ToolCallingLLM):
         held._constraint = constraint
         return held
 
-    def _order(self, messages: Sequence[ChatMessage], settings: dict[str, Any]) -> Order:
-        toolbox = Toolbox.of(settings, len(messages))
+    def _order(
+        self, session: Session, messages: Sequence[ChatMessage], settings: dict[str, Any]
+    ) -> Order:
+        policy = self.tool_policy or ("model" if session.pace.knows_tools else "first")
+        toolbox = Toolbox.of(settings, messages, policy)
         config = self._generation(settings)
         if toolbox is not None:
             config = replace(config, constraint=toolbox.constraint)
-        return Order(messages, config, toolbox, self._prefixes)
+        return Order(session, messages, config, toolbox, self._prefixes)
 
     def _stream(self, prompt: str, overrides: dict[str, Any]) -> AnswerStream:
         return self._binding.session.stream(prompt, generation=self._generation(overrides))

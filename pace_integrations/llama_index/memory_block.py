@@ -8,7 +8,7 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.memory.memory import BaseMemoryBlock
 
-from pace_integrations.llama_index.convert import citations
+from pace_integrations.llama_index.convert import citations, places
 from pace_integrations.llama_index.llm import PaceLLM
 
 
@@ -35,11 +35,7 @@ class PaceMemoryBlock(BaseMemoryBlock[str]):
         if not asked:
             return ""
         said = await self.llm.acomplete(asked[-1].content or "")
-        places = dict.fromkeys(
-            f"[{found.passage}] {found.document}, page {found.page_label or found.page}"
-            for found in citations(said.raw)
-        )
-        return "\n".join([said.text, *places])
+        return "\n".join([said.text, *places(citations(said.raw))])
 
     async def _aput(self, messages: list[ChatMessage]) -> None:
         """Documents do not change by being talked about."""

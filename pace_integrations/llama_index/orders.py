@@ -29,25 +29,27 @@ class Order:
     """A conversation to answer.
 
     Attributes:
+        session: What is asked.
         said: The conversation.
         config: How the answer is written.
         toolbox: Tools that may be called, or None.
         prefixes: Where marked beginnings are kept.
     """
 
+    session: Session
     said: Sequence[ChatMessage]
     config: GenerationConfig
     toolbox: Toolbox | None
     prefixes: Prefixes
 
-    def stream(self, session: Session) -> AnswerStream:
-        """Asks a session."""
-        asked, messages = self._asked(session)
+    def stream(self) -> AnswerStream:
+        """Asks."""
+        asked, messages = self._asked()
         return asked.stream(messages, generation=self.config)
 
-    def astream(self, session: Session) -> AsyncAnswerStream:
-        """Asks a session from an event loop."""
-        asked, messages = self._asked(session)
+    def astream(self) -> AsyncAnswerStream:
+        """Asks from an event loop."""
+        asked, messages = self._asked()
         return asked.astream(messages, generation=self.config)
 
     def response(self, answer: Answer) -> ChatResponse:
@@ -70,11 +72,11 @@ class Order:
                 if (response := shown.take(step)) is not None:
                     yield response
 
-    def _asked(self, session: Session) -> tuple[Session | Conversation, list[Message]]:
+    def _asked(self) -> tuple[Session | Conversation, list[Message]]:
         messages = to_messages(self.said)
         if self.toolbox is not None:
             messages = self.toolbox.told(messages)
         beginning = marked(self.said)
         if beginning is None:
-            return session, messages
-        return self.prefixes.conversation(session, beginning), messages
+            return self.session, messages
+        return self.prefixes.conversation(self.session, beginning), messages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any
@@ -29,6 +30,7 @@ from pace_integrations.config import Constraint
 from pace_integrations.llama_index.events import dispatcher, within
 
 _TEXT = {"type": "string", "maxLength": 200}
+_CHOICES = re.compile(r"list \(1 to (\d+)\)")
 
 
 class StructuredLLM(FunctionCallingLLM):
@@ -215,6 +217,27 @@ def _selection(values: Mapping[str, Any]) -> dict[str, Any]:
     most = int(values.get("max_outputs", 1))
     one = _object({"choice": {"enum": choices}, "reason": _TEXT})
     return {"type": "array", "items": one, "minItems": 1, "maxItems": most}
+
+
+def selection(name: str, prompt: str) -> dict[str, Any] | None:
+    """The schema of a choice by one of core's Pydantic selectors, or None for any other tool.
+
+    Their classes do not say how many choices there are, and a number beyond them is an
+    ``IndexError`` in the router; their prompts do say it.
+
+    Args:
+        name: The tool: the class of what is to be made.
+        prompt: What is asked.
+    """
+    found = _CHOICES.search(prompt)
+    if found is None or name not in ("SingleSelection", "MultiSelection"):
+        return None
+    most = int(found[1])
+    index = {"type": "integer", "minimum": 1, "maximum": most}
+    one = _object({"index": index, "reason": _TEXT})
+    if name == "SingleSelection":
+        return one
+    return _object({"selections": {"type": "array", "items": one, "minItems": 1, "maxItems": most}})
 
 
 def _sub_questions(values: Mapping[str, Any]) -> dict[str, Any]:

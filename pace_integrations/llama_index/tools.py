@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Self
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -20,11 +20,15 @@ from llama_index.core.tools.types import BaseTool
 from pace_integrations.answer import Answer
 from pace_integrations.config import Constraint
 from pace_integrations.errors import QuestionError
+from pace_integrations.grounding import grounded
 from pace_integrations.llama_index.convert import chat_response, raw
 from pace_integrations.llama_index.steps import Step
-from pace_integrations.llama_index.structured import StructuredLLM
+from pace_integrations.llama_index.structured import StructuredLLM, selection
 from pace_integrations.model.prompts import Message
 from pace_integrations.toolcalls import Call, CallReader, Tool, constraint, instruction
+
+Policy = Literal["model", "first"]
+_RESULTS = (MessageRole.TOOL, MessageRole.FUNCTION)
 
 
 class ToolCallingLLM(StructuredLLM):
@@ -52,7 +56,7 @@ class ToolCallingLLM(StructuredLLM):
         return {
             **kwargs,
             "messages": messages,
-            "tools": [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools],
+            "tools": [_described(tool, messages) for tool in tools],
             "tool_choice": tool_choice or ("required" if tool_required else "auto"),
             "parallel_tool_calls": allow_parallel_tool_calls,
         }
@@ -86,20 +90,32 @@ class Toolbox:
     """The tools of one call of the model.
 
     Attributes:
-        tools: Those that may be called.
-        required: Whether one must be.
+        tools: Those that the model is told of and may call.
+        held: The same as calls are held to them; empty where none may be called any more.
+        required: Whether one must be called.
         parallel: Whether several may be.
         turn: Turns before the answer; calls are named by it.
+        again: The question, repeated where a tool has answered it: a model that was never trained
+            to call tools looks for what to do at the end.
     """
 
     tools: Sequence[Tool]
+    held: Sequence[Tool]
     required: bool
     parallel: bool
     turn: int
+    again: str = ""
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any], turn: int) -> Toolbox | None:
+    def of(
+        cls, settings: Mapping[str, Any], said: Sequence[ChatMessage], policy: Policy
+    ) -> Self | None:
         """The toolbox that keyword arguments of a call describe, or None where they give no tool.
+
+        Args:
+            settings: What `ToolCallingLLM` made of a call.
+            said: The conversation.
+            policy: See `PaceLLM`.
 
         Raises:
             QuestionError: A tool is asked for that is not there.
@@ -110,23 +126,36 @@ class Toolbox:
             return None
         if isinstance(choice, Mapping):
             choice = choice["function"]["name"]
-        if choice not in ("auto", "any", "required"):
+        parallel = bool(settings.get("parallel_tool_calls"))
+        if choice in ("any", "required"):
+            return cls(tools, tools, True, parallel, len(said))
+        if choice != "auto":
             named = [tool for tool in tools if tool.name == choice]
             if not named:
                 raise QuestionError(
                     f"no tool {choice!r}; there are {[tool.name for tool in tools]}"
                 )
-            return cls(named, True, bool(settings.get("parallel_tool_calls")), turn)
-        return cls(tools, choice != "auto", bool(settings.get("parallel_tool_calls")), turn)
+            tools = named
+        if policy == "model":
+            return cls(tools, tools, choice != "auto", parallel, len(said))
+        asked = _asked(said)
+        if choice == "auto" and _answered(said):
+            return cls(tools, (), False, False, len(said), asked)
+        return cls(tools, grounded(tools, asked), True, False, len(said))
 
     @property
-    def constraint(self) -> Constraint:
+    def constraint(self) -> Constraint | None:
         """What an answer is held to."""
-        return constraint(self.tools, required=self.required, parallel=self.parallel)
+        if not self.held:
+            return None
+        return constraint(self.held, required=self.required, parallel=self.parallel)
 
     def told(self, messages: Sequence[Message]) -> list[Message]:
         """The conversation, with the tools described in front."""
-        return [Message(role="system", content=instruction(self.tools)), *messages]
+        told = [Message(role="system", content=instruction(self.tools)), *messages]
+        if self.again and told[-1]["role"] == "user":
+            told[-1] = Message(role="user", content=f"{told[-1]['content']}\n\n{self.again}")
+        return told
 
     def response(self, answer: Answer, delta: str | None = None) -> ChatResponse:
         """An answer whose calls are told from its text."""
@@ -175,6 +204,28 @@ class Shown:
         if answer is not None:
             return self._toolbox.response(answer, new)
         return chat_response(None, self._text, new) if new else None
+
+
+def _asked(said: Sequence[ChatMessage]) -> str:
+    """What the user said last."""
+    texts = (m.content for m in reversed(said) if m.role == MessageRole.USER)
+    return next(texts, None) or ""
+
+
+def _answered(said: Sequence[ChatMessage]) -> bool:
+    """Whether a tool has answered since the user last spoke."""
+    roles = [message.role for message in said]
+    last = max((i for i, role in enumerate(roles) if role == MessageRole.USER), default=-1)
+    return any(role in _RESULTS for role in roles[last + 1 :])
+
+
+def _described(tool: BaseTool, messages: Sequence[ChatMessage]) -> dict[str, Any]:
+    """A tool as OpenAI's interface describes it; core's selections are held to their choices."""
+    made = tool.metadata.to_openai_tool(skip_length_check=True)
+    schema = selection(tool.metadata.name or "", "\n".join(m.content or "" for m in messages))
+    if schema is not None:
+        made["function"]["parameters"] = schema
+    return made
 
 
 def _tool(given: Mapping[str, Any]) -> Tool:
