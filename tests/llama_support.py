@@ -266,6 +266,14 @@ def nodes_of(session: Session) -> list[NodeWithScore]:
     ]
 
 
+def citing(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """From now on answers cite what this text would cite: random weights cite nothing."""
+    from pace_integrations.session import asking
+
+    cite = asking.cite
+    monkeypatch.setattr(asking, "cite", lambda _, question, pages: cite(text, question, pages))
+
+
 class Sign(BaseModel):
     """A sign on a door."""
 

@@ -9,12 +9,18 @@ from pathlib import Path
 
 import pytest
 from house import QUESTION, SHORT
-from llama_index.core.base.llms.types import ChatMessage, ImageBlock, MessageRole, TextBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    CitationBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+)
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import NodeWithScore, TextNode
-from llama_support import no_default_model, started_jobs, user
+from llama_support import citing, no_default_model, started_jobs, user
 from pydantic import BaseModel, ValidationError
 from ticking import watch_reading
 
@@ -162,6 +168,25 @@ def test_blocks_of_text_are_joined(llm: PaceLLM) -> None:
     assert whole.message.content == llm.complete("When does\nthe gate open?").text
 
 
+def test_a_message_carries_its_citations_and_can_be_sent_back(
+    llm: PaceLLM, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    citing(monkeypatch, "7:30 [1], Mondays [2]")
+    asked = user(QUESTION)
+    answer = session.ask(QUESTION, generation=SHORT)
+    for said in (llm.chat(asked).message, list(llm.stream_chat(asked))[-1].message):
+        blocks = [block for block in said.blocks if isinstance(block, CitationBlock)]
+        assert len(blocks) == len(answer.citations) == 2
+        for block, citation in zip(blocks, answer.citations, strict=True):
+            place = block.additional_location_info
+            text = session.passages[place["passage"] - 1].page.text
+            assert block.cited_content.text == text[place["start_char"] : place["end_char"]]
+            assert place["page"] == citation.page
+        history = [*asked, said, *user("And then?")]
+        plain = [*asked, ChatMessage(answer.text, role="assistant"), *user("And then?")]
+        assert llm.chat(history).message == llm.chat(plain).message
+
+
 def test_what_it_cannot_take_is_refused(llm: PaceLLM) -> None:
     picture = ChatMessage(role=MessageRole.USER, blocks=[ImageBlock(url="http://x/y.png")])
     with pytest.raises(QuestionError, match="ImageBlock"):
@@ -210,10 +235,7 @@ def test_the_engine_gives_the_session_answer_and_its_pages(
 def test_sources_carry_page_label_quote_and_span(
     engine: PaceQueryEngine, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pace_integrations.session import asking as module
-
-    cite = module.cite
-    monkeypatch.setattr(module, "cite", lambda text, question, p: cite("7:30 [1]", question, p))
+    citing(monkeypatch, "7:30 [1]")
     (source,) = engine.query(QUESTION).source_nodes
     assert source.metadata["page"] == 1
     assert source.metadata["page_label"] == "1"

@@ -58,10 +58,14 @@ def streaming_way(request: pytest.FixtureRequest) -> Callable[..., Forms]:
     return WAYS[request.param]
 
 
-async def test_all_forms_agree(way: Callable[..., Forms], session: Session) -> None:
-    texts = await way(session, max_new_tokens=TOKENS).all(QUESTION)
+async def test_all_forms_agree_and_open_no_socket(
+    way: Callable[..., Forms], session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened_sockets(monkeypatch) as made:
+        texts = await way(session, max_new_tokens=TOKENS).all(QUESTION)
     assert texts == [texts[0]] * len(texts)
     assert texts[0]
+    assert made == []
 
 
 async def test_texts_are_the_sessions_token_by_token(
@@ -75,9 +79,13 @@ async def test_texts_are_the_sessions_token_by_token(
         assert pieces == list(stream)
 
 
-async def test_every_form_emits_its_events(way: Callable[..., Forms], session: Session) -> None:
-    forms = way(session, max_new_tokens=TOKENS)
+async def test_every_form_emits_its_events_and_is_counted(
+    way: Callable[..., Forms], session: Session
+) -> None:
+    counter = TokenCountingHandler(tokenizer=session.pace.token_ids)
+    forms = way(session, max_new_tokens=TOKENS, callback_manager=CallbackManager([counter]))
     forms.call(QUESTION)  # what has to be read has been read
+    counter.reset_counts()
     with listening() as events:
         texts = await forms.all(QUESTION)
     seen = Counter(event.class_name() for event in events)
@@ -85,13 +93,6 @@ async def test_every_form_emits_its_events(way: Callable[..., Forms], session: S
         assert seen[name] == len(texts), name
     assert not [name for name in seen if name.startswith("PaceRead")]
     assert all(event.span_id for event in events)
-
-
-async def test_every_form_is_counted(way: Callable[..., Forms], session: Session) -> None:
-    counter = TokenCountingHandler(tokenizer=session.pace.token_ids)
-    forms = way(session, max_new_tokens=TOKENS, callback_manager=CallbackManager([counter]))
-    with listening() as events:
-        texts = await forms.all(QUESTION)
     usages = [
         event.response.raw["usage"]
         for event in events
@@ -180,14 +181,6 @@ async def test_a_cancelled_task_stops_the_work(way: Callable[..., Forms], sessio
             await task
         await _turns()
         assert [job.closed for job in jobs] == [True]
-
-
-async def test_no_form_opens_a_socket(
-    way: Callable[..., Forms], session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with opened_sockets(monkeypatch) as made:
-        await way(session, max_new_tokens=TOKENS).all(QUESTION)
-    assert made == []
 
 
 async def _turns() -> None:

@@ -15,6 +15,8 @@ from llama_index.core.base.llms.types import CacheControl, CachePoint, ChatMessa
 from llama_index.core.base.response.schema import Response
 from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.memory import Memory
 from llama_index.core.query_engine import (
     CitationQueryEngine,
@@ -30,13 +32,14 @@ from llama_index.core.selectors import LLMMultiSelector, LLMSingleSelector
 from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.tools import QueryEngineTool
 from llama_index.core.vector_stores import SimpleVectorStore
-from llama_support import listening, no_default_model, nodes_of, user
+from llama_support import citing, listening, no_default_model, nodes_of, user
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from pace_integrations import Pace, Session
+from pace_integrations import GenerationConfig, Pace, Session
 from pace_integrations.errors import DocumentError
 from pace_integrations.llama_index import (
     PaceChatEngine,
+    PaceCorpusTool,
     PaceLLM,
     PaceMemoryBlock,
     PaceQueryEngine,
@@ -128,21 +131,15 @@ def test_one_set_of_nodes_is_read_once_in_any_order(llm: PaceLLM, session: Sessi
         synthesizer.synthesize(QUESTION, nodes[:1])
         synthesizer.synthesize(QUESTION, nodes)  # only one set is kept
         assert reads(events) == 3
-    assert (
-        first.response
-        == again.response
-        == session.ask(QUESTION, generation=None).text[: len(first.response)]
-    )
+    own = session.ask(QUESTION, generation=GenerationConfig(max_new_tokens=8))
+    assert first.response == again.response == own.text
     assert [n.metadata["page_label"] for n in first.source_nodes] == ["1", "2"]
 
 
 def test_marks_in_an_answer_point_to_source_nodes(
     llm: PaceLLM, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pace_integrations.session import asking as module
-
-    cite = module.cite
-    monkeypatch.setattr(module, "cite", lambda text, question, p: cite("Mondays [2]", question, p))
+    citing(monkeypatch, "Mondays [2]")
     extra = NodeWithScore(node=TextNode(text="unread"), score=0.1)
     synthesizer = PaceSynthesizer(llm)
     sources = synthesizer.synthesize(QUESTION, nodes_of(session), [extra]).source_nodes
@@ -194,20 +191,19 @@ async def test_citation_engines(llm: PaceLLM, retriever: PaceRetriever) -> None:
     assert not any("Source " in node.text for node in response.source_nodes)
 
 
-@pytest.mark.parametrize("selector", [LLMSingleSelector, LLMMultiSelector])
+@pytest.mark.parametrize(("multi", "text"), [(False, False), (True, False), (True, True)])
 async def test_routers_choose_tools_that_exist(
-    llm: PaceLLM, tools: list[QueryEngineTool], selector: Any
+    llm: PaceLLM, tools: list[QueryEngineTool], multi: bool, text: bool
 ) -> None:
-    # Core's Pydantic selector does not say how many choices there are: that takes a real model.
+    chooser = llm.model_copy(update={"max_new_tokens": 512})
+    given: dict[str, Any] = {"llm": chooser, "select_multi": multi}  # core's Pydantic selectors
+    if text:
+        selector = LLMMultiSelector if multi else LLMSingleSelector
+        given = {"llm": llm, "selector": selector.from_defaults(llm=chooser)}
     engine = RouterQueryEngine.from_defaults(
-        tools,
-        llm=llm,
-        selector=selector.from_defaults(llm=llm.model_copy(update={"max_new_tokens": 512})),
-        summarizer=get_response_synthesizer(llm=llm),
+        tools, summarizer=get_response_synthesizer(llm=llm), **given
     )
-    asked = (
-        engine.query(QUESTION) if selector is LLMSingleSelector else await engine.aquery(QUESTION)
-    )
+    asked = engine.query(QUESTION) if multi else await engine.aquery(QUESTION)
     chosen = asked.metadata["selector_result"].selections
     assert {choice.index for choice in chosen} <= {0, 1}
     assert str(asked)
@@ -223,10 +219,9 @@ async def test_sub_questions_go_to_tools_that_exist(
         llm=llm,
         question_gen=LLMQuestionGenerator.from_defaults(llm=llm),
         response_synthesizer=short,
-        use_async=False,
     )
     with listening() as events:
-        response = engine.query(QUESTION)
+        response = await engine.aquery(QUESTION)
     asked = [e for e in events if e.class_name() == "QueryStartEvent"]
     assert len(asked) >= 2  # the question and at least one part of it
     assert str(response)
@@ -235,17 +230,61 @@ async def test_sub_questions_go_to_tools_that_exist(
 @pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning")
 async def test_an_agent_uses_a_query_engine(llm: PaceLLM, tools: list[QueryEngineTool]) -> None:
     llm = llm.model_copy(update={"max_new_tokens": 96})
-    agent = FunctionAgent(tools=tools[:1], llm=llm, initial_tool_choice="house")
+    agent = FunctionAgent(tools=tools[:1], llm=llm)
     async with remembering() as memory:
         handler = agent.run(user_msg=QUESTION, max_iterations=8, memory=memory)
         events = [event async for event in handler.stream_events()]
         result = await handler
     calls = [e for e in events if type(e) is ToolCall]
     results = [e for e in events if isinstance(e, ToolCallResult)]
-    assert [call.tool_name for call in calls] == ["house"] * len(calls)
-    assert len(calls) >= 1
+    assert [(call.tool_name, call.tool_kwargs) for call in calls] == [
+        ("house", {"input": QUESTION})
+    ]
     assert results[0].tool_output.raw_output.source_nodes is not None
     assert result.response.role == "assistant"
+
+
+async def test_the_corpus_tool_says_where_an_answer_stands(
+    tools: list[QueryEngineTool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    citing(monkeypatch, "7:30 [1], Mondays [2]")
+    engine = tools[0].query_engine
+    tool = PaceCorpusTool.from_defaults(engine, name="house", description="Papers.")
+    output = tool.call(input=QUESTION)
+    assert (await tool.acall(input=QUESTION)).content == output.content
+    quotes = [source.metadata["quote"] for source in output.raw_output.source_nodes]
+    assert output.content == (
+        f"{output.raw_output}\nSources:\n"
+        f"[1] house.pdf, page 1: {quotes[0]}\n[2] house.pdf, page 2: {quotes[1]}"
+    )
+
+
+async def test_spans_show_what_was_done_for_what(pace: Pace, house: Path) -> None:
+    handler, root = SimpleSpanHandler(), get_dispatcher()
+    root.add_span_handler(handler)
+    try:
+        with listening() as events:
+            PaceQueryEngine.from_paths(house, pace=pace, max_new_tokens=4).query(QUESTION)
+            lazy = PaceQueryEngine.from_paths(house, pace=pace, max_new_tokens=4)
+            await lazy.aquery(QUESTION)
+    finally:
+        root.span_handlers.remove(handler)
+    names = {span.id_: span.id_.rsplit("-", 5)[0] for span in handler.completed_spans}
+    assert not handler.open_spans
+    assert {(names[s.id_], names.get(s.parent_id)) for s in handler.completed_spans} == {
+        ("PaceQueryEngine.query", None),
+        ("PaceQueryEngine._query", "PaceQueryEngine.query"),
+        ("read", "PaceQueryEngine._query"),
+        ("PaceLLM.complete", "PaceQueryEngine._query"),
+        ("PaceQueryEngine.aquery", None),
+        ("PaceQueryEngine._aquery", "PaceQueryEngine.aquery"),
+        ("read", "PaceQueryEngine._aquery"),
+        ("PaceLLM.acomplete", "PaceQueryEngine._aquery"),
+    }
+    spans = {e.class_name(): names[e.span_id] for e in events}
+    assert spans["PaceReadStartEvent"] == spans["PaceReadProgressEvent"] == "read"
+    assert spans["PaceReadEndEvent"] == "read"
+    assert spans["PaceMemoryEvent"] == "PaceLLM.acomplete"
 
 
 def test_upserts_skip_what_has_not_changed(tmp_path: Path) -> None:

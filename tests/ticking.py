@@ -27,7 +27,7 @@ async def ticking() -> AsyncIterator[Ticks]:
     async def tick() -> None:
         while True:
             ticks.count += 1
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.0005)  # without a pause it would take turns from the model
 
     task = asyncio.create_task(tick())
     try:

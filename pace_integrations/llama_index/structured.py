@@ -30,6 +30,7 @@ from pace_integrations.config import Constraint
 from pace_integrations.llama_index.events import dispatcher, within
 
 _TEXT = {"type": "string", "maxLength": 200}
+_REASON = {"type": "string", "maxLength": 80}  # told to people, if at all
 _CHOICES = re.compile(r"list \(1 to (\d+)\)")
 
 
@@ -215,7 +216,7 @@ def expected(prompt: BasePromptTemplate, values: Mapping[str, Any]) -> Constrain
 def _selection(values: Mapping[str, Any]) -> dict[str, Any]:
     choices = list(range(1, int(values.get("num_choices", 1)) + 1))
     most = int(values.get("max_outputs", 1))
-    one = _object({"choice": {"enum": choices}, "reason": _TEXT})
+    one = _object({"choice": {"enum": choices}, "reason": _REASON})
     return {"type": "array", "items": one, "minItems": 1, "maxItems": most}
 
 
@@ -234,7 +235,7 @@ def selection(name: str, prompt: str) -> dict[str, Any] | None:
         return None
     most = int(found[1])
     index = {"type": "integer", "minimum": 1, "maximum": most}
-    one = _object({"index": index, "reason": _TEXT})
+    one = _object({"index": index, "reason": _REASON})
     if name == "SingleSelection":
         return one
     return _object({"selections": {"type": "array", "items": one, "minItems": 1, "maxItems": most}})
