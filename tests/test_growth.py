@@ -154,3 +154,18 @@ def test_refusals_leave_the_session_whole(reader: Pace) -> None:
     with pytest.raises(ContextOverflowError):
         session.add(Corpus((document("G", 5000),)))
     same(session, fresh)
+
+
+def test_the_report_counts_the_tokens_of_what_was_read(reader: Pace) -> None:
+    def tokens(session: Session) -> list[int]:
+        assert session.corpus is not None
+        return [file.tokens or 0 for file in session.corpus.report.files]
+
+    texts = {"a": "The key hangs in the barn.", "b": "Bread is baked on Mondays and Fridays."}
+    whole = reader.read(Corpus.from_texts(texts), config=CONFIG)
+    grown = reader.read(Corpus.from_texts({"a": texts["a"]}), config=CONFIG)
+    first = grown.tokens
+    grown.add(Corpus.from_texts({"b": texts["b"]}))
+    assert tokens(grown) == tokens(whole)
+    assert tokens(grown)[1] == grown.tokens - first
+    assert 0 < tokens(grown)[0] < first

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pdfs import encrypted, labelled, typeset
 from pypdf import PdfReader
+from reportlab.pdfgen.canvas import Canvas
 
 from pace_integrations.documents import Corpus, Evidence, ReadOptions, highlight
 from pace_integrations.documents.alignment import find_words, occurrence_of
@@ -129,6 +130,19 @@ def test_quotes_of_typeset_files_are_found_over_their_lines(tmp_path, name):
     assert letters in "".join(c for c in words_in(document.source, 1, boxes) if c.isalnum())
     assert all(inked(tmp_path / "out.pdf", page.index, box) > 0.4 for box in boxes)
     assert "/OpenAction" in PdfReader(tmp_path / "out.pdf").root_object
+
+
+def test_a_line_of_a_page_on_its_side_is_one_rectangle(tmp_path):
+    canvas = Canvas(str(tmp_path / "a.pdf"), pagesize=(300, 300))
+    canvas.setPageRotation(90)
+    canvas.rotate(90)
+    for number, words in enumerate(("The gate opens at 7:30.", "The oak stands near the pond.")):
+        canvas.drawString(40, -60 - 16 * number, words)
+    canvas.save()
+    evidence = [Evidence(1, "oak stands near the pond")]
+    ((box,),) = highlight(tmp_path / "a.pdf", evidence, tmp_path / "out.pdf")
+    assert words_in(tmp_path / "a.pdf", 1, [box]).strip() == "oak stands near the pond"
+    assert box[3] - box[1] > 5 * (box[2] - box[0])
 
 
 def test_what_is_not_there_is_not_marked_and_damage_is_named(planted, tmp_path):

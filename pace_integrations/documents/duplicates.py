@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -13,9 +14,9 @@ _SHORTEST = 80
 Result = tuple[Document | None, FileReport]
 
 
-def _key(page: Page) -> str | None:
-    text = " ".join(page.text.split())
-    return text if len(text) >= _SHORTEST else None
+def _key(page: Page) -> bytes | None:
+    text = " ".join(page.text.split()).encode("utf-8", "replace")
+    return hashlib.sha256(text).digest() if len(text) >= _SHORTEST else None
 
 
 def mark_duplicates(results: Iterable[Result], *, drop: bool) -> list[Result]:
@@ -29,7 +30,7 @@ def mark_duplicates(results: Iterable[Result], *, drop: bool) -> list[Result]:
         As many, with ``duplicate_of`` and ``duplicate_pages`` in the reports.
     """
     documents: dict[str, str] = {}
-    pages: set[str] = set()
+    pages: set[bytes] = set()
     marked: list[Result] = []
     for document, file in results:
         if document is None:

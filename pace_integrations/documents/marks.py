@@ -40,19 +40,23 @@ def _boxes(text: pypdfium2.PdfTextPage, start: int, end: int) -> Iterator[Box]:
             yield left, bottom, right, top
 
 
-def _is_beside(line: Box, box: Box) -> bool:
-    """Tells whether a letter goes on a line that has been begun."""
-    height = min(line[3] - line[1], box[3] - box[1])
-    overlap = min(line[3], box[3]) - max(line[1], box[1])
-    gap = max(box[0] - line[2], line[0] - box[2])
+def _is_beside(line: Box, box: Box, along: int) -> bool:
+    """Tells whether a letter goes on a line that has been begun.
+
+    Lines run along axis 0, or along axis 1 where the page is turned on its side.
+    """
+    across = 1 - along
+    height = min(line[across + 2] - line[across], box[across + 2] - box[across])
+    overlap = min(line[across + 2], box[across + 2]) - max(line[across], box[across])
+    gap = max(box[along] - line[along + 2], line[along] - box[along + 2])
     return overlap > _OVERLAP * height and gap < _GAP * height
 
 
-def _lines(boxes: Iterator[Box]) -> list[Box]:
+def _lines(boxes: Iterator[Box], along: int) -> list[Box]:
     """One rectangle for each line of letters."""
     lines: list[Box] = []
     for box in boxes:
-        if lines and _is_beside(lines[-1], box):
+        if lines and _is_beside(lines[-1], box, along):
             last = lines[-1]
             lines[-1] = (
                 min(last[0], box[0]),
@@ -72,7 +76,8 @@ def _found(document: pypdfium2.PdfDocument, mark: Mark) -> list[Box]:
         return []
     with closing(document[page_index - 1]) as page, closing(page.get_textpage()) as text:
         span = find_words(_characters(text), quote, occurrence)
-        return [] if span is None else _lines(_boxes(text, *span))
+        along = 1 if page.get_rotation() in (90, 270) else 0
+        return [] if span is None else _lines(_boxes(text, *span), along)
 
 
 def _highlight(boxes: Sequence[Box], note: str) -> Highlight:

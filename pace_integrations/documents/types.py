@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -98,6 +98,7 @@ class FileReport:
         words: Words that were read.
         duplicate_of: Path of an earlier file with the same bytes, or None.
         duplicate_pages: Pages whose words stand in another page that came before.
+        tokens: Tokens of it that a model has read, or None while none has.
     """
 
     path: str
@@ -110,6 +111,7 @@ class FileReport:
     words: int = 0
     duplicate_of: str | None = None
     duplicate_pages: int = 0
+    tokens: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,10 @@ class Report:
     def counts(self) -> dict[str, int]:
         """How many files have each status."""
         return dict(Counter(file.status for file in self.files))
+
+    def with_tokens(self, tokens: Mapping[str, int]) -> Report:
+        """The report with the tokens of some files, by their paths."""
+        return Report(tuple(replace(f, tokens=tokens.get(f.path, f.tokens)) for f in self.files))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain JSON-ready values."""

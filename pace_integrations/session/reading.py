@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, Self
 
 from tqdm.auto import tqdm
@@ -66,6 +67,7 @@ class Reading:
                 before.lease,
             )
         self.ids, self._starts = self._tokens()
+        self._corpus = replace(corpus, report=corpus.report.with_tokens(self._counts(before)))
         self._check_room()
 
     @property
@@ -138,6 +140,16 @@ class Reading:
                 number += 1
                 ids += prompts.passage(number, document.title, page.label, page.text)
         return ids, starts
+
+    def _counts(self, before: ReadState) -> dict[str, int]:
+        """Tokens of every document, by the path that its file has in the report."""
+        known = before.corpus.report.files if before.corpus else ()
+        counts = {file.path: file.tokens for file in known if file.tokens is not None}
+        ends = [*self._starts, self.kept + len(self.ids)][1:]
+        documents = self._corpus.documents[self._first :]
+        for document, start, end in zip(documents, self._starts, ends, strict=True):
+            counts[document.source or document.title] = end - start
+        return counts
 
     def _stops(self) -> Iterator[tuple[int, int]]:
         """Documents and tokens at which the state is kept: ends of documents a chunk apart."""
