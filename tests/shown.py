@@ -129,7 +129,9 @@ def renewed(path: Path) -> str:
     for shown in list(in_docstring(text) if docstring else in_markdown(text)):
         now = run(shown.source) if shown.kind == "console" else execute(shown.source, names)
         if shown.output and not shown.agrees(now):
-            old, new = shown.output, tidy(now)
+            # With what stands before it: the same words may stand elsewhere too.
+            lead = "```text\n" if shown.kind == "python" else f"$ {shown.source}\n"
+            old, new = lead + shown.output, lead + tidy(now)
             if docstring:
                 old, new = (re.sub("^(?=.)", "    ", part, flags=re.M) for part in (old, new))
             assert old in text, f"{path}: cannot find what {shown.source!r} shows"

@@ -41,16 +41,8 @@ SHOWN = {
 }
 
 
-@pytest.fixture
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like the repository's root, in which recipes may leave what they make."""
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.parametrize("name", TASKS)
-def test_a_recipe_prints_what_it_shows(name: str, house: Path) -> None:
+def test_a_recipe_prints_what_it_shows(name: str, workplace: Path) -> None:
     assert any(shown.output for shown in SHOWN[name])
     for shown in SHOWN[name]:
         assert shown.agrees(now := run(shown.source)), f"$ {shown.source}\n{now}"
@@ -63,25 +55,25 @@ def test_what_is_shown_is_compared() -> None:
     assert not shown.agrees("two or more\n")
 
 
-def test_questions_come_from_a_file_and_answers_go_to_one(house: Path) -> None:
-    (house / "questions.txt").write_text(
+def test_questions_come_from_a_file_and_answers_go_to_one(workplace: Path) -> None:
+    (workplace / "questions.txt").write_text(
         "What is the refrigerant?\n\nWho owns the moon?\n", "utf-8"
     )
     run("python -m recipes.batch_to_csv --questions questions.txt -o answers.csv")
-    with (house / "answers.csv").open(encoding="utf-8", newline="") as file:
+    with (workplace / "answers.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["question"] for row in rows] == ["What is the refrigerant?", "Who owns the moon?"]
     assert (rows[0]["document"], rows[0]["page"]) == ("Heat pump warranty", "1")
 
 
-def test_a_comparison_takes_two_reports(house: Path) -> None:
+def test_a_comparison_takes_two_reports(workplace: Path) -> None:
     with pytest.raises(SystemExit):
         run("python -m recipes.compare_reports one.pdf")
 
 
-def test_a_review_goes_to_a_file(house: Path) -> None:
+def test_a_review_goes_to_a_file(workplace: Path) -> None:
     run("python -m recipes.literature_review -q 'Who funded the study?' -o review.md")
-    text = (house / "review.md").read_text(encoding="utf-8")
+    text = (workplace / "review.md").read_text(encoding="utf-8")
     assert text.startswith("## Who funded the study?\n\n- Paper 1, p. 1: “")
 
 
