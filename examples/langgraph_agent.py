@@ -1,7 +1,7 @@
 """A LangGraph agent that asks a contract through a tool."""
 
 from langchain_core.messages import HumanMessage
-from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
 from pace_integrations import Corpus, Pace
@@ -17,7 +17,7 @@ def agent(pace: Pace, corpus: Corpus):
     graph.add_node("tools", ToolNode([tool]))
     graph.add_edge(START, "think")
     graph.add_conditional_edges("think", tools_condition)
-    graph.add_edge("tools", "think")
+    graph.add_edge("tools", "think" if pace.knows_tools else END)  # else: the tool has said it
     return graph.compile()
 
 

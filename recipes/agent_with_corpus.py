@@ -5,12 +5,12 @@
     ask_documents said: 1,450 pounds [2]
     Sources:
     [2] Rental contract, page 2: The monthly rent is 1,450 pounds.
-    model says: 1,450 pounds
 
 Each file or folder is read once into a session of its own and is a tool of its own. Calls are held
 to the tools' schemas while they are written, so that any model calls them correctly. Choosing among
-several tools, and putting what they said into words, takes a larger model than the embedded one.
-Needs the ``langchain`` extra and ``langgraph``.
+several tools, and putting what they said into words, takes a model that was trained on tools: with
+others, such as the embedded one, what the tool said is the answer. Needs the ``langchain`` extra
+and ``langgraph``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, tools_condition
 
 from pace_integrations import Corpus, Pace
@@ -50,7 +50,8 @@ def agent(pace: Pace, tools: Sequence[PaceCorpusTool]) -> Any:  # noqa: ANN401 -
     graph.add_node("tools", ToolNode(tools))
     graph.add_edge(START, "think")
     graph.add_conditional_edges("think", tools_condition)
-    graph.add_edge("tools", "think")
+    # A model that no one has trained on tools has nothing to add to what a tool said.
+    graph.add_edge("tools", "think" if pace.knows_tools else END)
     return graph.compile()
 
 

@@ -6,8 +6,8 @@
     ┡━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━┩
     │ What was the turnover?  │ 6.1 million pounds (p.  │ 6.8 million pounds (p. │ differs │
     │                         │ 1)                      │ 1)                     │         │
-    │ How many people did the │ 58 (p. 1)               │ 61 (p. 1)              │ differs │
-    │ company employ?         │                         │                        │         │
+    │ How much did the fuel   │ 870,000 pounds (p. 2)   │ 790,000 pounds (p. 2)  │ differs │
+    │ cost?                   │                         │                        │         │
     │ What is the largest     │ the Sula (p. 2)         │ the Gannet (p. 2)      │ differs │
     │ ship?                   │                         │                        │         │
     │ When does the next      │ 14 May 2025 (p. 2)      │ 6 May 2026 (p. 2)      │ differs │
@@ -33,7 +33,7 @@ from pace_integrations import Answer, Corpus, Pace
 REPORTS = [f"examples/reports/annual-report-{year}.pdf" for year in (2024, 2025)]
 QUESTIONS = (
     "What was the turnover?",
-    "How many people did the company employ?",
+    "How much did the fuel cost?",
     "Who was the managing director?",
     "What is the largest ship?",
     "How much did the new pier cost?",

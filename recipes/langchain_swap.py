@@ -2,10 +2,10 @@
 
     $ python -m recipes.langchain_swap
     How often is the filter cleaned?
-      retrieval: three months  <- Heat pump warranty p. 3; Heat pump warranty p. 2
+      retrieval: three months [1]  <- Heat pump warranty p. 3; Heat pump warranty p. 2
       whole: three months [3]  <- Heat pump warranty p. 3
     What is the security deposit?
-      retrieval: 4,350 pounds  <- Rental contract p. 2
+      retrieval: 4,350 pounds [1]  <- Rental contract p. 2
       whole: 4,350 pounds [5]  <- Rental contract p. 2
 
 ``retrieval`` is the usual chain: a retriever finds k pages and a prompt is stuffed with them, anew

@@ -7,11 +7,11 @@
     - Paper 2, p. 1: “This study was carried out by Ines Duarte in 2019.”
     - Paper 3, p. 1: “This study was carried out by Lena Ford in 2023.”
 
-    ## What is the main result?
+    ## Who funded the study?
 
-    - Paper 1, p. 2: “The main result is a recovery of the forests within three years.”
-    - Paper 2, p. 2: “The main result is a loss of 12 percent of the area in ten years.”
-    - Paper 3, p. 2: “The main result is that buoys reduce the damage by half.”
+    - Paper 1, p. 1: “The study was funded by the Marine Council.”
+    - Paper 2, p. 1: “The study was funded by the Coastal Trust.”
+    - Paper 3, p. 1: “The study was funded by the University of Aberdeen.”
 
     ## How was the water temperature measured?
 
@@ -41,7 +41,7 @@ from pace_integrations import Answer, Corpus, Pace
 
 QUESTIONS = (
     "Who carried out the study?",
-    "What is the main result?",
+    "Who funded the study?",
     "How was the water temperature measured?",
 )
 

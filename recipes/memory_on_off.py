@@ -11,7 +11,7 @@
     │ weights, bytes                   │ 12,198,656       │ 12,198,656       │
     │ cache_per_token, bytes           │ 4,096            │ 4,096            │
     │ banks, bytes                     │ 909,864          │ 0                │
-    │ lookups high / medium / low      │ 8 / 111 / 45     │ -                │
+    │ lookups high / medium / low      │ 10 / 112 / 42    │ -                │
     └──────────────────────────────────┴──────────────────┴──────────────────┘
 
 Both models read the same documents and answer the same questions. The last row says how often the

@@ -131,12 +131,21 @@ def renewed(path: Path) -> str:
         if shown.output and not shown.agrees(now):
             # With what stands before it: the same words may stand elsewhere too.
             lead = "```text\n" if shown.kind == "python" else f"$ {shown.source}\n"
-            old, new = lead + shown.output, lead + tidy(now)
+            old, new = lead + shown.output, lead + kept(shown.output, tidy(now))
             if docstring:
                 old, new = (re.sub("^(?=.)", "    ", part, flags=re.M) for part in (old, new))
             assert old in text, f"{path}: cannot find what {shown.source!r} shows"
             text = text.replace(old, new, 1)
     return text
+
+
+def kept(old: str, new: str) -> str:
+    """New output with the lines of the old one that still agree, ``...`` and all."""
+    before, after = (text.splitlines(keepends=True) for text in (old, new))
+    if len(before) != len(after):
+        return new
+    pairs = zip(before, after, strict=True)
+    return "".join(a if CHECKER.check_output(a, b, doctest.ELLIPSIS) else b for a, b in pairs)
 
 
 def main() -> None:
