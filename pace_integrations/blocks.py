@@ -106,6 +106,9 @@ def default_layers(depth: int) -> tuple[int, ...]:
     """The paper's layers at another depth: ``floor(12 n / 28)`` and ``floor(26 n / 28)``, 0-based.
 
     PaceLLM (arXiv 2506.17310) puts its banks into layers 13 and 27 of 28, counted from 1.
+
+    >>> default_layers(28), default_layers(4)
+    ((12, 26), (1, 3))
     """
     return tuple(sorted({12 * depth // 28, 26 * depth // 28}))
 

@@ -85,7 +85,10 @@ def test_the_help_shown_is_the_help_given() -> None:
 
 
 def spoken() -> Iterator[str]:
-    """Every ``pace`` command in blocks and in the text of papers."""
+    """Every ``pace`` command in blocks and text of papers, in docstrings and in messages."""
+    for module in (ROOT / "pace_integrations").rglob("*.py"):
+        text = module.read_text(encoding="utf-8")
+        yield from re.findall(r"[`'](pace [a-z-]+ [^`'\n{]*)[`']", text)
     for paper in PAPERS:
         text = paper.read_text(encoding="utf-8")
         yield from re.findall(r"(?:^|[$/;&] ?)(pace [a-z-]+ .*)$", text, re.M)

@@ -1,0 +1,91 @@
+"""What is installed answers a question by itself: sdist, wheel and a fresh environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import pace_integrations
+
+ROOT = Path(__file__).parent.parent
+
+
+def call(*command: object, **options: object) -> str:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that is built from it and not from the checkout."""
+    folder = tmp_path_factory.mktemp("dist")
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    (path,) = built.glob("*.whl")
+    return path
+
+
+def test_the_wheel_holds_the_package_and_its_model_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    here = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "pace_integrations").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for name in names if ".dist-info/" not in name} == here
+    assert "pace_integrations/model/nano/model.safetensors" in names
+    assert "pace_integrations/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert wheel.stat().st_size < 60e6
+
+
+def test_the_sdist_holds_the_tests_and_no_training(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"tests/test_package.py", "recipes/README.md", "CHANGELOG.md", "LICENSE"} <= names
+    assert not any(name.startswith((".train", ".venv", ".git/")) for name in names)
+    assert path.stat().st_size < 60e6
+
+
+@pytest.fixture(scope="module")
+def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with the wheel alone; its dependencies are those installed here."""
+    folder = tmp_path_factory.mktemp("fresh") / "env"
+    call(sys.executable, "-m", "venv", "--without-pip", folder)
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python", "install"]
+    call(*pip, "-q", "--no-deps", "--no-index", "--disable-pip-version-check", wheel)
+    (site,) = folder.glob("lib/python*/site-packages")
+    # A path in a .pth file is searched last, and the .pth files found there are not read: the
+    # checkout, which is installed here as it stands, is out of sight.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return folder
+
+
+def test_the_wheel_alone_answers_with_a_page(fresh: Path, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "examples/documents/rental-contract.pdf", tmp_path / "contract.pdf")
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    alone = {"cwd": tmp_path, "env": {**kept, "PACE_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}}
+    code = "import pace_integrations as p; print(p.__file__, p.__version__)"
+    file, version = call(fresh / "bin/python", "-c", code, **alone).split()
+    assert Path(file).is_relative_to(fresh)
+    assert version == pace_integrations.__version__
+    question = ["-q", "When does the tenancy begin?", "--json"]
+    answer = json.loads(call(fresh / "bin/pace", "ask", "contract.pdf", *question, **alone))
+    assert "1 April 2025" in answer["text"]
+    assert [c["page"] for c in answer["citations"]] == [1]
