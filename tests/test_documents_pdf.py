@@ -20,7 +20,7 @@ from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObjec
 from pace_integrations.documents import ReadLimits
 from pace_integrations.documents.batch import read_file
 from pace_integrations.documents.capture import captured_messages
-from pace_integrations.documents.clean import clean_characters, clean_pages
+from pace_integrations.documents.clean import clean_characters, clean_page, vocabulary
 from pace_integrations.documents.fonts import prefer_named_encodings
 from pace_integrations.documents.pdf import PdfFiles
 from pace_integrations.documents.pdf_pages import real_title
@@ -121,6 +121,21 @@ def test_a_page_that_fails_costs_that_page_only(read, monkeypatch, error):
     assert [page.index for page in document.pages] == [1, 3]
     assert report.status == "partial"
     assert report.warnings[0].startswith(f"page 2 could not be read: {type(error).__name__}")
+
+
+def test_a_flood_of_failed_pages_hides_nothing_that_concerns_many(read, monkeypatch):
+    extract = pypdf.PageObject.extract_text
+
+    def fail_often(page, *args, **kwargs):
+        if page.page_number > 2:
+            logging.getLogger("pypdf").warning("odd page %d", page.page_number)
+            raise ValueError(page.page_number)
+        return extract(page, *args, **kwargs)
+
+    monkeypatch.setattr(pypdf.PageObject, "extract_text", fail_often)
+    _, report = read(typeset("One.", "", *"abcdefghijklmnopqrstuvwxyz"))
+    assert report.warnings[0] == "pages without text: 2"
+    assert report.warnings[-1] == "… and 31 more messages"
 
 
 def test_whatever_a_parser_raises_ends_as_corrupt(read, monkeypatch):
@@ -268,9 +283,15 @@ def test_characters_are_cleaned(text, expected):
     assert clean_characters(text) == expected
 
 
+def cleaned(*pages: str) -> list[str]:
+    texts = [clean_characters(page) for page in pages]
+    words = vocabulary(texts)
+    return [clean_page(text, words) for text in texts]
+
+
 @given(st.text(st.characters(codec=None)), st.text(st.characters(codec=None)))
 def test_cleaned_text_is_encodable_and_cleaning_never_raises(a, b):
-    pages = clean_pages([a, f"{a}-\n{b}"])
+    pages = cleaned(a, f"{a}-\n{b}")
     assert len(pages) == 2
     for page in pages:
         page.encode("utf-8")
@@ -291,17 +312,17 @@ def test_cleaned_text_is_encodable_and_cleaning_never_raises(a, b):
     ],
 )
 def test_words_broken_over_lines_are_joined_and_compounds_keep_their_hyphen(page, expected):
-    assert clean_pages([page]) == [expected]
+    assert cleaned(page) == [expected]
 
 
 def test_paragraphs_are_put_on_one_line_and_rows_and_headings_are_not():
     prose = "The tenant pays the rent on the third day of each month to the account of\n"
     prose += "Severn Bank, and the landlord confirms every payment by letter within\nten days."
-    assert "\n" not in clean_pages([prose])[0]
+    assert "\n" not in cleaned(prose)[0]
     table = "Country Population Capital\nAustria 8.9 Vienna\nBelgium 11.5 Brussels"
-    assert clean_pages([table]) == [table]
+    assert cleaned(table) == [table]
     listed = "2. Deposit\nThe deposit is 900 euros.\n- due in March\n(a) in full\nEnd of list"
-    assert clean_pages([listed]) == [listed]
+    assert cleaned(listed) == [listed]
 
 
 def _font(**entries):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -28,8 +28,7 @@ class Messages:
 
     def add(self, message: str) -> None:
         """Keeps the message as one line, unless it is known already or the bound is reached."""
-        line = " ".join(message.split())
-        line = line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
+        line = _one_line(message)
         if line in self._seen:
             return
         if len(self._seen) < _MOST:
@@ -37,10 +36,16 @@ class Messages:
         else:
             self._more += 1
 
-    def lines(self) -> tuple[str, ...]:
-        """The messages, and a last line with the number of those that were left out."""
-        tail = (f"… and {self._more} more messages",) if self._more else ()
-        return (*self._seen, *tail)
+    def lines(self, first: Iterable[str] = ()) -> tuple[str, ...]:
+        """Some messages, then those kept, then a line with the number of those left out."""
+        merged = tuple(dict.fromkeys([*map(_one_line, first), *self._seen]))
+        more = self._more + max(0, len(merged) - _MOST)
+        return merged[:_MOST] + ((f"… and {more} more messages",) if more else ())
+
+
+def _one_line(message: str) -> str:
+    line = " ".join(message.split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
 
 
 class _Keep(logging.Handler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 # Drawn but not readable: controls, zero-width and direction marks, invisible tag characters.
 # The zero-width joiners stay, since Arabic, Persian and Indic scripts spell with them.
@@ -108,17 +108,3 @@ def clean_page(text: str, words: set[str]) -> str:
         return f"{_joined(match[1], match[2], words)}{match[3]}\n"
 
     return _reflowed(_KEPT_BREAK.sub("-", _BREAK.sub(join, text)).strip())
-
-
-def clean_pages(texts: Sequence[str]) -> list[str]:
-    """Cleans the pages of one document.
-
-    Args:
-        texts: Text of every page as the parser found it.
-
-    Returns:
-        As many texts, in the same order.
-    """
-    cleaned = [clean_characters(text) for text in texts]
-    words = vocabulary(cleaned)
-    return [clean_page(text, words) for text in cleaned]

@@ -235,7 +235,8 @@ def _finish(journal: Journal, job: Job, limits: ReadLimits) -> Reading:
     for index, lines, _ in _pages(journal):
         running.see(lines, index)
         words |= vocabulary([clean_characters("\n".join(line.text for line in lines))])
-    warnings, blank, failed, parsed = list[str](), list[int](), list[int](), 0
+    warnings, problems = list[str](), list[str]()
+    blank, failed, parsed = list[int](), list[int](), 0
     for record in journal.read():
         warnings.extend(record.get("warnings", ()))
     for parsed, lines, problem in _pages(journal):
@@ -243,7 +244,7 @@ def _finish(journal: Journal, job: Job, limits: ReadLimits) -> Reading:
         text = clean_page(clean_characters(body), words)
         if problem is not None:
             failed.append(parsed)
-            warnings.append(problem)
+            problems.append(problem)
         elif text:
             label = first["labels"][parsed - 1]
             section = first["sections"][parsed - 1]
@@ -251,7 +252,8 @@ def _finish(journal: Journal, job: Job, limits: ReadLimits) -> Reading:
         else:
             blank.append(parsed)
     warnings += _unread(parsed, first["count"], limits)
-    return _reading(first, parsed, blank, failed, warnings)
+    # First what concerns many pages: of a flood of warnings only the first ones are shown.
+    return _reading(first, parsed, blank, failed, warnings, problems)
 
 
 def _pages(journal: Journal) -> Iterator[tuple[int, list[Line], str | None]]:
@@ -270,7 +272,12 @@ def _unread(parsed: int, count: int, limits: ReadLimits) -> list[str]:
 
 
 def _reading(
-    first: Mapping[str, Any], parsed: int, blank: list[int], failed: list[int], warnings: list[str]
+    first: Mapping[str, Any],
+    parsed: int,
+    blank: list[int],
+    failed: list[int],
+    warnings: list[str],
+    problems: list[str],
 ) -> Reading:
     """Puts all that went wrong into a status and a remedy."""
     count, metadata = first["count"], dict(first["metadata"])
@@ -286,6 +293,6 @@ def _reading(
         count,
         real_title(metadata.pop("title", "")),
         metadata,
-        tuple(warnings),
+        (*warnings, *problems),
         _REMEDIES.get(status),
     )

@@ -133,6 +133,4 @@ def read_into(path: Path, options: ReadOptions, job: Job) -> tuple[Reading, str]
             except OSError as error:
                 messages.add(f"the file cannot be opened: {error.strerror or error}")
                 reading, sha256 = Reading("corrupt", remedy=_NO_ACCESS), ""
-        for warning in reading.warnings:
-            messages.add(warning)
-    return replace(reading, warnings=messages.lines()), sha256
+    return replace(reading, warnings=messages.lines(reading.warnings)), sha256
