@@ -99,10 +99,10 @@ def folder_of(tmp_path: Path, *deeds: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("deed", "word"), [("abort", "signal 6"), ("exit", "exit status 3"), ("hang", "limit of 2 s")]
+    ("deed", "word"), [("abort", "signal 6"), ("exit", "exit status 3"), ("hang", "limit of 2.5 s")]
 )
 def test_a_parser_that_dies_costs_what_comes_after_in_its_file(tmp_path, options, deed, word):
-    limits = ReadLimits(seconds=2) if deed == "hang" else options.limits
+    limits = ReadLimits(seconds=2.5) if deed == "hang" else options.limits
     corpus = Corpus.from_paths(folder_of(tmp_path, deed), options=replace(options, limits=limits))
     broken, last = corpus.report.files
     assert (broken.status, broken.pages, broken.pages_with_text) == ("partial", 5, 2)

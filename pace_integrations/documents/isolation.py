@@ -16,9 +16,9 @@ from pace_integrations.documents.types import Page, Reading, Status
 from pace_integrations.documents.worker import Request, page_of, reading_of
 
 _GRACE = 1.0  # seconds that a process which lets go of its pipe has to end with its own status
-# Of a file's seconds; the rest is for what a parser leaves behind that had to be ended.
-_SHARE = 0.8
-_RESCUE = 2.0  # seconds for that, at least
+# Of a file's seconds: for parsing, and for what a parser leaves behind that had to be ended.
+_PARSING, _RESCUE = 0.75, 0.2
+_SHORTEST = 2.0  # seconds for the latter, at least
 _DAMAGED = "The file is damaged; open it in its own program, save it anew and read that."
 _TOO_SLOW = "Print the file to a new PDF, or give it more seconds (--time-limit) if you trust it."
 
@@ -92,7 +92,7 @@ class _Talk:
 def _seconds(request: Request) -> float:
     """Parsing has most of a file's time, and what it leaves behind where it was ended the rest."""
     whole = request.limits.seconds
-    return max(_RESCUE, (1.0 - _SHARE) * whole) if request.finish else _SHARE * whole
+    return max(_SHORTEST, _RESCUE * whole) if request.finish else _PARSING * whole
 
 
 def _listen(worker: Worker, request: Request, running: Running, at: At) -> _Talk:

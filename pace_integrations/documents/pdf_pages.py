@@ -46,7 +46,7 @@ _LONGEST = 200
 _LABEL = 32
 _MOST_HEADINGS = 10_000
 # Past this share of its time a file ends of itself, before the process that parses it is ended.
-_SOFT = 0.65
+_SOFT = 0.6
 
 
 def real_title(title: str) -> str | None:
@@ -124,13 +124,13 @@ def _numbers(indices: list[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def _optional(what: str, get: Callable[[], T], otherwise: T, warnings: list[str]) -> T:
+def _optional(what: str, get: Callable[[], T], warnings: list[str]) -> T | None:
     """What a file says beside its text; where that is damaged the text is still worth having."""
     try:
         return get()
     except Exception as error:  # a parser of hostile input may raise anything
         warnings.append(f"{what} could not be read: {type(error).__name__}: {error}")
-        return otherwise
+        return None
 
 
 def _sections(outline: list[tuple[str, int]], count: int) -> list[str | None]:
@@ -149,22 +149,17 @@ def _sections(outline: list[tuple[str, int]], count: int) -> list[str | None]:
     return sections
 
 
-def _preamble(file: OpenPdf, count: int) -> dict[str, Any]:
-    """The journal's first record: what the file says beside its pages' text."""
-    numbers, nothing, warnings = (
-        [str(i) for i in range(1, count + 1)],
-        dict[str, str](),
-        list[str](),
-    )
-    labels = _optional("page labels", lambda: _labels(file.labels(), count), numbers, warnings)
-    metadata = _optional("metadata", lambda: _metadata(file.metadata()), nothing, warnings)
-    blank: list[str | None] = [None] * count
-    sections = _optional("outline", lambda: _sections(file.outline(), count), blank, warnings)
+def _preamble(file: OpenPdf, count: int, most: int) -> dict[str, Any]:
+    """The journal's first record: what the file says beside the text of its first pages."""
+    pages, warnings = min(count, most), list[str]()
+    labels = _optional("page labels", lambda: _labels(file.labels(), pages), warnings)
+    metadata = _optional("metadata", lambda: _metadata(file.metadata()), warnings)
+    sections = _optional("outline", lambda: _sections(file.outline(), pages), warnings)
     return {
         "count": count,
-        "labels": labels,
-        "sections": sections,
-        "metadata": metadata,
+        "labels": labels or [str(index) for index in range(1, pages + 1)],
+        "sections": sections or [None] * pages,
+        "metadata": metadata or {},
         "warnings": warnings,
     }
 
@@ -172,7 +167,7 @@ def _preamble(file: OpenPdf, count: int) -> dict[str, Any]:
 def _collect(file: OpenPdf, limits: ReadLimits, journal: Journal, job: Job) -> None:
     """Parses every page into the journal; a page that fails costs that page only."""
     start, count, size = time.monotonic(), file.count, 0
-    journal.write(_preamble(file, count))
+    journal.write(_preamble(file, count, limits.pages))
     for index in range(1, min(count, limits.pages) + 1):
         if time.monotonic() - start > _SOFT * limits.seconds or size > limits.expanded:
             return
@@ -233,6 +228,8 @@ def _finish(journal: Journal, job: Job, limits: ReadLimits) -> Reading:
     first = next(journal.read())
     running, words = RunningLines(), set[str]()
     for index, lines, _ in _pages(journal):
+        if not any(line.text.strip() for line in lines):
+            continue  # a flood of blank pages takes no time
         running.see(lines, index)
         words |= vocabulary([clean_characters("\n".join(line.text for line in lines))])
     warnings, problems = list[str](), list[str]()
