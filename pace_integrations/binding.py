@@ -167,16 +167,21 @@ class Binding:
         return pace.read(corpus)
 
 
+_LOADED = ("dtype", "quantization", "overflow", "context", "kv")
+
+
 def _saved_options(path: Path) -> dict[str, Any]:
     """What loads the model that a session was saved with."""
     fingerprint = manifest.load(path)["fingerprint"]
     memory = fingerprint.get("memory")
     if memory is not None:
-        layers = memory.get("layers")
-        memory = MemoryConfig(**{**memory, "layers": tuple(layers) if layers else None})
+        layers, thresholds = memory.get("layers"), memory.get("thresholds")
+        memory["layers"] = tuple(layers) if layers else None
+        memory["thresholds"] = tuple(map(tuple, thresholds)) if thresholds else None
+        memory = MemoryConfig(**memory)
     name = fingerprint["model"]
     return {
         "model": None if name == EMBEDDED_NAME else name,
         "memory": memory,
-        "quantization": fingerprint.get("quantization"),
+        **{name: fingerprint[name] for name in _LOADED if name in fingerprint},
     }

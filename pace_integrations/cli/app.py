@@ -19,6 +19,7 @@ from pace_integrations.cli.arguments import (
     Device,
     Dtype,
     Json,
+    Keys,
     MaxNewTokens,
     Memory,
     Model,
@@ -47,7 +48,7 @@ from pace_integrations.cli.files import (
 from pace_integrations.cli.files import files as files_command
 from pace_integrations.cli.highlight import Highlight, finish_with_copies
 from pace_integrations.cli.memory import memory
-from pace_integrations.cli.options import Options, Overflow
+from pace_integrations.cli.options import Held, Options, Overflow
 from pace_integrations.cli.output import Output, errors
 from pace_integrations.cli.sessions import sessions
 from pace_integrations.errors import PaceError, QuestionError
@@ -92,6 +93,7 @@ def ask(
     store: Store = True,
     overflow: Beyond = Overflow.error,
     context: Context = None,
+    kv: Keys = Held.full,
     password: Password = None,
     ocr: Ocr = None,
     pdf: Engine = "pypdf",
@@ -124,6 +126,7 @@ def ask(
             store=store,
             overflow=overflow,
             context=context,
+            kv=kv,
             files=files,
         )
         if not all(text.strip() for text in question):
@@ -152,6 +155,7 @@ def chat(
     store: Store = True,
     overflow: Beyond = Overflow.error,
     context: Context = None,
+    kv: Keys = Held.full,
     password: Password = None,
     ocr: Ocr = None,
     pdf: Engine = "pypdf",
@@ -184,6 +188,7 @@ def chat(
             store=store,
             overflow=overflow,
             context=context,
+            kv=kv,
             files=files,
         )
         conversation = options.read(paths, output).fork()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pace_integrations.cli.options import Overflow, Quantization
+from pace_integrations.cli.options import Held, Overflow, Quantization
 
 Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, folders or globs.")]
 Questions = Annotated[
@@ -34,5 +34,8 @@ Beyond = Annotated[
         "--overflow",
         help="Beyond the model's context: refuse, stretch its positions, or slide a window.",
     ),
+]
+Keys = Annotated[
+    Held, typer.Option("--kv", help="Keys and values in full or in eight bits, which saves memory.")
 ]
 Context = Annotated[int | None, typer.Option(help="Most tokens held; default: the model's.")]

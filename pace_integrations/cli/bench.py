@@ -13,11 +13,12 @@ from pace_integrations.cli.arguments import (
     Device,
     Dtype,
     Json,
+    Keys,
     Memory,
     Model,
     Quantised,
 )
-from pace_integrations.cli.options import Options, Overflow
+from pace_integrations.cli.options import Held, Options, Overflow
 from pace_integrations.cli.output import Output, errors
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def bench(
     device: Device = None,
     overflow: Beyond = Overflow.error,
     context: Context = None,
+    kv: Keys = Held.full,
 ) -> None:
     """Try a model for a minute or two and say what to expect of it on this machine.
 
@@ -55,6 +57,7 @@ def bench(
         device,
         overflow=overflow,
         context=context,
+        kv=kv,
     )
     output = Output(json=json)
     with errors(output):

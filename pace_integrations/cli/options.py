@@ -40,6 +40,13 @@ class Overflow(StrEnum):
     window = "window"
 
 
+class Held(StrEnum):
+    """Words of ``--kv``."""
+
+    full = "full"
+    int8 = "int8"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Options shared by all commands that read and answer."""
@@ -57,6 +64,7 @@ class Options:
     store: bool = False
     overflow: Overflow = Overflow.error
     context: int | None = None
+    kv: Held = Held.full
     files: ReadOptions = field(default_factory=ReadOptions)
 
     def generation(self) -> GenerationConfig:
@@ -102,6 +110,7 @@ class Options:
                 dtype=self.dtype,
                 device=self.device,
                 overflow=self.overflow.value,
+                kv=self.kv.value,
                 context=self.context,
             )
 

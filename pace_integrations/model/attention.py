@@ -18,10 +18,12 @@ from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from pace_integrations.model.packed import unpack
 from pace_integrations.model.segments import Segments, dense, in_segments
 
 NAME = "pace_segments"
 SCORES = 2**26  # most scores at a time where no kernel gives the log-sum-exp
+OPENED = 2**14  # most tokens of the past unpacked at a time
 
 # Untyped upstream.
 _plain: Callable[..., tuple[Tensor, None]] = sdpa_attention_forward
@@ -91,23 +93,44 @@ def attend(
         return _plain(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
     assert isinstance(value, Segments)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    parts = [_over(query, k, v, scale) for k, v in zip(key.shared, value.shared, strict=True)]
+    parts: list[Partial] = []
+    for k, v in zip(key.shared, value.shared, strict=True):
+        parts += _past(query, key, value, (k, v), scale)
     parts += _own(query, key, value, scale)
     return _merged(parts).transpose(1, 2).contiguous(), None
+
+
+def _past(
+    query: Tensor, key: Segments, value: Segments, pair: tuple[Tensor, Tensor], scale: float
+) -> Iterator[Partial]:
+    """Partial results over keys and values that every query sees."""
+    most = pair[0].shape[2] if key.packed is None else OPENED
+    for k, v in zip(*(tensor.split(most, dim=2) for tensor in pair), strict=True):
+        yield _over(query, *_opened(key, value, k, v), scale)
+
+
+def _opened(key: Segments, value: Segments, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values to compute with."""
+    if key.packed is None or value.packed is None:
+        return k, v
+    return unpack(k, *key.packed, "keys"), unpack(v, *value.packed, "values")
 
 
 def _own(query: Tensor, key: Segments, value: Segments, scale: float) -> list[Partial]:
     """Partial results over a layer's own tokens, the last of which are the queries' own."""
     k, v, fresh = key.own, value.own, key.fresh
     if key.padding is not None:
-        return [_padded(query, k, v, scale, key.padding)]
-    if fresh == 1:
-        return [_over(query, k, v, scale)]
-    past = k.shape[2] - fresh
-    parts = [_over(query, k[:, :, :past], v[:, :, :past], scale)] if past else []
-    groups = query.shape[1] // k.shape[1]
-    k, v = (t[:, :, past:].repeat_interleave(groups, dim=1) for t in (k, v))
-    return [*parts, _partial(query, k, v, scale, causal=True)]
+        return [_padded(query, *_opened(key, value, k, v), scale, key.padding)]
+    past = k.shape[2] - (fresh if fresh > 1 else 0)
+    parts: list[Partial] = []
+    if past:
+        parts += _past(query, key, value, (k[:, :, :past], v[:, :, :past]), scale)
+    if fresh > 1:
+        k, v = _opened(key, value, k[:, :, past:], v[:, :, past:])
+        groups = query.shape[1] // k.shape[1]
+        k, v = (t.repeat_interleave(groups, dim=1) for t in (k, v))
+        parts.append(_partial(query, k, v, scale, causal=True))
+    return parts
 
 
 def _over(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:

@@ -67,7 +67,7 @@ class Engine:
     def empty(self) -> Context:
         """A context that holds nothing."""
         memory = self._patch.new_state() if self._patch else None
-        return Context(new_cache(self.loaded.model), memory)
+        return Context(new_cache(self.loaded.model, self.loaded.kv), memory)
 
     def reserve(self, context: Context, tokens: int) -> None:
         """Announces that `tokens` will be read into a context, so that they are never copied."""
@@ -118,7 +118,7 @@ class Engine:
         """
         memory = self._patch.new_state() if self._patch else None
         try:
-            cache = cache_of(self.loaded.model, files["kv.safetensors"])
+            cache = cache_of(self.loaded.model, files["kv.safetensors"], self.loaded.kv)
             if memory is not None:
                 _check_fit(files["memory.safetensors"], memory.tensors())
                 memory.load_tensors(files["memory.safetensors"])

@@ -15,9 +15,10 @@ from transformers.cache_utils import (
     DynamicSlidingWindowLayer,
 )
 
-from pace_integrations.errors import PaceError, SessionFileError
+from pace_integrations.config import KeysAndValues
+from pace_integrations.errors import ConfigError, PaceError, SessionFileError
 from pace_integrations.model.attention import can_segment
-from pace_integrations.model.segments import SegmentLayer
+from pace_integrations.model.segments import PackedLayer, SegmentLayer
 
 Layer = TypeVar("Layer")
 
@@ -25,12 +26,23 @@ Layer = TypeVar("Layer")
 _SHAREABLE = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
-def new_cache(model: PreTrainedModel) -> Cache:
-    """An empty cache with the layer kinds (full, sliding, ...) that the model needs."""
+def new_cache(model: PreTrainedModel, kv: KeysAndValues = "full") -> Cache:
+    """An empty cache with the layer kinds (full, sliding, ...) that the model needs.
+
+    Args:
+        model: The model.
+        kv: ``"int8"`` packs full-attention layers in eight bits; windows are small anyway.
+
+    Raises:
+        ConfigError: No layer of the model can be packed.
+    """
     cache = DynamicCache(config=model.config)
     if can_segment(model):
-        cache.layers = [SegmentLayer() if type(x) is DynamicLayer else x for x in cache.layers]
-        cache.layer_class_to_replicate = cache.layer_class_to_replicate and SegmentLayer
+        made = PackedLayer if kv == "int8" else SegmentLayer
+        cache.layers = [made() if type(x) is DynamicLayer else x for x in cache.layers]
+        cache.layer_class_to_replicate = cache.layer_class_to_replicate and made
+    elif kv == "int8":
+        raise ConfigError("this model's attention cannot use packed keys and values; leave kv out")
     return cache
 
 
@@ -89,19 +101,21 @@ def parts_of(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
     return named
 
 
-def cache_of(model: PreTrainedModel, named: Mapping[str, torch.Tensor]) -> Cache:
+def cache_of(
+    model: PreTrainedModel, named: Mapping[str, torch.Tensor], kv: KeysAndValues = "full"
+) -> Cache:
     """A cache of `model` from what `parts_of` gave.
 
     Raises:
         SessionFileError: Tensors are missing, superfluous or do not fit each other.
         PaceError: The model keeps state of a kind that cannot be saved.
     """
-    cache, left = new_cache(model), dict(named)
+    cache, left = new_cache(model, kv), dict(named)
     for i, layer in _growing(cache):
         if f"{i}.keys" in left or f"{i}.values" in left:
             keys, values = (t.to(model.device) for t in _pair(i, left))
             if isinstance(layer, SegmentLayer):
-                cache.layers[i] = SegmentLayer.of(keys, values)
+                layer.hold(keys, values)
                 continue
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys, values
@@ -128,7 +142,7 @@ def _pair(layer: int, left: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torc
 
 def _growing(cache: Cache) -> Iterator[tuple[int, SegmentLayer | DynamicLayer]]:
     for i, layer in enumerate(cache.layers):
-        if type(layer) not in (SegmentLayer, *_SHAREABLE):
+        if type(layer) not in (PackedLayer, SegmentLayer, *_SHAREABLE):
             raise PaceError(f"a {type(layer).__name__} cannot be saved; keep the session in memory")
         assert isinstance(layer, SegmentLayer | DynamicLayer)
         yield i, layer

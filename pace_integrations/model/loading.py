@@ -25,7 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from pace_integrations.config import Overflow, Quantization
+from pace_integrations.config import KeysAndValues, Overflow, Quantization
 from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
 from pace_integrations.model.rope import stretched
 
@@ -44,6 +44,7 @@ class Loaded:
         quantization: ``"int8"``, ``"nf4"`` or None.
         overflow: What happens to more tokens than the model was made for.
         context: Tokens asked for; None are the model's own.
+        kv: How keys and values are held.
         experts: How its neurons are divided into experts, as JSON-ready values, or None.
     """
 
@@ -53,6 +54,7 @@ class Loaded:
     quantization: Quantization | None
     overflow: Overflow = "error"
     context: int | None = None
+    kv: KeysAndValues = "full"
     experts: dict[str, Any] | None = None
 
     @cached_property
@@ -77,6 +79,7 @@ class Loaded:
             "quantization": self.quantization,
             "overflow": self.overflow,
             "context": self.context,
+            "kv": self.kv,
             "experts": self.experts,
         }
 
@@ -91,6 +94,7 @@ def load(
     trust_remote_code: bool = False,
     overflow: Overflow = "error",
     context: int | None = None,
+    kv: KeysAndValues = "full",
 ) -> Loaded:
     """Loads a model by name or path.
 
@@ -106,16 +110,21 @@ def load(
         overflow: ``"yarn"`` stretches the rotary positions to `context` tokens.
         context: Most tokens of one sequence; None is what the model was made for, with
             ``"yarn"`` four times as many.
+        kv: ``"int8"`` holds keys and values in eight bits.
 
     Raises:
         ModelLoadError: There is no such model, or its files cannot be used.
         MissingExtraError: Quantisation was asked for and bitsandbytes is not installed.
-        ConfigError: `quantization` or `dtype` is none of the known words.
+        ConfigError: A setting is none of the known words, or `kv` does not go with `overflow`.
     """
     if overflow not in ("error", "yarn", "window"):
         raise ConfigError(f"overflow must be 'error', 'yarn' or 'window', not {overflow!r}")
     if context is not None and context < 1:
         raise ConfigError(f"context must be at least 1 token, got {context}")
+    if kv not in ("full", "int8"):
+        raise ConfigError(f"kv must be 'full' or 'int8', not {kv!r}")
+    if kv == "int8" and overflow == "window":
+        raise ConfigError("kv='int8' cannot slide: leave it out, or take overflow='yarn'")
     path, name = _locate(model)
     options: dict[str, Any] = {
         "revision": revision,
@@ -141,7 +150,7 @@ def load(
     except Exception as error:
         # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
         raise ModelLoadError(_cannot_load(name, path, error)) from error
-    return Loaded(name, network.eval(), tokenizer, quantization, overflow, context)
+    return Loaded(name, network.eval(), tokenizer, quantization, overflow, context, kv)
 
 
 def _locate(model: str | os.PathLike[str] | None) -> tuple[str, str]:

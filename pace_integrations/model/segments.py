@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import CacheLayerMixin
 
+from pace_integrations.model.packed import pack, unpack
+
 ROOM = 256
 MOST_SEGMENTS = 8
 
@@ -32,20 +34,28 @@ class Segments:
         own: This layer's tokens ``(batch, heads, tokens, size)``.
         fresh: How many of them the running forward added; those see each other causally.
         padding: Tokens at the start of `own` that are padding ``(batch,)``, or None.
+        packed: Channels and type of what is packed in eight bits, or None where nothing is.
     """
 
     def __init__(
-        self, shared: tuple[Tensor, ...], own: Tensor, fresh: int, padding: Tensor | None
+        self,
+        shared: tuple[Tensor, ...],
+        own: Tensor,
+        fresh: int,
+        padding: Tensor | None,
+        packed: tuple[int, torch.dtype] | None = None,
     ) -> None:
         self.shared = shared
         self.own = own
         self.fresh = fresh
         self.padding = padding
+        self.packed = packed
 
     def dense(self) -> Tensor:
-        """All segments as one tensor, copied."""
+        """All segments as one plain tensor, copied."""
         batch = self.own.shape[0]
-        return torch.cat([*(s.expand(batch, -1, -1, -1) for s in self.shared), self.own], dim=2)
+        whole = torch.cat([*(s.expand(batch, -1, -1, -1) for s in self.shared), self.own], dim=2)
+        return unpack(whole, *self.packed) if self.packed else whole
 
 
 def dense(value: Segments | Tensor) -> Tensor:
@@ -68,11 +78,14 @@ class SegmentLayer(CacheLayerMixin):
     """One layer's keys and values: shared segments, then a buffer of its own.
 
     Attributes:
+        packs: Whether tokens are held in eight bits.
         padding: Tokens at the start of its own that are padding ``(batch,)``, or None.
     """
 
     is_sliding = False
     is_croppable = True
+
+    packs = False
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -85,16 +98,10 @@ class SegmentLayer(CacheLayerMixin):
         # A fork looks into the buffer: what it sees must not be written over.
         self._seen = 0
 
-    @classmethod
-    def of(cls, keys: Tensor, values: Tensor) -> SegmentLayer:
-        """A layer that holds given keys and values ``(batch, heads, tokens, size)``."""
-        layer = cls()
-        layer.lazy_initialization(keys, values)
-        layer.hold(keys, values)
-        return layer
-
     def hold(self, keys: Tensor, values: Tensor) -> None:
-        """Holds given keys and values instead of what it holds."""
+        """Holds keys and values, packed if it packs, instead of what it holds."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
         self._shared, self._keys, self._values = ((keys, values),), None, None
         self._length, self._seen, self._room = 0, 0, ROOM
 
@@ -109,15 +116,18 @@ class SegmentLayer(CacheLayerMixin):
         """Takes tokens in; gives all keys and all values."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        fresh = key_states.shape[2]
+        fresh, sizes = key_states.shape[2], (key_states.shape[-1], value_states.shape[-1])
+        packed = [(size, key_states.dtype) if self.packs else None for size in sizes]
+        if self.packs:
+            key_states, value_states = pack(key_states), pack(value_states)
         self._keys = _grown(self._keys, key_states, self._length, self._room)
         self._values = _grown(self._values, value_states, self._length, self._room)
         self._length += fresh
         keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
         shared = tuple(zip(*self._shared, strict=True)) or ((), ())
         pair = (
-            Segments(shared[0], keys, fresh, self.padding),
-            Segments(shared[1], values, fresh, self.padding),
+            Segments(shared[0], keys, fresh, self.padding, packed[0]),
+            Segments(shared[1], values, fresh, self.padding, packed[1]),
         )
         return pair if getattr(_mode, "on", False) else (pair[0].dense(), pair[1].dense())
 
@@ -127,7 +137,7 @@ class SegmentLayer(CacheLayerMixin):
 
     def fork(self) -> SegmentLayer:
         """A layer that continues from this one and leaves it as it is; nothing is copied."""
-        twin = SegmentLayer()
+        twin = type(self)()
         twin.is_initialized = self.is_initialized
         if self.is_initialized:
             twin.dtype, twin.device = self.dtype, self.device
@@ -138,7 +148,7 @@ class SegmentLayer(CacheLayerMixin):
         return twin
 
     def segments(self) -> Pairs:
-        """Pairs of keys and values ``(batch, heads, tokens, size)``, in order; views."""
+        """Pairs of keys and values ``(batch, heads, tokens, ...)`` as held, in order; views."""
         if self._keys is None or self._values is None or not self._length:
             return self._shared
         own = (self._keys[:, :, : self._length], self._values[:, :, : self._length])
@@ -172,6 +182,12 @@ class SegmentLayer(CacheLayerMixin):
     def get_max_length(self) -> int:
         """No limit."""
         return -1
+
+
+class PackedLayer(SegmentLayer):
+    """One layer's keys and values in eight bits."""
+
+    packs = True
 
 
 def _grown(buffer: Tensor | None, new: Tensor, length: int, room: int) -> Tensor:

@@ -9,12 +9,18 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import torch
 
-from pace_integrations.config import ExpertConfig, MemoryConfig, Overflow, Quantization, ReadConfig
+from pace_integrations.config import (
+    ExpertConfig,
+    KeysAndValues,
+    MemoryConfig,
+    Overflow,
+    Quantization,
+    ReadConfig,
+)
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import Calibration
@@ -68,6 +74,7 @@ class Pace:
         trust_remote_code: bool = False,
         overflow: Overflow = "error",
         context: int | None = None,
+        kv: KeysAndValues = "full",
     ) -> Self:
         """Loads a model.
 
@@ -86,8 +93,10 @@ class Pace:
                 them, with the counts; ``"yarn"`` stretches the model's rotary positions;
                 ``"window"`` keeps the first and the latest tokens and lets go of those between,
                 of which only the memory banks then hold something, at any length.
-            context: Most tokens held at once; None is what the model was made for, with
-                ``"yarn"`` four times as many.
+            context: Most tokens held at once; None is the model's own, with ``"yarn"`` four times
+                as many.
+            kv: ``"int8"`` holds keys and values in eight bits: a quarter of float32's memory, half
+                of bfloat16's, slower to answer; not with ``overflow="window"``.
 
         Raises:
             ModelLoadError: There is no such model, or its files cannot be used.
@@ -104,6 +113,7 @@ class Pace:
             trust_remote_code=trust_remote_code,
             overflow=overflow,
             context=context,
+            kv=kv,
         )
         if experts is not None:
             loaded, _ = divide(loaded, experts)
@@ -255,8 +265,8 @@ class Pace:
         """Finds the layers and thresholds at which the memory suits a corpus and this model.
 
         Needs no questions and no answers: it keeps what lowers the next-token loss on the text, and
-        keeps the memory off if the loss rises on text that chose nothing. Load the model with the
-        result: ``Pace.load(name, memory=pace.calibrate(corpus).config)``.
+        keeps the memory off (``config`` is None) if the loss rises on text that chose nothing. The
+        result prints as a table: ``Pace.load(name, memory=pace.calibrate(corpus).config)``.
 
         Args:
             corpus: Text such as will be read.
@@ -264,9 +274,6 @@ class Pace:
             layers: 0-based layers to try; None is every dense one.
             tokens: Most tokens to use, spread evenly over the corpus.
             progress: Called with what is done next.
-
-        Returns:
-            The settings, or None in their place, and how they were found; it prints as a table.
 
         Raises:
             DocumentError: The corpus is too short.
@@ -288,10 +295,5 @@ class Pace:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -26,6 +26,7 @@ _NAMES = {
     torch.bfloat16: "BF16",
     torch.int64: "I64",
     torch.int32: "I32",
+    torch.int8: "I8",
     torch.bool: "BOOL",
     torch.uint8: "U8",
 }
