@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import save_tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_model
@@ -55,7 +56,7 @@ def spread(x: Tensor) -> float:
     return float(x.double().square().mean().sqrt())
 
 
-@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt_neox", "phi3", "gemma3_text"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt_neox", "phi3"])
 def test_eight_bits_change_little_and_chunks_less(family: str) -> None:
     """What rounding moves across the border between two integers is all that chunks change."""
     whole, model = logits(family, 60), tiny_model(family)
@@ -105,8 +106,10 @@ def test_a_face_opens_a_saved_session_as_it_was_read(packed: Pace, tmp_path: Pat
     assert chat.loaded.fingerprint == packed.fingerprint
 
 
-def test_what_does_not_go_together_is_refused(tiny_path: Path) -> None:
+def test_what_does_not_go_together_is_refused(tiny_path: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot slide"):
         Pace.load(tiny_path, kv="int8", overflow="window")
+    with pytest.raises(ConfigError, match="cannot use packed"):
+        Pace.load(save_tiny(tmp_path, "gemma2"), kv="int8")
     with pytest.raises(ConfigError, match="'full' or 'int8'"):
         Pace.load(tiny_path, kv="fp4")  # type: ignore[arg-type]

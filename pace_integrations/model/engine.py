@@ -52,12 +52,13 @@ class Engine:
 
     Raises:
         ModelPatchError: The memory was asked for and the model has no place for it.
-        ConfigError: The model was loaded to read on in a window and cannot.
+        ConfigError: The model cannot read on in a window, or hold its keys and values, as asked.
     """
 
     def __init__(self, loaded: Loaded, memory: MemoryConfig | None) -> None:
         self.loaded = loaded
         self.memory = memory
+        new_cache(loaded.model, loaded.kv)  # refuses here what it cannot hold
         self.prompts = Prompts(loaded.tokenizer)
         self.owner = Owner(f"pace-{loaded.name}")
         slides = loaded.overflow == "window"

@@ -2,8 +2,9 @@
 
 Each group of at most 32 neighbouring channels of one token is stored as integers from -127 to 127
 and one scale in float16. A token is packed when it comes and is seen packed by everybody, itself
-included, so that forks and saved files change nothing, and chunks only what rounding does. The scales lie behind the integers
-in one tensor, which can be cut, joined and saved along its tokens like any other.
+included, so that forks and saved files change nothing, and chunks only what rounding does. The
+scales lie behind the integers in one tensor, which can be cut, joined and saved along its tokens
+like any other.
 """
 
 from __future__ import annotations
