@@ -75,7 +75,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with Pace.load(args.model) as pace:
         answers = ask(pace, args.paths, args.question or QUESTIONS)
-    Console().print(table(answers))
+    # What documents say is no markup of the table's.
+    Console(markup=False, emoji=False).print(table(answers))
 
 
 if __name__ == "__main__":

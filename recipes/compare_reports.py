@@ -82,7 +82,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     questions = args.question or QUESTIONS
     with Pace.load(args.model) as pace:
         left, right = (ask(pace, path, questions) for path in args.reports)
-    Console().print(table(questions, left, right, args.differences))
+    # What documents say is no markup of the table's.
+    Console(markup=False, emoji=False).print(table(questions, left, right, args.differences))
 
 
 if __name__ == "__main__":

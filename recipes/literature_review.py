@@ -48,7 +48,8 @@ QUESTIONS = (
 
 def review(pace: Pace, paths: Sequence[str], questions: Sequence[str]) -> Iterator[str]:
     """The lines of the review: a section for each question, then the papers."""
-    papers = Corpus.from_paths(paths).documents
+    corpus = Corpus.from_paths(paths)
+    papers = corpus.documents
     answers = [pace.read(Corpus((paper,))).ask_many(questions) for paper in papers]
     for i, question in enumerate(questions):
         yield f"## {question}\n"
@@ -58,6 +59,8 @@ def review(pace: Pace, paths: Sequence[str], questions: Sequence[str]) -> Iterat
     yield "## Papers\n"
     for number, paper in enumerate(papers, 1):
         yield f"{number}. {paper.title} (`{paper.source}`, {len(paper.pages)} pages)"
+    for file in corpus.report.problems:
+        yield f"- Not read in full: `{file.path}`, {file.status}. {file.remedy}"
 
 
 def entry(number: int, answer: Answer) -> str:

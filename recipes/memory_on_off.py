@@ -90,7 +90,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = Table("", "memory on", "memory off")
     for row in rows(on, off, questions):
         table.add_row(*row)
-    Console().print(table)
+    # What documents say is no markup of the table's.
+    Console(markup=False, emoji=False).print(table)
 
 
 if __name__ == "__main__":

@@ -230,3 +230,13 @@ def test_a_forked_process_starts_workers_of_its_own(papers):
         os._exit(0 if read == 5 else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert len(Corpus.from_paths(papers).documents) == 5
+
+
+def test_relative_paths_are_those_of_the_caller(tmp_path: Path, monkeypatch) -> None:
+    """A kept worker was started in another folder."""
+    for place in ("first", "second"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / f"{place}.pdf").write_bytes(PDF)
+        monkeypatch.chdir(tmp_path / place)
+        (file,) = Corpus.from_paths([f"{place}.pdf"]).report.files
+        assert (file.path, file.status) == (f"{place}.pdf", "ok")

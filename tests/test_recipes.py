@@ -71,10 +71,22 @@ def test_a_comparison_takes_two_reports(workplace: Path) -> None:
         run("python -m recipes.compare_reports one.pdf")
 
 
-def test_a_review_goes_to_a_file(workplace: Path) -> None:
-    run("python -m recipes.literature_review -q 'Who funded the study?' -o review.md")
+def test_a_review_goes_to_a_file_and_names_what_could_not_be_read(workplace: Path) -> None:
+    (workplace / "bad.pdf").write_bytes(b"%PDF-1.7 and no more")
+    question = "Who funded the study?"
+    command = f"python -m recipes.literature_review -q '{question}' -o review.md"
+    run(f"{command} examples/papers/seagrass.pdf bad.pdf")
     text = (workplace / "review.md").read_text(encoding="utf-8")
-    assert text.startswith("## Who funded the study?\n\n- Paper 1, p. 1: “")
+    assert text.startswith(f"## {question}\n\n- Paper 1, p. 1: “")
+    assert "- Not read in full: `bad.pdf`, corrupt." in text
+
+
+def test_what_documents_say_is_no_markup(workplace: Path) -> None:
+    rules = "The [/b] tenancy begins on [bold] 1 April 2025."
+    (workplace / "rules.txt").write_text(rules, "utf-8")
+    printed = run("python -m recipes.ask_contracts rules.txt -q 'When does the [x] tenancy begin?'")
+    assert "[/b]" in printed
+    assert "[bold]" in printed
 
 
 @pytest.fixture

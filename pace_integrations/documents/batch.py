@@ -222,7 +222,9 @@ class _Batch:
         def parse(password: str | None) -> Outcome:
             if self._workers == 0 or file not in self._hostile:
                 return _here(path, options, password, at)
-            request = Request(str(path), "", options.limits, options.pdf, password, options.ocr)
+            # A worker that is kept works where it was started.
+            place = str(path.absolute())
+            request = Request(place, "", options.limits, options.pdf, password, options.ocr)
             return read_isolated(request, self._running, at)
 
         try:

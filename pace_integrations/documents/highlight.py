@@ -63,7 +63,7 @@ def highlight(
         raise MissingExtraError("highlighting quotes", "pdf-fast")
     chosen = options or ReadOptions()
     request = Request(
-        str(source),
+        str(Path(source).absolute()),
         "",
         chosen.limits,
         password=chosen.password if isinstance(chosen.password, str) else None,
