@@ -162,12 +162,12 @@ def test_hotpotqa(tmp_path: Path, published: bool) -> None:
 @pytest.mark.parametrize("named", ["docs", "paragraphs"])
 def test_passages_that_say_whether_they_hold_the_answer(tmp_path: Path, named: str) -> None:
     mark, text = {"docs": ("supporting", "text")}.get(named, ("is_supporting", "paragraph_text"))
-    passages = [{"title": f"t{i}", text: f"x{i}", mark: i in (1, 3)} for i in range(4)]
+    passages = [{"title": f"t{i}", text: f"x{i}" * (i > 0), mark: i in (1, 3)} for i in range(4)]
     given = {"question": "q", "answer": "one", "answer_aliases": ["1"], named: passages}
     if named == "docs":
         given["answers"] = ["one", "1"]
     (row,) = written(tmp_path, "musique.jsonl", given)
-    assert row.documents[3] == ("t3", "x3")
+    assert row.documents == (("t0", ""), ("t1", "x1"), ("t2", "x2"), ("t3", "x3"))
     assert (row.gold, row.position) == ((1, 3), None)
     assert (row.task, row.answers) == ("musique", ("one", "1"))
 

@@ -29,7 +29,7 @@ def marked(objects: Objects, name: str) -> Iterator[Row]:
         middle = "ctxs" in values
         yield Row(
             task=name,
-            documents=tuple((p["title"], p.get("text") or p["paragraph_text"]) for p in passages),
+            documents=tuple((p["title"], _text(p)) for p in passages),
             question=values["question"],
             answers=_golds(values),
             max_new_tokens=100 if middle else 32,
@@ -120,6 +120,11 @@ def _golds(values: Values) -> tuple[str, ...]:
     if "answers" in values:
         return tuple(values["answers"])
     return (values["answer"], *values.get("answer_aliases", ()))
+
+
+def _text(passage: Values) -> str:
+    """The words of a passage, which MuSiQue calls by a name of its own."""
+    return str(passage["text"] if "text" in passage else passage["paragraph_text"])
 
 
 def _place(gold: Sequence[int], count: int) -> float:
