@@ -62,8 +62,8 @@ def arms() -> dict[str, Arm]:
         Arm("experts_random", "control: experts of random neurons", experts, random_order),
         Arm("permuted", "noise floor: neurons reordered", None, random_order),
         Arm("full", "everything in one forward", one_pass=True),
-        Arm("window", "the last tokens only", select=last),
-        Arm("bm25", "BM25 retrieval, as many tokens", select=best_matching),
+        Arm("window", "the last documents, a share of the tokens", select=last),
+        Arm("bm25", "BM25's best documents, the same share", select=best_matching),
     ]
     return {arm.name: arm for arm in found}
 
