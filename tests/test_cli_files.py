@@ -70,6 +70,20 @@ def test_the_evidence_is_highlighted_in_a_copy(folder: Path, tmp_path: Path) -> 
     assert "highlighted" in result.stderr
 
 
+def test_what_cannot_be_written_is_refused_before_the_reading(folder: Path) -> None:
+    result = run("ask", folder, "-q", "Where?", "--highlight", folder / "no" / "out.pdf")
+    assert result.exit_code == 2
+    assert "is no folder" in result.stderr
+    assert "encrypted" not in result.stderr
+
+
+def test_pages_that_were_not_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(typeset("The oak stands near the pond.", "", "", "Bread."))
+    for command in (("files",), ("ask", "-q", "Where is the oak?", "--max-new-tokens", 8)):
+        shown = run(*command, tmp_path, *(["--no-store"] if "ask" in command else []))
+        assert "pages without text: 2-3" in " ".join(shown.output.split())
+
+
 def test_a_document_is_not_overwritten_by_its_copy(folder: Path) -> None:
     source = folder / "house.pdf"
     before = source.read_bytes()

@@ -46,7 +46,7 @@ from pace_integrations.cli.files import (
     read_options,
 )
 from pace_integrations.cli.files import files as files_command
-from pace_integrations.cli.highlight import Highlight, finish_with_copies
+from pace_integrations.cli.highlight import Highlight, check_target, finish_with_copies
 from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Held, Options, Overflow
 from pace_integrations.cli.output import Output, errors
@@ -131,6 +131,7 @@ def ask(
         )
         if not all(text.strip() for text in question):
             raise QuestionError("a question is empty; write what you want to know after -q")
+        check_target(highlight)
         session = options.read(paths, output)
         answers = _answered(session, question, options, output)
         if highlight is None:

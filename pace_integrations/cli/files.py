@@ -106,8 +106,7 @@ def table_of(report: Report) -> Table:
         pages = f"{file.pages_with_text}/{file.pages}"
         same = f"the same as {file.duplicate_of}" if file.duplicate_of else ""
         again = f"{file.duplicate_pages} pages stand elsewhere too" if file.duplicate_pages else ""
-        ours = [line for line in file.warnings if line.startswith("pages ")]
-        words = "\n".join(part for part in (file.remedy, *ours, same, again) if part)
+        words = "\n".join(part for part in (file.remedy, *file.on_pages, same, again) if part)
         name = os.path.relpath(file.path, folder) if folder else file.path
         cells = (name, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
         table.add_row(*(printable(cell) for cell in cells))

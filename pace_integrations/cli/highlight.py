@@ -42,6 +42,16 @@ def _targets(target: Path, count: int) -> list[Path]:
     return [target, *others][:count]
 
 
+def check_target(target: Path | None) -> None:
+    """Refuses a copy that cannot be written before a model has worked for it.
+
+    Raises:
+        DocumentError: Its folder does not exist.
+    """
+    if target is not None and not target.parent.is_dir():
+        raise DocumentError(f"{str(target.parent)!r}, where the copy is to go, is no folder")
+
+
 def write_highlights(
     answers: Sequence[tuple[str, Answer]], corpus: Corpus, target: Path, options: ReadOptions
 ) -> list[dict[str, Any]]:

@@ -103,10 +103,11 @@ class Output:
             self._err.print(f"pace: {printable(str(error))}")
 
     def report(self, report: Report) -> None:
-        """Shows the files that were not read whole, and what to do about them."""
+        """Shows the files that were not read whole, what to do about them, and what OCR read."""
         for file in report.problems:
             remedy = f"; {file.remedy}" if file.remedy else ""
             self._err.print(printable(f"{file.path}: {file.status}{remedy}"), style="yellow")
+        self.notes([f"{file.path}: {line}" for file in report.files for line in file.on_pages])
 
     def prompt(self) -> str:
         """Asks for a question."""

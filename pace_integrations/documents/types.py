@@ -113,6 +113,11 @@ class FileReport:
     duplicate_pages: int = 0
     tokens: int | None = field(default=None, compare=False)
 
+    @property
+    def on_pages(self) -> tuple[str, ...]:
+        """The warnings that name pages: without text, not read, or read by OCR."""
+        return tuple(line for line in self.warnings if line.startswith("pages "))
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
