@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from recipes.bench.cases import many, open_saved, precision, read, second_question
+from recipes.bench.cases import chunks, held, many, open_saved, precision, read, second_question
 from recipes.bench.report import markdown
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +33,8 @@ def test_every_kind_of_measurement_works() -> None:
     assert second_question("memory", 600)["first token, s"] > 0
     assert second_question("generate", 600)["first token, s"] > 0
     assert open_saved("open", 600)["seconds"] > 0
+    assert held("int8", 600)["cache MB"] < 0.3 * held("full", 600)["cache MB"]
+    assert chunks("256", 600)["seconds"] > 0
     assert set(precision("bfloat16", 600)) == set(precision("float32", 600))
 
 

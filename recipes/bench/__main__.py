@@ -13,6 +13,7 @@ import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from recipes.bench.report import markdown
 # Case, lengths, arms (the first is what the others are compared with), key of the ratio.
 PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
     ("read", (2048, 8192, 32000), ("transformers", "off", "released", "slotwise"), "seconds"),
-    ("read", (100_000,), ("off", "released"), "seconds"),
+    ("chunks", (8192,), ("1024", "256", "512", "2048", "4096"), "seconds"),
     ("growth", (32000,), ("off",), "seconds"),
     (
         "second_question",
@@ -32,7 +33,9 @@ PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
     ("many", (2048, 8192), ("one by one", "together"), "seconds"),
     ("open_saved", (2048, 8192, 32000), ("read again", "open"), "seconds"),
     ("precision", (2048,), ("float32", "bfloat16", "int8", "nf4"), "reading, tokens per second"),
+    ("held", (8192,), ("full", "int8"), "writing, tokens per second"),
     ("limits", (8192,), ("machine",), ""),
+    ("read", (100_000,), ("off", "released"), "seconds"),
 ]
 ONCE = ("limits", "growth")
 
@@ -57,21 +60,31 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
+    options.out.mkdir(parents=True, exist_ok=True)
     for case, lengths, arms, key in PLAN:
         if options.only and case not in options.only:
             continue
         for tokens in options.tokens or lengths:
-            runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
-            for _ in range(1 if case in ONCE or tokens > 50_000 else options.pairs):
-                for arm in arms:
-                    runs[arm].append(measure(case, arm, tokens, options.threads))
-                    print(case, tokens, arm, _short(runs[arm][-1]), file=sys.stderr, flush=True)
+            pairs = 1 if case in ONCE or tokens > 50_000 else options.pairs
+            runs = _runs(case, arms, tokens, pairs, options.threads)
             rows.append({"case": case, "tokens": tokens, "key": key, "runs": runs})
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "report.json").write_text(json.dumps(rows, indent=1))
-    text = markdown(rows, " ".join(sys.argv[1:]))
-    (options.out / "report.md").write_text(text)
+            # What has been measured is kept if the rest is interrupted.
+            (options.out / "report.json").write_text(json.dumps(rows, indent=1))
+            text = markdown(rows, " ".join(sys.argv[1:]))
+            (options.out / "report.md").write_text(text)
     print(text)
+
+
+def _runs(
+    case: str, arms: Sequence[str], tokens: int, pairs: int, threads: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The arms in turn, `pairs` times."""
+    runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
+    for _ in range(pairs):
+        for arm in arms:
+            runs[arm].append(measure(case, arm, tokens, threads))
+            print(case, tokens, arm, _short(runs[arm][-1]), file=sys.stderr, flush=True)
+    return runs
 
 
 def _short(result: dict[str, Any]) -> str:

@@ -6,40 +6,17 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
-from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, ReadConfig
-from pace_integrations.model.loading import EMBEDDED
+from pace_integrations import Corpus, GenerationConfig, Pace, ReadConfig
+from recipes.bench.asking import second_question
+from recipes.bench.common import ANSWER, CHUNK, QUESTIONS, Result, corpus, load
 from recipes.bench.measure import bandwidth, clock, forget_peak, machine, matrix_rate, status
-
-CHUNK = 1024
-ANSWER = 48
-QUESTIONS = [f"What was measured in experiment {i}?" for i in range(16)]
-Result = dict[str, Any]
-
-
-def corpus(pace: Pace, tokens: int) -> Corpus:
-    """Made-up laboratory notes of about `tokens` tokens, in pages."""
-    lines, count = [], 0
-    words = ["copper", "salt", "lens", "filter", "engine", "valve", "paper", "glass", "magnet"]
-    while count < tokens:
-        i = len(lines)
-        first, second = words[i % 9], words[(i * 7 + 3) % 9]
-        lines.append(f"In experiment {i} the {first} lay by the {second}, and {i * 37} was seen.")
-        count += 1 + pace.count_tokens(lines[-1])
-    pages = ["\n".join(lines[i : i + 20]) for i in range(0, len(lines), 20)]
-    return Corpus.from_texts({"notes": "\f".join(pages)})
-
-
-def load(arm: str, **options: object) -> Pace:
-    """The embedded model for an arm: memory off, or on under the rule the arm names."""
-    memory = None if arm == "off" else MemoryConfig(rule=arm)  # type: ignore[arg-type]
-    return Pace.load(memory=memory, **options)  # type: ignore[arg-type]
 
 
 def read(arm: str, tokens: int) -> Result:
@@ -115,148 +92,6 @@ def _attention_slope() -> float:
     return config.num_hidden_layers * (times[1] - times[0]) / (24576 - 8192)
 
 
-def second_question(arm: str, tokens: int) -> Result:
-    """First token and rate of the second question over a document."""
-    return {"ours": _ask_ours, "memory": _ask_ours, **FRAMEWORKS}[arm](arm, tokens)
-
-
-def _ask_ours(arm: str, tokens: int) -> Result:
-    pace = load("off" if arm == "ours" else "released")
-    pace._engine.loaded.model.generation_config.eos_token_id = None  # all write equally much
-    pace._engine.loaded.tokenizer.eos_token = None
-    session = pace.read(corpus(pace, tokens))
-    generation = GenerationConfig(max_new_tokens=ANSWER)
-    session.ask(QUESTIONS[0], generation=generation)
-    start, first = clock(), 0.0
-    for piece in pace._engine.answer(
-        pace._engine.prompts.tail(QUESTIONS[1]),
-        session._state.context.fork(),
-        generation,
-        chunk=CHUNK,
-    ):
-        first = first or (clock() - start if piece.tokens else 0.0)
-    return _rates(first, clock() - start)
-
-
-def _ask_generate(arm: str, tokens: int) -> Result:
-    """Transformers' own generate, on a cache that holds the document already."""
-    pace, ids, prefix = _prompt(tokens)
-    model = pace._engine.loaded.model
-    cache = DynamicCache(config=model.config)
-    with torch.inference_mode():
-        for part in torch.tensor([ids[:prefix]]).split(CHUNK, dim=1):
-            model.get_decoder()(input_ids=part, past_key_values=cache, use_cache=True)
-    return _generate(model, ids, past_key_values=cache)
-
-
-def _ask_anew(arm: str, tokens: int) -> Result:
-    """Transformers' own generate, sent the whole document again."""
-    pace, ids, _ = _prompt(tokens)
-    return _generate(pace._engine.loaded.model, ids)
-
-
-def _generate(model: PreTrainedModel, ids: list[int], **options: object) -> Result:
-    timer = _Timer()
-    whole = torch.tensor([ids])
-    start = clock()
-    model.generate(
-        input_ids=whole,
-        attention_mask=torch.ones_like(whole),
-        streamer=timer,
-        **FULL,
-        **options,
-    )
-    return _rates(timer.first - start, clock() - start)
-
-
-def _ask_langchain(arm: str, tokens: int) -> Result:
-    """`HuggingFacePipeline`, sent the whole document again."""
-    from langchain_huggingface import HuggingFacePipeline
-    from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
-
-    pace, ids, _ = _prompt(tokens)
-    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
-    model = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
-    made = pipeline("text-generation", model=model, tokenizer=tokenizer)
-    llm = HuggingFacePipeline(pipeline=made, pipeline_kwargs=FULL)
-    return _streamed(lambda: llm.stream(pace._engine.loaded.tokenizer.decode(ids)))
-
-
-def _ask_llama_index(arm: str, tokens: int) -> Result:
-    """LlamaIndex's `HuggingFaceLLM`, sent the whole document again."""
-    from llama_index.llms.huggingface import HuggingFaceLLM
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    _, ids, _ = _prompt(tokens)
-    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED)
-    model = AutoModelForCausalLM.from_pretrained(EMBEDDED, dtype=torch.float32)
-    llm = HuggingFaceLLM(
-        model=model,
-        tokenizer=tokenizer,
-        context_window=32768,
-        max_new_tokens=ANSWER,
-        generate_kwargs={k: v for k, v in FULL.items() if k != "max_new_tokens"},
-    )
-    return _streamed(lambda: llm.stream_complete(tokenizer.decode(ids), formatted=True))
-
-
-FULL = {
-    "max_new_tokens": ANSWER,
-    "min_new_tokens": ANSWER,
-    "do_sample": False,
-    "pad_token_id": 3,
-}
-FRAMEWORKS: dict[str, Callable[[str, int], Result]] = {
-    "generate": _ask_generate,
-    "generate anew": _ask_anew,
-    "HuggingFacePipeline": _ask_langchain,
-    "HuggingFaceLLM": _ask_llama_index,
-}
-
-
-class _Timer:
-    """A streamer that notes when the first token comes; the prompt comes before it."""
-
-    def __init__(self) -> None:
-        self.first, self._prompt = 0.0, True
-
-    def put(self, value: object) -> None:
-        if not self._prompt:
-            self.first = self.first or clock()
-        self._prompt = False
-
-    def end(self) -> None:
-        """Nothing to do."""
-
-
-def _streamed(stream: Callable[[], Any]) -> Result:
-    list(stream())  # the first question, which also warms up
-    start, first = clock(), 0.0
-    for _ in stream():
-        first = first or clock() - start
-    # Both hold words back until they are whole: their pieces are no tokens to take a rate of.
-    return {"first token, s": first, "whole answer, s": clock() - start}
-
-
-def _prompt(tokens: int) -> tuple[Pace, list[int], int]:
-    """The whole prompt of the second question, and how much of it is the document."""
-    pace = load("off")
-    session_ids = pace.read(corpus(pace, tokens)).tokens
-    reading = pace._engine.prompts.head()
-    for passage in pace.read(corpus(pace, tokens)).passages:
-        page = passage.page
-        reading += pace._engine.prompts.passage(
-            passage.number, passage.document.title, page.label, page.text
-        )
-    assert len(reading) == session_ids
-    return pace, reading + pace._engine.prompts.tail(QUESTIONS[1]), session_ids
-
-
-def _rates(first: float, total: float) -> Result:
-    rate = (ANSWER - 1) / (total - first)
-    return {"first token, s": first, "whole answer, s": total, "tokens per second": rate}
-
-
 def many(arm: str, tokens: int) -> Result:
     """Sixteen questions over one document, together or one after the other."""
     pace = load("released")
@@ -306,6 +141,38 @@ def precision(arm: str, tokens: int) -> Result:
     }
 
 
+def held(arm: str, tokens: int) -> Result:
+    """Keys and values in full precision or in eight bits."""
+    pace = load("off", kv=arm)
+    read_in = corpus(pace, tokens)
+    pace.read(Corpus.from_texts({"warm": "Warm up. " * 50})).ask(QUESTIONS[0])
+    start = clock()
+    session = pace.read(read_in, config=ReadConfig(chunk=CHUNK))
+    seconds, start = clock() - start, clock()
+    generation = GenerationConfig(max_new_tokens=ANSWER)
+    answers = [session.ask(question, generation=generation) for question in QUESTIONS]
+    spent, written = clock() - start, sum(answer.usage.output_tokens for answer in answers)
+    return {
+        "cache MB": session.footprint()["cache_per_token"] * session.tokens / 2**20,
+        "reading, tokens per second": session.tokens / seconds,
+        "writing, tokens per second": written / spent,
+        "texts": [answer.text for answer in answers],
+    }
+
+
+def chunks(arm: str, tokens: int) -> Result:
+    """Reading in chunks of as many tokens as the arm's name says."""
+    pace = load("released")
+    read_in = corpus(pace, tokens)
+    pace.read(Corpus.from_texts({"warm": "Warm up. " * 50}))
+    forget_peak()
+    before, start = status("VmRSS"), clock()
+    session = pace.read(read_in, config=ReadConfig(chunk=int(arm)))
+    seconds = clock() - start
+    cache = session.footprint()["cache_per_token"] * session.tokens / 2**20
+    return {"seconds": seconds, "MB over weights and cache": status("VmHWM") - before - cache}
+
+
 def limits(arm: str, tokens: int) -> Result:
     """The machine's rates, and what reading `tokens` tokens needs of them."""
     model = load("off")._engine.loaded.model
@@ -339,7 +206,17 @@ def _context(tokens: int) -> dict[str, Any]:
 
 CASES = {
     function.__name__: function
-    for function in (read, growth, second_question, many, open_saved, precision, limits)
+    for function in (
+        read,
+        chunks,
+        growth,
+        second_question,
+        many,
+        open_saved,
+        precision,
+        held,
+        limits,
+    )
 }
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 HEADS = {
     "read": "Reading",
+    "chunks": "Reading in chunks of so many tokens",
     "growth": "What a chunk costs, by what was read before it",
     "second_question": "The second question over a document",
     "many": "Sixteen questions over one document",
     "open_saved": "Opening a saved session and getting a first token, against reading again",
     "precision": "Precisions",
+    "held": "Keys and values in full precision and in eight bits",
     "limits": "The machine's limits",
 }
 
