@@ -100,15 +100,18 @@ def completion(
 
 def chat_response(answer: Answer | None, text: str = "", delta: str | None = None) -> ChatResponse:
     """`completion`, as a message; a whole one carries its citations as blocks."""
-    blocks: list[ContentBlock] = [TextBlock(text=text if answer is None else answer.text)]
-    if answer is not None:
-        blocks += map(citation_block, answer.citations)
+    blocks = [TextBlock(text=text)] if answer is None else cited_text(answer.text, answer)
     message = ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks)
     return ChatResponse(message=message, delta=delta, raw=raw(answer) if answer else None)
 
 
-def citation_block(citation: Citation) -> CitationBlock:
-    """A citation as a block of a message: the quote, its file, its page and its characters."""
+def cited_text(text: str, answer: Answer) -> list[ContentBlock]:
+    """The text of an answer, and its citations."""
+    return [TextBlock(text=text), *map(_citation_block, answer.citations)]
+
+
+def _citation_block(citation: Citation) -> CitationBlock:
+    """The quote, its file, its page and its characters."""
     start, end = citation.span
     return CitationBlock(
         cited_content=TextBlock(text=citation.quote),

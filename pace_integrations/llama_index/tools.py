@@ -11,7 +11,6 @@ from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
     MessageRole,
-    TextBlock,
     ToolCallBlock,
 )
 from llama_index.core.llms.llm import ToolSelection
@@ -21,7 +20,7 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import Constraint
 from pace_integrations.errors import QuestionError
 from pace_integrations.grounding import grounded
-from pace_integrations.llama_index.convert import chat_response, raw
+from pace_integrations.llama_index.convert import chat_response, cited_text, raw
 from pace_integrations.llama_index.steps import Step
 from pace_integrations.llama_index.structured import StructuredLLM, selection
 from pace_integrations.model.prompts import Message
@@ -163,13 +162,12 @@ class Toolbox:
         found = [*reader.push(answer.text), *reader.finish()]
         calls = [part for part in found if isinstance(part, Call) and part.name]
         text = "".join(p if isinstance(p, str) else p.arguments for p in found if p not in calls)
-        blocks = [self._block(i, call) for i, call in enumerate(calls)]
+        made = [self._block(i, call) for i, call in enumerate(calls)]
+        spoken = [] if made and not text else cited_text(text, answer)
         message = ChatMessage(
             role=MessageRole.ASSISTANT,
-            blocks=[*([TextBlock(text=text)] if text or not blocks else []), *blocks],
-            additional_kwargs={"tool_calls": [_openai(block) for block in blocks]}
-            if blocks
-            else {},
+            blocks=[*spoken, *made],
+            additional_kwargs={"tool_calls": [*map(_openai, made)]} if made else {},
         )
         return ChatResponse(message=message, delta=delta, raw=raw(answer))
 
