@@ -20,6 +20,7 @@ from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index.core.tools import FunctionTool
 from llama_support import citing, no_default_model, started_jobs, user
 from pydantic import BaseModel, ValidationError
 from ticking import watch_reading
@@ -174,7 +175,13 @@ def test_a_message_carries_its_citations_and_can_be_sent_back(
     citing(monkeypatch, "7:30 [1], Mondays [2]")
     asked = user(QUESTION)
     answer = session.ask(QUESTION, generation=SHORT)
-    for said in (llm.chat(asked).message, list(llm.stream_chat(asked))[-1].message):
+    tool = FunctionTool.from_defaults(lambda: None, name="look", description="Looks.")
+    looked = [*asked, ChatMessage("At 7:30.", role="tool")]
+    for said in (
+        llm.chat(asked).message,
+        list(llm.stream_chat(asked))[-1].message,
+        llm.chat_with_tools([tool], chat_history=looked).message,
+    ):
         blocks = [block for block in said.blocks if isinstance(block, CitationBlock)]
         assert len(blocks) == len(answer.citations) == 2
         for block, citation in zip(blocks, answer.citations, strict=True):
@@ -183,7 +190,7 @@ def test_a_message_carries_its_citations_and_can_be_sent_back(
             assert block.cited_content.text == text[place["start_char"] : place["end_char"]]
             assert place["page"] == citation.page
         history = [*asked, said, *user("And then?")]
-        plain = [*asked, ChatMessage(answer.text, role="assistant"), *user("And then?")]
+        plain = [*asked, ChatMessage(said.content, role="assistant"), *user("And then?")]
         assert llm.chat(history).message == llm.chat(plain).message
 
 
