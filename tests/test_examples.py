@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,16 +26,3 @@ def test_it_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In this process, which has loaded what they all need; a new one takes five seconds."""
     monkeypatch.chdir(ROOT)
     assert run(f"python {path}").strip()
-
-
-def test_one_runs_in_a_process_of_its_own() -> None:
-    result = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", str(ROOT / "examples/ask.py")],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip()
