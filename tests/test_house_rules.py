@@ -21,6 +21,8 @@ LONG_MODULES = {
     "recipes/train_nano/compose.py": "how a row of training is made, from start to end",
 }
 LONG_FUNCTIONS = {
+    "pace_integrations/cli/app.py:ask": "Typer wants every option as a parameter",
+    "pace_integrations/cli/app.py:chat": "Typer wants every option as a parameter",
     "pace_integrations/model/loading.py:load": "half of it is the account of its arguments",
 }
 
