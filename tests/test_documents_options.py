@@ -12,6 +12,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from pace_integrations.documents import Corpus, ReadOptions
+from pace_integrations.documents.batch import read_file
 from pace_integrations.documents.paths import expand
 from pace_integrations.errors import ConfigError, DocumentError, MissingExtraError
 
@@ -122,6 +123,19 @@ def test_scanned_pages_are_recognised_where_it_is_asked_for_and_named(tmp_path, 
     (file,) = corpus.report.files
     assert file.status == "ok"
     assert file.warnings == ("pages read by OCR: 2",)
+
+
+def test_text_is_read_where_pages_cannot_be_drawn(tmp_path, monkeypatch):
+    import pypdfium2
+
+    def refuse(*args, **kwargs):
+        raise pypdfium2.PdfiumError("damaged")
+
+    monkeypatch.setattr(pypdfium2, "PdfDocument", refuse)
+    (tmp_path / "scan.pdf").write_bytes(typeset("A.", ""))
+    document, report = read_file(tmp_path / "scan.pdf", ReadOptions(ocr="eng"))
+    assert [page.text for page in document.pages] == ["A."]
+    assert report.on_pages == ("pages without text: 2",)
 
 
 @pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")

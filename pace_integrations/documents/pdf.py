@@ -124,13 +124,20 @@ class PdfFiles:
             return refused("empty" if _has_empty_tree(reader) else "corrupt")
         if self.ocr is None:
             return read_pdf(_Pypdf(reader), self.limits, job)
-        from pypdfium2 import PdfDocument
+        return self._recognised(reader, data, self.ocr, job)
+
+    def _recognised(self, reader: PdfReader, data: bytes, languages: str, job: Job) -> Reading:
+        from pypdfium2 import PdfDocument, PdfiumError
 
         from pace_integrations.documents.ocr import WithOcr
 
-        with closing(PdfDocument(data, password=job.password)) as pictures:
+        try:
+            pictures = PdfDocument(data, password=job.password)
+        except PdfiumError:  # pypdf repairs more; the pages that have a text are worth having
+            return read_pdf(_Pypdf(reader), self.limits, job)
+        with closing(pictures):
             seconds = OCR_SHARE * self.limits.seconds
-            return read_pdf(WithOcr(_Pypdf(reader), pictures, self.ocr, seconds), self.limits, job)
+            return read_pdf(WithOcr(_Pypdf(reader), pictures, languages, seconds), self.limits, job)
 
 
 def _decrypted(reader: PdfReader, password: str | None) -> bool:
