@@ -1,14 +1,17 @@
-"""What the site takes from the program itself: the help of every command."""
+"""What the site takes from programs: the help of every command, and the colours of code."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import click
 import typer
+from pygments.formatters import HtmlFormatter
 
 MARK = "<!-- every command -->"
 WIDTH = 88
@@ -17,6 +20,12 @@ WIDTH = 88
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Puts the help of every command in the place of a mark."""
     return markdown.replace(MARK, "\n".join(sections())) if MARK in markdown else markdown
+
+
+def on_post_build(config: Mapping[str, Any]) -> None:
+    """Writes the style sheet that the classes of highlighted code belong to."""
+    sheet = Path(config["site_dir"]) / "css" / "code.css"
+    sheet.write_text(HtmlFormatter().get_style_defs(".highlight"), encoding="utf-8")
 
 
 def sections() -> Iterator[str]:

@@ -4,9 +4,10 @@ A console block, in Markdown or indented in a docstring, has lines that begin wi
 each what it prints; ``...`` stands for anything. A Python block in Markdown may be followed by a
 text block with what it prints.
 
-    python tests/shown.py FILE...
+    python tests/shown.py [FILE...]
 
-puts what is printed now in the place of what a file shows, where the two differ.
+puts what is printed now in the place of what a file shows, where the two differ; without files, in
+all recipes and pages, as after a change of the embedded model.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ import re
 import runpy
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 WIDTH = "88"
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 INDENTED = re.compile(r"(?:^    .*\n|^\n(?=    ))+", re.M)
@@ -148,11 +150,20 @@ def kept(old: str, new: str) -> str:
     return "".join(a if CHECKER.check_output(a, b, doctest.ELLIPSIS) else b for a, b in pairs)
 
 
+def papers() -> Iterator[Path]:
+    """The files whose output is compared: recipes that show theirs, and the site's pages."""
+    recipes = sorted((ROOT / "recipes").glob("*.py"))
+    yield from (path for path in recipes if any(s.output for s in in_docstring(path.read_text())))
+    pages = sorted((ROOT / ".docs/pages").rglob("*.md"))
+    yield from (path for path in pages if path.parent.name != "api" and path.name != "cli.md")
+
+
 def main() -> None:
-    """Renews files."""
-    for name in sys.argv[1:]:
-        path = Path(name)
-        text = renewed(path)
+    """Renews files, each in a folder of its own that has the examples."""
+    for path in [Path(name).resolve() for name in sys.argv[1:]] or papers():
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            Path("examples").symlink_to(ROOT / "examples")
+            text = renewed(path)
         if text != path.read_text(encoding="utf-8"):
             path.write_text(text, encoding="utf-8")
             sys.stdout.write(f"renewed {path}\n")

@@ -14,13 +14,13 @@ from pathlib import Path
 import click
 import pytest
 import typer
-from shown import ROOT, execute, in_markdown, run
+from shown import ROOT, execute, in_markdown, papers, run
 
 from pace_integrations.cli import app
 
 DOCS = ROOT / ".docs"
 PAGES = sorted((DOCS / "pages").rglob("*.md"))
-GUIDES = [page for page in PAGES if page.parent.name != "api" and page.name != "cli.md"]
+GUIDES = [page for page in papers() if page.suffix == ".md"]
 # Names that a package takes from a lower layer.
 OUTSIDE: dict[str, list[str]] = {
     "": [],

@@ -17,24 +17,14 @@ import pytest
 import torch
 from checkpoints import save_tiny
 from safetensors.torch import load_file
-from shown import ROOT, Shown, in_docstring, run
+from shown import ROOT, Shown, in_docstring, papers, run
 from transformers import AutoModelForCausalLM
 
 from pace_integrations import Corpus, ExpertConfig, Pace
 from pace_integrations.errors import ConfigError
 from pace_integrations.experts import reorder
 
-TASKS = (
-    "agent_with_corpus",
-    "ask_contracts",
-    "batch_to_csv",
-    "compare_reports",
-    "langchain_swap",
-    "literature_review",
-    "llama_index_pdfs",
-    "memory_on_off",
-    "save_and_serve",
-)
+TASKS = [path.stem for path in papers() if path.suffix == ".py"]
 SMALL = {"num_hidden_layers": 2, "intermediate_size": 32}
 SHOWN = {
     name: list(in_docstring((ROOT / f"recipes/{name}.py").read_text("utf-8"))) for name in TASKS
@@ -46,6 +36,10 @@ def test_a_recipe_prints_what_it_shows(name: str, workplace: Path) -> None:
     assert any(shown.output for shown in SHOWN[name])
     for shown in SHOWN[name]:
         assert shown.agrees(now := run(shown.source)), f"$ {shown.source}\n{now}"
+
+
+def test_nine_recipes_show_what_they_print() -> None:
+    assert len(TASKS) >= 9
 
 
 def test_what_is_shown_is_compared() -> None:
