@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from checkpoints import CHATML, byte_tokenizer, save_tiny
 from house import QUESTION, SHORT
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -24,6 +25,8 @@ from llama_index.core.tools import FunctionTool
 from llama_support import citing, no_default_model, started_jobs, user
 from pydantic import BaseModel, ValidationError
 from ticking import watch_reading
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer
 
 from pace_integrations import Corpus, Pace, Session
 from pace_integrations.errors import ContextOverflowError, DocumentError, QuestionError
@@ -161,6 +164,34 @@ def test_conversations_reach_the_session(llm: PaceLLM, session: Session) -> None
         generation=SHORT,
     )
     assert llm.chat(turns).message.content == asked.text
+
+
+def test_a_prompt_begins_once(tmp_path: Path) -> None:
+    begin = "<|endoftext|>"
+    tokenizer = byte_tokenizer("{{ bos_token }}" + CHATML)
+    tokenizer.bos_token = begin
+    mark = tokenizer.bos_token_id
+    # Llama's and Gemma's tokenizers add the token too, which their templates write already.
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{begin} $A", special_tokens=[(begin, mark)]
+    )
+    save_tiny(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path).encode("x")[0] == mark
+    fed: list[int] = []
+    with Pace.load(tmp_path, memory=None) as pace:
+        llm = PaceLLM(pace=pace, corpus=Corpus.from_texts({"a": "b"}), max_new_tokens=1)
+        decoder = pace._engine.loaded.model.get_decoder()
+        decoder.register_forward_pre_hook(
+            lambda _, args, kwargs: fed.extend(kwargs["input_ids"].flatten().tolist()),
+            with_kwargs=True,
+        )
+        llm.complete(QUESTION)
+        assert (fed[0], fed.count(mark)) == (mark, 1)
+        llm.chat([ChatMessage("Be kind.", role="system"), *user(QUESTION)])
+        assert fed.count(mark) == 1  # what was read is not computed again
+        PaceLLM(pace=pace, max_new_tokens=1).chat(user(QUESTION))
+        assert fed.count(mark) == 2
 
 
 def test_blocks_of_text_are_joined(llm: PaceLLM) -> None:

@@ -167,6 +167,8 @@ async def test_texts_alone_are_read(llm: PaceLLM, session: Session) -> None:
     assert said == await synthesizer.aget_response(QUESTION, texts) != ""
     streaming = PaceSynthesizer(llm, streaming=True)
     assert "".join(streaming.get_response(QUESTION, texts)) == said
+    later = await streaming.aget_response(QUESTION, texts)
+    assert "".join([piece async for piece in later]) == said
 
 
 async def test_retrieved_pages_are_cited_first_and_never_twice(session: Session) -> None:
