@@ -186,8 +186,13 @@ async def test_a_model_that_knows_no_tools_calls_first_and_answers_then(llm: Pac
     assert given["question"] in said
     assert given["question"].endswith((".", "?"))
     history = [*user(said), first.message, ChatMessage("At 7:30.", role="tool")]
+    answered = llm.chat_with_tools([tool], chat_history=history, max_tokens=8)
+    free = llm.model_copy(update={"tool_policy": "model"})
+    plain = free.chat_with_tools([tool], chat_history=history)
+    lengths = [one.raw["usage"]["prompt_tokens"] for one in (answered, plain)]
+    assert lengths[0] - lengths[1] == llm.session.pace.count_tokens(f"\n\n{said}")  # asked again
     texts = [
-        llm.chat_with_tools([tool], chat_history=history, max_tokens=8).message,
+        answered.message,
         (await llm.achat_with_tools([tool], chat_history=history, max_tokens=8)).message,
         list(llm.stream_chat_with_tools([tool], chat_history=history, max_tokens=8))[-1].message,
     ]
