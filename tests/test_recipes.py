@@ -91,6 +91,8 @@ def address() -> Iterator[str]:
     with recipe.Server(("127.0.0.1", 0), partial(recipe.Handler, session)) as server:
         assert isinstance(server, ThreadingHTTPServer)
         threading.Thread(target=server.serve_forever, daemon=True).start()
+        with recipe.Server(server.server_address, partial(recipe.Handler, session)):
+            pass  # another one may share the port
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
