@@ -17,7 +17,7 @@ from pace_integrations.documents.worker import Request, page_of, reading_of
 
 _GRACE = 1.0  # seconds that a process which lets go of its pipe has to end with its own status
 # Of a file's seconds: for parsing, and for what a parser leaves behind that had to be ended.
-_PARSING, _RESCUE = 0.75, 0.2
+_PARSING, _RESCUE = 0.75, 0.15
 _SHORTEST = 2.0  # seconds for the latter, at least
 _DAMAGED = "The file is damaged; open it in its own program, save it anew and read that."
 _TOO_SLOW = "Print the file to a new PDF, or give it more seconds (--time-limit) if you trust it."
