@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from pace_integrations import MemoryConfig
+from pace_integrations.evaluation.arms import choose
 from pace_integrations.evaluation.runner import load_records
 from recipes import ablations, bench_overhead
 
@@ -44,3 +47,13 @@ def test_the_overhead_is_a_ratio_for_every_rule() -> None:
     assert (size.endswith("M"), length) == (True, "64")
     assert len(rules) == len(bench_overhead.RULES)
     assert all(float(x) > 0 for rule in rules for x in rule.split(", "))
+
+
+def test_the_default_is_the_rule_that_the_evidence_speaks_for() -> None:
+    text = (Path(ablations.__file__).parent / "evidence.md").read_text(encoding="utf-8")
+    (line,) = [ln for ln in text.splitlines() if ln.startswith("|") and "the default |" in ln]
+    arm, _, difference, verdict, _ = [cell.strip() for cell in line.strip("|").split("|")]
+    named = choose([arm.partition(":")[0]])[1]
+    assert named.memory == MemoryConfig()
+    low, high = re.findall(r"[+-]\d\.\d{3}", difference)[1:]
+    assert float(low) <= 0 <= float(high) or verdict == "better"
