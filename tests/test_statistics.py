@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pace_integrations.evaluation.statistics import bootstrap, compare, order_spread
+from pace_integrations.evaluation.statistics import (
+    bootstrap,
+    compare,
+    order_spread,
+    sign_flip,
+)
 
 
 def records(arm: str, scores, orders=1):
@@ -102,3 +109,20 @@ def test_the_spread_between_orders() -> None:
     ]
     assert order_spread(rows) == 0.75
     assert order_spread(rows[:1]) is None
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 30))
+def test_the_chance_of_a_difference_is_that_of_a_fair_coin(up: int, down: int, same: int) -> None:
+    changed = up + down
+    at_least = range(max(up, down), changed + 1)
+    fair = min(1.0, 2 * sum(comb(changed, k) for k in at_least) / 2**changed)
+    found = sign_flip([1.0] * up + [-1.0] * down + [0.0] * same)
+    assert found == pytest.approx(fair, abs=1e-9 if changed <= 12 else 0.02)
+
+
+def test_few_rows_in_one_direction_are_no_evidence() -> None:
+    off = [1.0] * 300
+    for lost, told in ((4, "no evidence"), (5, "no evidence"), (6, "worse")):
+        (_, own) = compare([*records("off", off), *records("x", [0.0] * lost + off[lost:])])
+        assert own.difference.high < 0
+        assert own.verdict == told

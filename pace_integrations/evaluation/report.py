@@ -36,10 +36,11 @@ MARKDOWN, HTML = "report.md", "report.html"
 _READING = (
     "Scores lie between 0 and 1. A row's document orders are averaged first, so that every row "
     "counts once. Intervals in brackets are 95 % percentile intervals of a bootstrap over rows, "
-    "differences paired with memory off on the same rows. An arm is better or worse only if its "
-    "interval is clear of zero and its difference above the noise floor, which is what reordering "
-    "neurons does, a change that cannot matter. No correction for the number of arms is made: of "
-    "twenty arms without effect, one may look like it had some."
+    "differences paired with memory off on the same rows. p is how often signs drawn at random for "
+    "the rows' differences give as large a mean. An arm is better or worse only if its interval is "
+    "clear of zero, p at most 0.05, and its difference above the noise floor, which is what "
+    "reordering neurons does, a change that cannot matter. No correction for the number of arms is "
+    "made: of twenty arms without effect, one may look like it had some."
 )
 
 
@@ -95,9 +96,9 @@ def body(records: Sequence[Record], about: dict[str, Any], command: str | None) 
 
 def verdicts(records: Sequence[Record], about: dict[str, str]) -> Table:
     """Every arm against memory off."""
-    header = ["arm", "rows", "score", "difference to off", "verdict"]
+    header = ["arm", "rows", "score", "difference to off", "p", "verdict"]
     rows = [
-        [_named(c.arm, about), str(c.rows), interval(c.score), _difference(c), _verdict(c)]
+        [_named(c.arm, about), str(c.rows), interval(c.score), *_judged(c)]
         for c in compare(records)
     ]
     return Table(header, rows)
@@ -172,15 +173,13 @@ def _floor(records: Sequence[Record]) -> str:
     return said
 
 
-def _difference(c: Comparison) -> str:
+def _judged(c: Comparison) -> list[str]:
+    """Difference, its chance, and the verdict; nothing to say of memory off itself."""
     if c.arm == REFERENCE:
-        return "-"
+        return ["-", "-", "-"]
     d = c.difference
-    return f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
-
-
-def _verdict(c: Comparison) -> str:
-    return "-" if c.arm == REFERENCE else c.verdict
+    chance = "< 0.01" if c.chance < 0.01 else f"{c.chance:.2f}"
+    return [f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]", chance, c.verdict]
 
 
 def _named(arm: str, about: dict[str, str]) -> str:

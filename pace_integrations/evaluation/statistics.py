@@ -15,7 +15,9 @@ Record = Mapping[str, Any]
 Scores = dict[str, dict[int, float]]  # row id -> document order -> score
 
 RESAMPLES = 10_000
+SELDOM = 0.05
 REFERENCE, FLOOR = "off", "permuted"
+_ALL_PATTERNS = 12  # differences of which all sign patterns are taken
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Comparison:
         rows: Rows compared.
         score: Its mean score and interval.
         difference: Its score less that of memory off, row by row.
+        chance: How often a difference as large came up with signs drawn at random, see `sign_flip`.
         floor: The largest difference that the noise floor's interval reaches; 0 where unmeasured.
         verdict: What follows.
     """
@@ -50,6 +53,7 @@ class Comparison:
     rows: int
     score: Interval
     difference: Interval
+    chance: float
     floor: float
     verdict: Verdict
 
@@ -86,6 +90,36 @@ def bootstrap(
     return Interval(float(data.mean()), float(low), float(high))
 
 
+def sign_flip(
+    differences: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+) -> float:
+    """Share of all sign patterns of the differences whose mean is as far from zero as theirs.
+
+    If an arm changed nothing, each row's difference might as well have the other sign (Fisher's
+    randomisation test). A bootstrap interval alone is clear of zero as soon as four rows of many
+    differ, all in one direction, which chance does one time in eight.
+
+    Args:
+        differences: One per row; zeros have no part in it.
+        resamples: Patterns drawn where there are too many to take all.
+        seed: Of those.
+    """
+    data = np.asarray(differences, dtype=np.float64)
+    data = data[data != 0]
+    if not len(data):
+        return 1.0
+    observed = abs(data.sum()) - 1e-9
+    if len(data) <= _ALL_PATTERNS:
+        patterns = np.indices((2,) * len(data)).reshape(len(data), -1) * 2 - 1
+        return float((abs(data @ patterns) >= observed).mean())
+    random = np.random.default_rng(seed)
+    found = sum(
+        int((abs((random.integers(0, 2, (part, len(data))) * 2 - 1) @ data) >= observed).sum())
+        for part in _parts(resamples, len(data))
+    )
+    return (found + 1) / (resamples + 1)
+
+
 def compare(records: Iterable[Record], *, seed: int = 0) -> list[Comparison]:
     """Every arm against memory off, on the rows and orders that both answered.
 
@@ -117,9 +151,9 @@ def order_spread(records: Iterable[Record], arm: str = REFERENCE) -> float | Non
     return max(means) - min(means)
 
 
-def verdict(difference: Interval, floor: float) -> Verdict:
-    """Better or worse only if the interval is clear of zero and the mean above the noise floor."""
-    if abs(difference.mean) <= floor:
+def verdict(difference: Interval, floor: float, chance: float = 0.0) -> Verdict:
+    """Better or worse only if interval, noise floor and random signs all speak for it."""
+    if abs(difference.mean) <= floor or chance > SELDOM:
         return "no evidence"
     if difference.low > 0:
         return "better"
@@ -130,13 +164,15 @@ def _compared(
     arm: str, own: NDArray[np.float64], base: NDArray[np.float64], floor: float, seed: int
 ) -> Comparison:
     difference = bootstrap(own - base, seed=seed)
+    chance = sign_flip(own - base, seed=seed)
     return Comparison(
         arm=arm,
         rows=len(own),
         score=bootstrap(own, seed=seed),
         difference=difference,
+        chance=chance,
         floor=floor,
-        verdict=verdict(difference, floor),
+        verdict=verdict(difference, floor, chance),
     )
 
 
