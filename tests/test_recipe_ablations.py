@@ -52,7 +52,7 @@ def test_the_overhead_is_a_ratio_for_every_rule() -> None:
 def test_the_default_is_the_rule_that_the_evidence_speaks_for() -> None:
     text = (Path(ablations.__file__).parent / "evidence.md").read_text(encoding="utf-8")
     (line,) = [ln for ln in text.splitlines() if ln.startswith("|") and "the default |" in ln]
-    arm, _, difference, verdict, _ = [cell.strip() for cell in line.strip("|").split("|")]
+    arm, _, difference, _, verdict, _ = [cell.strip() for cell in line.strip("|").split("|")]
     named = choose([arm.partition(":")[0]])[1]
     assert named.memory == MemoryConfig()
     low, high = re.findall(r"[+-]\d\.\d{3}", difference)[1:]
