@@ -8,7 +8,7 @@ from typing import Any
 from pace_integrations.llama_index.llm import PaceLLM
 
 _MODEL = ("pace", "model", "memory", "quantization")
-_GENERATION = ("max_new_tokens", "temperature", "top_p", "top_k", "seed", "stop", "tool_policy")
+_GENERATION = ("max_new_tokens", "temperature", "top_p", "top_k", "seed", "stop")
 
 
 def take(options: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
