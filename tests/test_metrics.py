@@ -538,13 +538,32 @@ def test_chinese_rouge_is_rouge_over_words(prediction, golds, f1):
 
     expected = slow.best(slow.rouge_l)(cut(prediction), [cut(g) for g in golds])
     assert score("rouge_l_chinese", prediction, golds) == pytest.approx(expected, abs=1e-9)
-    bare = score("rouge_l_without_stop_words", f"的{prediction}", golds)
-    assert 0 <= bare <= 1
-    assert (
-        not golds
-        or not golds[0].strip("。")
-        or score("rouge_l_without_stop_words", golds[0], golds) == pytest.approx(1, abs=1e-6)
-    )
+
+
+STOPPED = [
+    *[(prediction, golds) for prediction, golds, _ in CHINESE],
+    ("北京的大学", ["北京大学"]),
+    ("的", ["北京"]),
+    ("的和是", ["的"]),
+    ("北京和上海", ["上海和北京"]),
+    ("他是在北京的大学", ["北京大学", "上海大学"]),
+    ("北京和上海", ["北京，上海"]),
+]
+
+
+@pytest.mark.parametrize(("prediction", "golds"), STOPPED)
+def test_rouge_without_stop_words_is_rouge_over_the_others(prediction, golds):
+    jieba = pytest.importorskip("jieba")
+    jieba.setLogLevel("WARNING")
+
+    def cut(text):
+        again = jieba.cut(" ".join(jieba.cut(text)))
+        plain = ("".join(c for c in word.lower() if c.isalnum()) for word in again)
+        return " ".join(word for word in plain if word not in {"的", "和", "是", "在", "到"})
+
+    expected = slow.best(slow.rouge_l)(cut(prediction), [cut(g) for g in golds])
+    found = score("rouge_l_without_stop_words", prediction, golds)
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("cited", [[], [1], [2], [1, 1], [1, 2], [2, 3], [4, 3, 2, 1]])

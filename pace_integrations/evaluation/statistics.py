@@ -151,7 +151,7 @@ def order_spread(records: Iterable[Record], arm: str = REFERENCE) -> float | Non
     return max(means) - min(means)
 
 
-def verdict(difference: Interval, floor: float, chance: float = 0.0) -> Verdict:
+def verdict(difference: Interval, floor: float, chance: float) -> Verdict:
     """Better or worse only if interval, noise floor and random signs all speak for it."""
     if abs(difference.mean) <= floor or chance > SELDOM:
         return "no evidence"
