@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -113,19 +114,23 @@ def copy(shards: Shards, moved: Mapping[str, tuple[Tensor, int]], folder: Path) 
 
 
 def reorder(source: Path, target: Path, config: ExpertConfig) -> Reordering:
-    """Writes a reordered copy of a checkpoint, and a note of how it was made."""
+    """Writes a reordered copy of a checkpoint, whole or not at all, and a note of its making."""
     check_folder(target)
     model, shards = skeleton(source), Shards(source)
     orders, moved = cluster(model, shards, config)
-    target.mkdir(parents=True, exist_ok=True)
-    copy(shards, moved, target)
-    for file in source.iterdir():
-        if file.is_file() and file.suffix != ".safetensors":
-            shutil.copyfile(file, target / file.name)
     done = Reordering(model, config, orders)
     note = {"experts": config.experts, "solver": config.solver, "order": done.fingerprint}
     note |= {"model": str(source), "layers": [*orders]}
-    (target / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, ignore_cleanup_errors=True) as folder:
+        part = Path(folder) / target.name
+        part.mkdir()
+        copy(shards, moved, part)
+        for file in source.iterdir():
+            if file.is_file() and file.suffix != ".safetensors":
+                shutil.copyfile(file, part / file.name)
+        (part / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        part.rename(target)
     return done
 
 

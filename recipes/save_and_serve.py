@@ -21,6 +21,7 @@ not for the open network: it knows neither users nor TLS.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -87,7 +88,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.ask:
             print(session.ask(args.ask))
             return
-        with Server(("127.0.0.1", args.port), partial(Handler, session)) as server:
+        with (
+            Server(("127.0.0.1", args.port), partial(Handler, session)) as server,
+            contextlib.suppress(KeyboardInterrupt),
+        ):
             server.serve_forever()
 
 
