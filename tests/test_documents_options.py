@@ -87,8 +87,8 @@ def test_the_outline_gives_the_sections(tmp_path, engine):
     assert [p.section for p in document.pages] == [None, "Terms", "Rent", "Deposit", "Deposit"]
 
 
-def pictured(text: str) -> bytes:
-    """A PDF with a page of text and a page that is a picture of text."""
+def pictured(text: str, stamp: str = "") -> bytes:
+    """A PDF with a page of text and a page that is a picture of text, with a stamp on it."""
     import pypdfium2
 
     buffer = BytesIO()
@@ -97,32 +97,43 @@ def pictured(text: str) -> bytes:
     canvas.drawString(10, 50, text)
     canvas.save()
     sheet = pypdfium2.PdfDocument(buffer.getvalue())
-    picture = sheet[0].render(scale=4).to_pil()
+    picture = sheet[0].render(scale=5).to_pil()
     sheet.close()
     buffer = BytesIO()
     canvas = Canvas(buffer, pagesize=(300, 100))
     canvas.drawString(10, 50, "The first page is text.")
     canvas.showPage()
     canvas.drawImage(ImageReader(picture), 0, 0, width=300, height=100)
+    canvas.drawString(200, 80, stamp)
     canvas.save()
     return buffer.getvalue()
 
 
-@pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
 @pytest.mark.parametrize("engine", ["pypdf", "pdfium"])
-def test_scanned_pages_are_recognised_where_it_is_asked_for_and_named(tmp_path, engine):
-    (tmp_path / "scan.pdf").write_bytes(pictured("The rent is 900 euros"))
-    plain = Corpus.from_paths(tmp_path, options=ReadOptions(pdf=engine))
-    assert plain.report.files[0].status == "partial"
-    assert len(plain.documents[0].pages) == 1
-    corpus = Corpus.from_paths(tmp_path, options=ReadOptions(pdf=engine, ocr="eng"))
-    assert [p.text for p in corpus.documents[0].pages] == [
-        "The first page is text.",
-        "The rent is 900 euros",
-    ]
+@pytest.mark.parametrize("stamp", ["", "Page 2"])
+def test_scanned_pages_are_named_also_where_they_bear_a_stamp(tmp_path, engine, stamp):
+    (tmp_path / "scan.pdf").write_bytes(pictured("The rent is 900 euros", stamp))
+    corpus = Corpus.from_paths(tmp_path, options=ReadOptions(pdf=engine))
     (file,) = corpus.report.files
-    assert file.status == "ok"
-    assert file.warnings == ("pages read by OCR: 2",)
+    assert [p.text for p in corpus.documents[0].pages] == ["The first page is text.", stamp][
+        : 2 if stamp else 1
+    ]
+    assert file.status == ("ok" if stamp else "partial")
+    (named,) = file.on_pages
+    assert named.endswith(": 2")
+    assert ("as scans have" in named) == bool(stamp)
+
+
+@pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
+@pytest.mark.parametrize(("engine", "stamp"), [("pypdf", "Page 2"), ("pdfium", "")])
+def test_scanned_pages_are_recognised_where_it_is_asked_for(tmp_path, engine, stamp):
+    (tmp_path / "scan.pdf").write_bytes(pictured("The rent is 900 euros", stamp))
+    corpus = Corpus.from_paths(tmp_path, options=ReadOptions(pdf=engine, ocr="eng"))
+    first, second = (page.text for page in corpus.documents[0].pages)
+    assert first == "The first page is text."
+    assert "The rent is 900 euros" in second
+    (file,) = corpus.report.files
+    assert (file.status, file.warnings) == ("ok", ("pages read by OCR: 2",))
 
 
 def test_text_is_read_where_pages_cannot_be_drawn(tmp_path, monkeypatch):

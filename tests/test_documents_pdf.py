@@ -23,7 +23,7 @@ from pace_integrations.documents.capture import captured_messages
 from pace_integrations.documents.clean import clean_characters, clean_page, vocabulary
 from pace_integrations.documents.fonts import prefer_named_encodings
 from pace_integrations.documents.pdf import PdfFiles
-from pace_integrations.documents.pdf_pages import real_title
+from pace_integrations.documents.pdf_facts import real_title
 
 THREE = typeset("The rent is 900 euros.", "The deposit is 1800 euros.", "Pets are allowed.")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pace_integrations.documents.layout import Line
-from pace_integrations.documents.pdf_pages import OpenPdf
+from pace_integrations.documents.pdf_facts import OpenPdf, is_stamped
 from pace_integrations.errors import DocumentError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -71,15 +71,21 @@ class WithOcr:
         return self.file.count
 
     def lines(self, index: int) -> list[Line]:
-        """The page's lines; recognised ones where it has none of its own."""
+        """The page's lines; recognised ones where it has none of its own, or but a stamp."""
         lines = self.file.lines(index)
-        if any(line.text.strip() for line in lines):
+        own = "".join(line.text for line in lines).strip()
+        if own and not is_stamped(self.file, index, lines):
             return lines
         left = self.seconds - (time.monotonic() - self.start)
         text = self._recognised(index, max(1.0, left))
-        if text.strip():
-            self.recognised.append(index)
+        if len(text.strip()) <= len(own):
+            return lines
+        self.recognised.append(index)
         return [Line(line) for line in text.split("\n")]
+
+    def has_picture(self, index: int) -> bool:
+        """Tells whether the page is still a picture that nobody has read."""
+        return index not in self.recognised and self.file.has_picture(index)
 
     def _recognised(self, index: int, seconds: float) -> str:
         import pytesseract

@@ -14,6 +14,7 @@ from pypdf.generic import DictionaryObject, StreamObject
 from pace_integrations.documents.fonts import forget_visible_spaces, prefer_named_encodings
 from pace_integrations.documents.layout import Fragment, Line, lines_of
 from pace_integrations.documents.options import ReadLimits
+from pace_integrations.documents.pdf_facts import SCAN
 from pace_integrations.documents.pdf_pages import read_pdf, read_whole, refused
 from pace_integrations.documents.types import Job, Reading
 
@@ -40,6 +41,13 @@ class _Pypdf:
                 prefer_named_encodings(page)
                 forget_visible_spaces(page)
             return lines_of(_fragments(page))
+
+    def has_picture(self, index: int) -> bool:
+        with _forgotten(self.reader.resolved_objects):
+            resources: Any = self.reader.pages[index - 1]["/Resources"].get_object()
+            objects = [entry.get_object() for entry in resources["/XObject"].get_object().values()]
+            images = [entry for entry in objects if entry.get("/Subtype") == "/Image"]
+            return any(int(image["/Width"]) * int(image["/Height"]) >= SCAN for image in images)
 
     def labels(self) -> list[str]:
         return self.reader.page_labels

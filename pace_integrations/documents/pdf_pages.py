@@ -5,17 +5,17 @@ Knows no parser; `pdf` and `pdfium` each give it an open file.
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pace_integrations.documents.clean import clean_characters, clean_page, vocabulary
 from pace_integrations.documents.journal import Journal
 from pace_integrations.documents.layout import Line, RunningLines
 from pace_integrations.documents.options import ReadLimits
+from pace_integrations.documents.pdf_facts import OpenPdf, is_stamped, preamble, real_title
 from pace_integrations.documents.types import (
     Job,
     LimitExceededError,
@@ -25,8 +25,6 @@ from pace_integrations.documents.types import (
     Status,
 )
 
-T = TypeVar("T")
-
 _REMEDIES: dict[Status, str] = {
     "encrypted": "Give its password (--password, ReadOptions.password) or save a copy without one.",
     "corrupt": "The file is damaged; open it in a PDF viewer, print it to a new PDF and read that.",
@@ -34,53 +32,8 @@ _REMEDIES: dict[Status, str] = {
     "no_text_layer": "The pages are pictures; turn on OCR (--ocr eng), or run ocrmypdf on it.",
     "partial": "Look at the pages named in the warnings; scanned pages need OCR.",
 }
-# What programs write where an author gave no title: a file name, a placeholder, a print job.
-_NO_TITLE = re.compile(
-    r"(microsoft \w+ - .*|.*\.[a-z]{2,5}|untitled.*|no title|\(?anonymous\)?|unknown|title|"
-    r"(document|presentation|powerpoint presentation|slide|book|doc)\s?\d*)",
-    re.IGNORECASE | re.DOTALL,
-)
-_NO_VALUE = frozenset({"", "(unspecified)", "unspecified", "(anonymous)", "anonymous"})
-_METADATA = ("/Author", "/Subject", "/Keywords", "/Creator", "/Producer", "/CreationDate")
-_LONGEST = 200
-_LABEL = 32
-_MOST_HEADINGS = 10_000
 # Past this share of its time a file ends of itself, before the process that parses it is ended.
 _SOFT = 0.6
-
-
-def real_title(title: str) -> str | None:
-    """A metadata title as one line, or None if it is only a program's placeholder."""
-    line = " ".join(clean_characters(title).split())
-    worded = sum(char.isalpha() for char in line) >= 3
-    if not worded or len(line) > _LONGEST or _NO_TITLE.fullmatch(line):
-        return None
-    return line
-
-
-class OpenPdf(Protocol):
-    """An open PDF file. Every method may raise anything."""
-
-    @property
-    def count(self) -> int:
-        """How many pages there are."""
-        ...
-
-    def lines(self, index: int) -> list[Line]:
-        """The lines of the page with a 1-based index, in reading order."""
-        ...
-
-    def labels(self) -> list[str]:
-        """The label that the file defines for each page; blank ones where it defines none."""
-        ...
-
-    def outline(self) -> list[tuple[str, int]]:
-        """The headings of the outline, each with the 1-based page that it leads to."""
-        ...
-
-    def metadata(self) -> Mapping[str, object]:
-        """The entries of the document information dictionary, by names such as ``/Author``."""
-        ...
 
 
 @runtime_checkable
@@ -95,24 +48,6 @@ def refused(status: Status) -> Reading:
     return Reading(status, remedy=_REMEDIES[status])
 
 
-def _metadata(info: Mapping[str, object]) -> dict[str, str]:
-    """The document's own words about itself, as plain strings of bounded length."""
-    values = {key: info[key] for key in ("/Title", *_METADATA) if key in info}
-    cleaned = {
-        key[1:].lower(): " ".join(clean_characters(value).split())[:_LONGEST]
-        for key, value in values.items()
-        if isinstance(value, str)
-    }
-    return {key: value for key, value in cleaned.items() if value not in _NO_VALUE}
-
-
-def _labels(printed: list[str], count: int) -> list[str]:
-    """The printed label of every page; the index where the file defines none."""
-    cleaned = [" ".join(clean_characters(label).split()) for label in printed]
-    cleaned += [""] * (count - len(cleaned))
-    return [label[:_LABEL] or str(index) for index, label in enumerate(cleaned[:count], 1)]
-
-
 def _numbers(indices: list[int]) -> str:
     """Page numbers as people write them: ``3, 5-9``."""
     runs: list[list[int]] = []
@@ -124,64 +59,28 @@ def _numbers(indices: list[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def _optional(what: str, get: Callable[[], T], warnings: list[str]) -> T | None:
-    """What a file says beside its text; where that is damaged the text is still worth having."""
-    try:
-        return get()
-    except Exception as error:  # a parser of hostile input may raise anything
-        warnings.append(f"{what} could not be read: {type(error).__name__}: {error}")
-        return None
-
-
-def _sections(outline: list[tuple[str, int]], count: int) -> list[str | None]:
-    """For every page the first heading on it, or else the last before it."""
-    headings: dict[int, list[str]] = {}
-    for title, page in outline[:_MOST_HEADINGS]:
-        line = " ".join(clean_characters(title).split())[:_LONGEST]
-        if line and 1 <= page <= count:
-            headings.setdefault(page, []).append(line)
-    sections: list[str | None] = []
-    last: str | None = None
-    for page in range(1, count + 1):
-        here = headings.get(page)
-        sections.append(here[0] if here else last)
-        last = here[-1] if here else last
-    return sections
-
-
-def _preamble(file: OpenPdf, count: int, most: int) -> dict[str, Any]:
-    """The journal's first record: what the file says beside the text of its first pages."""
-    pages, warnings = min(count, most), list[str]()
-    labels = _optional("page labels", lambda: _labels(file.labels(), pages), warnings)
-    metadata = _optional("metadata", lambda: _metadata(file.metadata()), warnings)
-    sections = _optional("outline", lambda: _sections(file.outline(), pages), warnings)
-    return {
-        "count": count,
-        "labels": labels or [str(index) for index in range(1, pages + 1)],
-        "sections": sections or [None] * pages,
-        "metadata": metadata or {},
-        "warnings": warnings,
-    }
-
-
 def _collect(file: OpenPdf, limits: ReadLimits, journal: Journal, job: Job) -> None:
     """Parses every page into the journal; a page that fails costs that page only."""
-    start, count, size = time.monotonic(), file.count, 0
-    journal.write(_preamble(file, count, limits.pages))
+    start, count, size, scans = time.monotonic(), file.count, 0, list[int]()
+    journal.write(preamble(file, count, limits.pages))
     for index in range(1, min(count, limits.pages) + 1):
         if time.monotonic() - start > _SOFT * limits.seconds or size > limits.expanded:
-            return
+            break
         try:
             lines, problem = file.lines(index), None
         except LimitExceededError as error:
             journal.write({"warnings": [f"page {index}: {error}"]})
-            return
+            break
         except Exception as error:  # a parser of hostile input may raise anything
             lines, problem = [], f"page {index} could not be read: {type(error).__name__}: {error}"
         size += sum(len(line.text) for line in lines)
+        scans += [index] if is_stamped(file, index, lines) else []
         record = [(line.text, line.top) for line in lines]
         journal.write({"page": index, "lines": record, "problem": problem})
         job.at(index, count)
+    if scans:
+        named = f"pages with a large picture and hardly any text, as scans have: {_numbers(scans)}"
+        journal.write({"warnings": [named]})
 
 
 def read_whole(reader: PagedReader, data: bytes) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -12,7 +13,8 @@ import pypdfium2
 from pace_integrations.documents.layout import Fragment, Line, lines_of
 from pace_integrations.documents.options import ReadLimits
 from pace_integrations.documents.pdf import OCR_SHARE, PdfFiles
-from pace_integrations.documents.pdf_pages import OpenPdf, read_pdf, read_whole
+from pace_integrations.documents.pdf_facts import SCAN, OpenPdf
+from pace_integrations.documents.pdf_pages import read_pdf, read_whole
 from pace_integrations.documents.types import Job, Reading
 
 # What pdfium writes for a hyphen at a line's end that it takes for a broken word's.
@@ -33,6 +35,11 @@ class _Pdfium:
     def lines(self, index: int) -> list[Line]:
         with closing(self.document[index - 1]) as page, closing(page.get_textpage()) as text:
             return lines_of(_fragments(text, page.get_height(), upright=page.get_rotation() == 0))
+
+    def has_picture(self, index: int) -> bool:
+        with closing(self.document[index - 1]) as page:
+            images = page.get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=3)
+            return any(math.prod(image.get_px_size()) >= SCAN for image in images)
 
     def labels(self) -> list[str]:
         return [self.document.get_page_label(index) for index in range(self.count)]
