@@ -46,7 +46,7 @@ from pace_integrations.cli.files import (
     read_options,
 )
 from pace_integrations.cli.files import files as files_command
-from pace_integrations.cli.highlight import Highlight, check_target, finish_with_copies
+from pace_integrations.cli.highlight import Highlight, check_target, finish
 from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Held, Options, Overflow
 from pace_integrations.cli.output import Output, errors
@@ -100,7 +100,7 @@ def ask(
     include: Include = None,
     exclude: Exclude = None,
     hidden: Hidden = False,
-    drop_duplicates: Drop = False,
+    drop: Drop = False,
     time_limit: TimeLimit = 300.0,
     highlight: Highlight = None,
 ) -> None:
@@ -110,9 +110,7 @@ def ask(
     """
     output = Output(json=json)
     with errors(output):
-        files = read_options(
-            password, ocr, pdf, include, exclude, hidden, drop_duplicates, time_limit
-        )
+        how = read_options(password, ocr, pdf, include, exclude, hidden, drop, time_limit)
         options = Options(
             model,
             quantization,
@@ -127,17 +125,14 @@ def ask(
             overflow=overflow,
             context=context,
             kv=kv,
-            files=files,
+            files=how,
         )
         if not all(text.strip() for text in question):
             raise QuestionError("a question is empty; write what you want to know after -q")
         check_target(highlight)
         session = options.read(paths, output)
         answers = _answered(session, question, options, output)
-        if highlight is None:
-            output.finish(session)
-        else:
-            finish_with_copies(output, session, answers, highlight, files)
+        finish(output, session, answers, highlight, how)
 
 
 @app.command()
@@ -163,7 +158,7 @@ def chat(
     include: Include = None,
     exclude: Exclude = None,
     hidden: Hidden = False,
-    drop_duplicates: Drop = False,
+    drop: Drop = False,
     time_limit: TimeLimit = 300.0,
 ) -> None:
     """Read documents once, then converse from the terminal or from standard input.
@@ -173,9 +168,7 @@ def chat(
     """
     output = Output(json=json)
     with errors(output):
-        files = read_options(
-            password, ocr, pdf, include, exclude, hidden, drop_duplicates, time_limit
-        )
+        how = read_options(password, ocr, pdf, include, exclude, hidden, drop, time_limit)
         options = Options(
             model,
             quantization,
@@ -190,7 +183,7 @@ def chat(
             overflow=overflow,
             context=context,
             kv=kv,
-            files=files,
+            files=how,
         )
         conversation = options.read(paths, output).fork()
         for text in _lines(output):

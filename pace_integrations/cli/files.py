@@ -42,15 +42,13 @@ def files(
     include: Include = None,
     exclude: Exclude = None,
     hidden: Hidden = False,
-    drop_duplicates: Drop = False,
+    drop: Drop = False,
     time_limit: TimeLimit = 300.0,
 ) -> None:
     """Show what can be read of files, and what to do about the rest."""
     output = Output(json=json)
     with errors(output):
-        options = read_options(
-            password, ocr, pdf, include, exclude, hidden, drop_duplicates, time_limit
-        )
+        options = read_options(password, ocr, pdf, include, exclude, hidden, drop, time_limit)
         try:
             report = corpus_of(paths, output, options, quiet=True).report
         except NothingReadError as error:

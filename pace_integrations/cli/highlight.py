@@ -99,18 +99,21 @@ def _written(
     return {"path": str(path), "source": source, "quotes": quotes}
 
 
-def finish_with_copies(
+def finish(
     output: Output,
     session: Session,
     answers: Sequence[tuple[str, Answer]],
-    target: Path,
+    target: Path | None,
     options: ReadOptions,
 ) -> None:
-    """Ends ``pace ask`` with its copies; where none can be written, the answers stand all the same.
+    """Ends ``pace ask``, with copies if wanted; where none can be written, the answers stand.
 
     Raises:
         typer.Exit: A copy could not be written.
     """
+    if target is None:
+        output.finish(session)
+        return
     try:
         copies = write_highlights(answers, session.corpus or Corpus(()), target, options)
     except PaceError as error:

@@ -1,4 +1,4 @@
-"""What a PDF file says beside its text: labels, headings, title, metadata. Knows no parser."""
+"""An open PDF file, and what it says beside its text: labels, headings, title, metadata."""
 
 from __future__ import annotations
 

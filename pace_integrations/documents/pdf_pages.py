@@ -1,4 +1,4 @@
-"""What the PDF parsers share: from raw pages, labels and metadata to a reading.
+"""What the PDF parsers share: from raw pages to a reading.
 
 Knows no parser; `pdf` and `pdfium` each give it an open file.
 """
