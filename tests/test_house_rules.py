@@ -114,5 +114,9 @@ def test_a_recipe_knows_the_options_that_its_docstring_names(path: Path) -> None
     for module, words in COMMAND.findall(ast.get_docstring(ast.parse(text)) or ""):
         place = ROOT / module.replace(".", "/")
         source = place / "__main__.py" if place.is_dir() else place.with_suffix(".py")
+        code = source.read_text(encoding="utf-8")
+        for shared in re.findall(r"^from (recipes\.\w+) import", code, re.M):
+            if (file := ROOT / f"{shared.replace('.', '/')}.py").exists():
+                code += file.read_text(encoding="utf-8")
         for option in re.findall(r"(?<!\S)\[?(--?[a-z][a-z-]*)", words):
-            assert f'"{option}"' in source.read_text(encoding="utf-8"), f"{module} {option}"
+            assert f'"{option}"' in code, f"{module} {option}"

@@ -31,7 +31,7 @@ PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
         "first token, s",
     ),
     ("many", (2048, 8192), ("one by one", "together"), "seconds"),
-    ("open_saved", (2048, 8192, 32000), ("read again", "open"), "seconds"),
+    ("open_saved", (2048, 8192, 31000), ("read again", "open"), "seconds"),
     ("precision", (2048,), ("float32", "bfloat16", "int8", "nf4"), "reading, tokens per second"),
     ("held", (8192,), ("full", "int8"), "writing, tokens per second"),
     ("limits", (8192,), ("machine",), ""),
