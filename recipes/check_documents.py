@@ -87,6 +87,7 @@ def hostile(source: Path, engine: PdfEngine, count: int, seed: int) -> dict[str,
         planted = len(list(Path(name).iterdir()))
         start, options = time.perf_counter(), ReadOptions(ReadLimits(seconds=_SECONDS), engine)
         with peak() as highest:
+            before = highest[0]
             report = Corpus.from_paths(name, options=options).report
     for file in report.files:
         kind = Path(file.path).stem.split("-")
@@ -100,6 +101,7 @@ def hostile(source: Path, engine: PdfEngine, count: int, seed: int) -> dict[str,
         "longest": max(file.seconds for file in report.files),
         "slowest": {Path(file.path).name: round(file.seconds, 1) for file in slowest},
         "seconds": round(time.perf_counter() - start, 1),
+        "MB before": round(before),
         "peak MB": round(highest[-1]),
     }
 

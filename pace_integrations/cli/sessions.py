@@ -103,7 +103,8 @@ def _removed(output: Output, entries: Sequence[Entry]) -> None:
 def _table(*columns: str) -> Table:
     table = Table(show_edge=False, pad_edge=False, box=None, show_header=any(columns))
     for column in columns:
-        right, whole = column in ("tokens", "size", "used"), column not in ("", "documents")
+        right = column in ("tokens", "size", "used")
+        whole = column not in ("", "documents", "model")  # a model may be a long path
         justify: Literal["left", "right"] = "right" if right else "left"
         table.add_column(column, justify=justify, overflow="fold", no_wrap=whole)
     return table

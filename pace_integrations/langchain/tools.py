@@ -70,7 +70,8 @@ def form_of(options: Mapping[str, Any], messages: Sequence[BaseMessage], policy:
     chosen = _chosen(tools, choice)
     required, parallel = _freedom(options, choice, messages, policy)
     if required is None:
-        return Form(before=instruction(tools))
+        # A model that was never trained to call tools looks for what to do at the end.
+        return Form(before=instruction(tools), after=_asked(messages))
     if policy == "first":
         chosen = grounded(chosen, _asked(messages))
     held = constraint(chosen, required=required, parallel=parallel)

@@ -7,18 +7,17 @@ the budget the model chooses among all allowed tokens, after that the shortest w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from llguidance import LLMatcher, LLTokenizer
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from llguidance import LLMatcher
+from transformers import PreTrainedTokenizerBase
 
 from pace_integrations.config import Constraint, GenerationConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.model.constrain_grammar import grammar_of, refusal
+from pace_integrations.model.vocabulary import Vocabulary, vocabulary_of
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
 
@@ -34,64 +33,6 @@ _LONGEST = 64  # bytes; longer tokens count as this long
 _IN_STRING = (b'"',)
 _IN_NUMBER = (b"}", b"]", b",", b":", b'"')
 _ELSEWHERE = (*_IN_NUMBER, b"1", b"0", b"n", b"f", b"t", b"-")
-
-_VOCABULARIES: WeakKeyDictionary[PreTrainedTokenizerBase, dict[frozenset[int], _Vocabulary]]
-_VOCABULARIES = WeakKeyDictionary()
-
-
-class _Vocabulary:
-    """A tokenizer as the grammar engine sees it, and its tokens as bytes."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, ends: Iterable[int]) -> None:
-        if not isinstance(tokenizer, PreTrainedTokenizerFast):
-            raise ConfigError(
-                f"{tokenizer.name_or_path!r} has no fast tokenizer, which constrained answers "
-                "need; ask without a constraint, or convert the tokenizer to tokenizer.json"
-            )
-        try:
-            self.engine = LLTokenizer(_unprefixed(tokenizer), eos_token=sorted(ends) or None)
-        except Exception as error:  # the engine raises what its Rust parts do
-            raise ConfigError(
-                f"the tokenizer of {tokenizer.name_or_path!r} cannot be used for constrained "
-                f"answers: {error}; ask without a constraint"
-            ) from error
-        size = self.engine.vocab_size
-        self.bytes = [self.engine.decode_bytes([i]) for i in range(size)]
-        special = [self.engine.is_special_token(i) for i in range(size)]
-        # The lowest id of each text; control tokens spell theirs, but are none of it.
-        self.ids = {
-            self.bytes[i]: i for i in reversed(range(size)) if self.bytes[i] and not special[i]
-        }
-        self.lengths = np.array([len(text) for text in self.bytes])
-        self.alphanumeric = np.array([text.isalnum() for text in self.bytes], dtype=np.int64)
-        self.digits = torch.tensor([text.isdigit() for text in self.bytes])
-
-
-def _unprefixed(tokenizer: PreTrainedTokenizerFast) -> str:
-    """A tokenizer as JSON, without the space that many put in front of a text.
-
-    An answer continues a prompt, so the engine must not take forced text to start with one.
-    """
-    made = json.loads(tokenizer.backend_tokenizer.to_str())
-    made |= {"padding": None, "truncation": None}
-    for key in ("normalizer", "pre_tokenizer"):
-        step = made[key] or {}
-        steps = step.get("normalizers") or step.get("pretokenizers") or [step]
-        steps[:] = [one for one in steps if one.get("type") != "Prepend"]
-        for one in steps:
-            one |= {"add_prefix_space": False} if "add_prefix_space" in one else {}
-            one |= {"prepend_scheme": "never"} if "prepend_scheme" in one else {}
-        if step.get("type") == "Prepend":
-            made[key] = None
-    return json.dumps(made)
-
-
-def _vocabulary(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> _Vocabulary:
-    """The tokenizer's vocabulary, made once."""
-    known = _VOCABULARIES.setdefault(tokenizer, {})
-    if ends not in known:
-        known[ends] = _Vocabulary(tokenizer, ends)
-    return known[ends]
 
 
 class Guide:
@@ -118,7 +59,7 @@ class Guide:
         ends: Iterable[int],
         budget: int,
     ) -> None:
-        self._vocabulary = _vocabulary(tokenizer, frozenset(ends))
+        self._vocabulary = vocabulary_of(tokenizer, frozenset(ends))
         self._ends = frozenset(ends)
         self._matcher = LLMatcher(self._vocabulary.engine, grammar_of(constraint), log_level=0)
         if self._matcher.is_error():
@@ -136,6 +77,7 @@ class Guide:
             )
         # Where no way to an end was found (rare expressions) the model goes on unguarded.
         self._guarded = way is not None
+        self._way = way  # to an end from here, where one is known
         self._need = len(way or ())
         self.complete = False
 
@@ -148,6 +90,8 @@ class Guide:
         self._left -= 1
         if int(token) not in self._ends and self._may_cost(int(token)):
             token = torch.full_like(token, self._affordable(int(token)))
+        else:
+            self._way = self._along(int(token))
         self._advance(int(token))
         return token
 
@@ -171,19 +115,32 @@ class Guide:
         return not (self._written.quoted and b'"' not in self._vocabulary.bytes[token])
 
     def _affordable(self, token: int) -> int:
-        """The token, or another if no complete text can follow it within the budget."""
+        """The token, or another if no complete text can follow it within the budget.
+
+        Searches from different places may find ways of different lengths: the one that is known
+        leads to an end in any case.
+        """
+        if (along := self._along(token)) is not None:
+            self._way, self._need = along, len(along)
+            return token
         ahead = self._matcher.deep_copy()
         ahead.consume_token(token)
         written = self._written.after(self._vocabulary.bytes[token])
         way = _shortest(ahead, self._vocabulary, written, self._left)
         if way is not None:
-            self._need = len(way)
+            self._way, self._need = way, len(way)
             return token
-        here = _shortest(self._matcher, self._vocabulary, self._written, self._left + 1)
+        here = self._way
+        if here is None:
+            here = _shortest(self._matcher, self._vocabulary, self._written, self._left + 1)
         if here is None:
             return token
-        self._need = len(here) - 1
+        self._way, self._need = here[1:], len(here) - 1
         return here[0] if here else min(self._ends, default=token)
+
+    def _along(self, token: int) -> list[int] | None:
+        """What is left of the known way after a token that is its next one."""
+        return self._way[1:] if self._way and self._way[0] == token else None
 
     def _advance(self, token: int) -> None:
         if token in self._ends:
@@ -233,7 +190,7 @@ class _Written:
 
 
 def _shortest(
-    matcher: LLMatcher, vocabulary: _Vocabulary, written: _Written, budget: int
+    matcher: LLMatcher, vocabulary: Vocabulary, written: _Written, budget: int
 ) -> list[int] | None:
     """A short way, in at most `budget` tokens, from where the matcher is to a complete text.
 
@@ -250,7 +207,7 @@ def _shortest(
 class _Search:
     """Looks for the end of a text, a step at a time."""
 
-    def __init__(self, matcher: LLMatcher, vocabulary: _Vocabulary, written: _Written) -> None:
+    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary, written: _Written) -> None:
         self.matcher = matcher
         self.way: list[int] = []
         self._vocabulary = vocabulary
