@@ -31,6 +31,7 @@ PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
         "first token, s",
     ),
     ("many", (2048, 8192), ("one by one", "together"), "seconds"),
+    ("many_long", (2048, 8192), ("one by one", "together"), "seconds"),
     ("open_saved", (2048, 8192, 31000), ("read again", "open"), "seconds"),
     ("precision", (2048,), ("float32", "bfloat16", "int8", "nf4"), "reading, tokens per second"),
     ("held", (8192,), ("full", "int8"), "writing, tokens per second"),
@@ -54,7 +55,9 @@ def main() -> None:
     """Parses the command line, measures and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench"))
-    parser.add_argument("--only", nargs="*", help="cases, all by default")
+    parser.add_argument(
+        "--only", nargs="*", choices=[*dict.fromkeys(p[0] for p in PLAN)], help="all by default"
+    )
     parser.add_argument("--tokens", type=int, nargs="*", help="lengths instead of the plan's")
     parser.add_argument(
         "--pairs", type=int, default=3, help="measurements of each arm, one beyond 30,000 tokens"

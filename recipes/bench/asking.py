@@ -10,7 +10,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from pace_integrations import GenerationConfig, Pace
 from pace_integrations.model.loading import EMBEDDED
-from recipes.bench.common import ANSWER, CHUNK, QUESTIONS, Result, corpus, load
+from recipes.bench.common import ANSWER, CHUNK, QUESTIONS, Result, corpus, load, never_end
 from recipes.bench.measure import clock
 
 
@@ -21,8 +21,7 @@ def second_question(arm: str, tokens: int) -> Result:
 
 def _ask_ours(arm: str, tokens: int) -> Result:
     pace = load("off" if arm == "ours" else "released")
-    pace._engine.loaded.model.generation_config.eos_token_id = None  # all write equally much
-    pace._engine.loaded.tokenizer.eos_token = None
+    never_end(pace)  # all write equally much
     session = pace.read(corpus(pace, tokens))
     generation = GenerationConfig(max_new_tokens=ANSWER)
     session.ask(QUESTIONS[0], generation=generation)

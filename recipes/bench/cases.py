@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from pace_integrations import Corpus, GenerationConfig, Pace, ReadConfig
 from recipes.bench.asking import second_question
-from recipes.bench.common import ANSWER, CHUNK, QUESTIONS, Result, corpus, load
+from recipes.bench.common import ANSWER, CHUNK, QUESTIONS, Result, corpus, load, never_end
 from recipes.bench.measure import bandwidth, clock, forget_peak, machine, matrix_rate, status
 
 
@@ -92,9 +92,16 @@ def _attention_slope() -> float:
     return config.num_hidden_layers * (times[1] - times[0]) / (24576 - 8192)
 
 
-def many(arm: str, tokens: int) -> Result:
+def many_long(arm: str, tokens: int) -> Result:
+    """The same with answers that all are as long as they may be."""
+    return many(arm, tokens, whole=True)
+
+
+def many(arm: str, tokens: int, *, whole: bool = False) -> Result:
     """Sixteen questions over one document, together or one after the other."""
     pace = load("released")
+    if whole:
+        never_end(pace)
     session = pace.read(corpus(pace, tokens))
     generation = GenerationConfig(max_new_tokens=32)
     session.ask(QUESTIONS[0], generation=generation)
@@ -204,20 +211,19 @@ def _context(tokens: int) -> dict[str, Any]:
     return {"overflow": "window"} if tokens > 32000 else {}
 
 
-CASES = {
-    function.__name__: function
-    for function in (
-        read,
-        chunks,
-        growth,
-        second_question,
-        many,
-        open_saved,
-        precision,
-        held,
-        limits,
-    )
-}
+_ALL = (
+    read,
+    chunks,
+    growth,
+    second_question,
+    many,
+    many_long,
+    open_saved,
+    precision,
+    held,
+    limits,
+)
+CASES = {function.__name__: function for function in _ALL}
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ HEADS = {
     "growth": "What a chunk costs, by what was read before it",
     "second_question": "The second question over a document",
     "many": "Sixteen questions over one document",
+    "many_long": "Sixteen questions with answers of 32 tokens",
     "open_saved": "Opening a saved session and getting a first token, against reading again",
     "precision": "Precisions",
     "held": "Keys and values in full precision and in eight bits",
