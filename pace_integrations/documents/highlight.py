@@ -59,7 +59,7 @@ def highlight(
         DocumentError: The file cannot be parsed, or the copy cannot be written.
         MissingExtraError: The ``pdf-fast`` extra is not installed.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("pypdfium2", "rapidfuzz")):
+    if importlib.util.find_spec("pypdfium2") is None:
         raise MissingExtraError("highlighting quotes", "pdf-fast")
     chosen = options or ReadOptions()
     request = Request(
