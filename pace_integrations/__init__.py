@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pace_integrations.errors import PaceError
     from pace_integrations.session import Pace, Session
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "answer",
