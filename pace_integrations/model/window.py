@@ -9,7 +9,7 @@ back by as much. The memory banks hold what they took from the tokens that are g
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from pace_integrations.model.kv import new_cache
 from pace_integrations.model.segments import SegmentLayer
 
 SINKS = 64
+_PIECE = 2048  # most tokens moved up at a time
 # Of these the rotation between two positions depends on their distance alone.
 _STEADY = ("default", "linear", "llama3", "yarn")
 
@@ -80,13 +81,21 @@ class Window:
             self._slide(layer, gone)
 
     def _slide(self, layer: SegmentLayer, gone: int) -> None:
-        keys, values = (torch.cat(parts, dim=2) for parts in zip(*layer.segments(), strict=True))
-        first, rest = slice(self.sinks), slice(self.sinks + gone, None)
-        moved = self._moved_up(keys[:, :, rest], gone)
-        layer.hold(
-            torch.cat([keys[:, :, first], moved], dim=2),
-            torch.cat([values[:, :, first], values[:, :, rest]], dim=2),
-        )
+        keys, values = (self._kept(parts, gone) for parts in zip(*layer.segments(), strict=True))
+        for start in range(self.sinks, keys.shape[2], _PIECE):
+            piece = keys[:, :, start : start + _PIECE]
+            piece.copy_(self._moved_up(piece, gone))
+        layer.hold(keys, values)
+
+    def _kept(self, parts: Sequence[Tensor], gone: int) -> Tensor:
+        """A copy of what stays of keys or values in parts."""
+        stays, start = [], 0
+        for part in parts:
+            stop = start + part.shape[2]
+            stays.append(part[:, :, : max(0, self.sinks - start)])
+            stays.append(part[:, :, max(0, self.sinks + gone - start) :])
+            start = stop
+        return torch.cat(stays, dim=2)
 
     def _moved_up(self, keys: Tensor, places: int) -> Tensor:
         """Keys ``(batch, heads, tokens, size)`` as they are `places` positions earlier."""
