@@ -13,6 +13,7 @@ from typing import Any
 
 from pace_integrations.config import Constraint
 from pace_integrations.model.constrain_grammar import bounded
+from pace_integrations.model.prompts import Message
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _MOST_PARALLEL = 16
@@ -75,6 +76,17 @@ def instruction(tools: Sequence[Tool]) -> str:
         f"{listed}\n</tools>\n\nFor each function call, return a json object with function name "
         f"and arguments within {OPEN}{CLOSE} XML tags:\n{OPEN}\n{example}\n{CLOSE}"
     )
+
+
+def framed(
+    messages: Sequence[Message], before: str | None = None, after: str | None = None
+) -> list[Message]:
+    """A conversation with a system message in front and words after its last turn, the user's."""
+    told = [Message(role="system", content=before)] if before else []
+    told += messages
+    if after and told and told[-1]["role"] == "user":
+        told[-1] = Message(role="user", content=f"{told[-1]['content']}\n\n{after}")
+    return told
 
 
 def call_text(name: str, arguments: Mapping[str, Any]) -> str:

@@ -33,6 +33,13 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Pace]:
+    """The model inside the package."""
+    with Pace.load() as loaded:
+        yield loaded
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder like the repository's root to run in; what is made there is gone afterwards."""

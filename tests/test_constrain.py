@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_model
 
-from pace_integrations import Constraint, GenerationConfig, Pace, Session
+from pace_integrations import Constraint, GenerationConfig, Session
 from pace_integrations.errors import ConfigError
 from pace_integrations.model.constrain import Guide
 from pace_integrations.model.decode import Piece, decode
@@ -200,12 +199,6 @@ def test_a_session_asks_and_streams_under_a_constraint(
     jsonschema.validate(json.loads(answer.text), schema)
     assert answer.finish_reason == "stop"
     assert "".join(session.stream("When does the gate open?", generation=config)) == answer.text
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Pace]:
-    with Pace.load() as pace:
-        yield pace
 
 
 @pytest.mark.parametrize(

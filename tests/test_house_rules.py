@@ -23,7 +23,6 @@ LONG_MODULES = {
 LONG_FUNCTIONS = {
     "pace_integrations/cli/app.py:ask": "Typer wants every option as a parameter",
     "pace_integrations/cli/app.py:chat": "Typer wants every option as a parameter",
-    "pace_integrations/model/loading.py:load": "half of it is the account of its arguments",
 }
 
 

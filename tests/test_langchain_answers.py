@@ -30,12 +30,6 @@ from pace_integrations.langchain.messages import to_messages
 from pace_integrations.model.engine import Engine
 
 
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Pace]:
-    with Pace.load() as pace:
-        yield pace
-
-
 @pytest.fixture
 def chat(pace: Pace) -> ChatPace:
     """A random model: what holds for it holds for any."""

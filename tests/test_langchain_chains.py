@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,6 @@ from pace_integrations.langchain import (
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "documents"
 RENT = "What is the monthly rent?"
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Pace]:
-    with Pace.load() as pace:
-        yield pace
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +25,6 @@ from pace_integrations.langchain import (
     create_pace_documents_chain,
 )
 from pace_integrations.langchain.readings import to_corpus
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Pace]:
-    with Pace.load() as pace:
-        yield pace
 
 
 class TestRetriever(RetrieversIntegrationTests):

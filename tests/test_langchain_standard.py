@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,12 +23,6 @@ from pace_integrations.langchain import ChatPace
 pytestmark = pytest.mark.filterwarnings("ignore:Benchmark fixture was not used")
 
 DOCUMENT = "The harbour office opens at nine. " * 12
-
-
-@pytest.fixture(scope="module")
-def embedded() -> Iterator[Pace]:
-    with Pace.load() as pace:
-        yield pace
 
 
 @pytest.fixture(autouse=True)

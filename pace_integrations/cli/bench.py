@@ -46,15 +46,11 @@ def bench(
     Reads made-up notes, asks about them, and derives times and memory for documents of any length.
     """
     options = Options(
-        model,
-        quantization,
-        memory,
-        1,
-        0.0,
-        None,
-        512,
-        dtype,
-        device,
+        model=model,
+        quantization=quantization,
+        memory=memory,
+        dtype=dtype,
+        device=device,
         overflow=overflow,
         context=context,
         kv=kv,

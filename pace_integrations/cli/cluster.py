@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pace_integrations.cli.arguments import Dtype, Json
+from pace_integrations.cli.options import loading
 from pace_integrations.cli.output import Output, errors
 from pace_integrations.config import ExpertConfig
 
@@ -77,17 +78,14 @@ def _write(
     name: str | None, dtype: str, config: ExpertConfig, folder: Path, show: Output
 ) -> dict[str, object]:
     """Loads, divides and writes; imports PyTorch."""
-    from transformers.utils.logging import disable_progress_bar
-
-    from pace_integrations.model import divide, loading
+    from pace_integrations.model import divide
+    from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME, load
 
     divide.check_folder(folder)  # before anything takes long
-    if name is None or Path(name).exists():
-        disable_progress_bar()
-    with show.waiting(f"loading {name or 'the embedded model'}"):
+    with loading(name, show):
         # By its path the embedded model keeps the precision of its checkpoint.
-        loaded = loading.load(name or loading.EMBEDDED, dtype=dtype, device="cpu")
-        loaded = replace(loaded, name=name or loading.EMBEDDED_NAME)
+        loaded = load(name or EMBEDDED, dtype=dtype, device="cpu")
+        loaded = replace(loaded, name=name or EMBEDDED_NAME)
     with show.progress("clustering", "layers") as step:
         loaded, done = divide.divide(loaded, config, progress=step)
     with show.waiting(f"writing {folder}"):

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from pace_integrations.cli.arguments import Device, Dtype, Json, Model, Paths
 from pace_integrations.cli.cluster import ClusterSeed, Experts, Solver, Solving
-from pace_integrations.cli.options import corpus_of
+from pace_integrations.cli.options import corpus_of, loading
 from pace_integrations.cli.output import Output, errors, printable
 from pace_integrations.config import ExpertConfig
 from pace_integrations.errors import MissingExtraError
@@ -69,13 +69,9 @@ def _usage(
 ) -> ModuleUsage:
     corpus = corpus_of(paths, output)
     output.report(corpus.report)
-    from transformers.utils.logging import disable_progress_bar
-
     from pace_integrations.session import Pace
 
-    if model is None or Path(model).exists():
-        disable_progress_bar()
-    with output.waiting(f"loading and clustering {model or 'the embedded model'}"):
+    with loading(model, output, "loading and clustering"):
         pace = Pace.load(model, memory=None, experts=config, dtype=dtype, device=device)
     with pace, output.progress("reading", "tokens") as show:
         return pace.module_usage(corpus, progress=show)

@@ -43,7 +43,9 @@ def memory(
     Shows how often tokens met something similar, how diverse and how old the slots are, and the
     pages they came from. With --plot, draws the activations and a map of the slots' origins.
     """
-    options = Options(model, quantization, True, 1, 0.0, None, chunk, dtype, device, rule)
+    options = Options(
+        model=model, quantization=quantization, chunk=chunk, dtype=dtype, device=device, rule=rule
+    )
     output = Output(json=json)
     with errors(output):
         if plot and importlib.util.find_spec("matplotlib") is None:

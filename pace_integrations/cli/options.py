@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -51,15 +52,15 @@ class Held(StrEnum):
 class Options:
     """Options shared by all commands that read and answer."""
 
-    model: str | None
-    quantization: Quantization | None
-    memory: bool
-    max_new_tokens: int
-    temperature: float
-    seed: int | None
-    chunk: int
-    dtype: str
-    device: str | None
+    model: str | None = None
+    quantization: Quantization | None = None
+    memory: bool = True
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    seed: int | None = None
+    chunk: int = 1024
+    dtype: str = "auto"
+    device: str | None = None
     rule: MemoryRule | None = None
     store: bool = False
     overflow: Overflow = Overflow.error
@@ -96,13 +97,9 @@ class Options:
             PaceError: It cannot be loaded.
         """
         # Imports PyTorch: after everything that can be refused without it.
-        from transformers.utils.logging import disable_progress_bar
-
         from pace_integrations.session import Pace
 
-        if self.model is None or Path(self.model).exists():
-            disable_progress_bar()  # a download keeps its bars, a local file needs none
-        with output.waiting(f"loading {self.model or 'the embedded model'}"):
+        with loading(self.model, output):
             return Pace.load(
                 self.model,
                 memory=self._memory(),
@@ -133,6 +130,17 @@ class Options:
         if not self.memory:
             return None
         return MemoryConfig(rule=self.rule.value) if self.rule else MemoryConfig()
+
+
+def loading(
+    model: str | None, output: Output, what: str = "loading"
+) -> AbstractContextManager[object]:
+    """Shows that a model is being loaded."""
+    from transformers.utils.logging import disable_progress_bar
+
+    if model is None or Path(model).exists():
+        disable_progress_bar()  # a download keeps its bars, a local file needs none
+    return output.waiting(f"{what} {model or 'the embedded model'}")
 
 
 def corpus_of(

@@ -15,7 +15,7 @@ from pace_integrations.errors import ConfigError
 from pace_integrations.grounding import grounded
 from pace_integrations.model.constrain_grammar import everywhere
 from pace_integrations.model.prompts import Message
-from pace_integrations.toolcalls import Tool, constraint, instruction
+from pace_integrations.toolcalls import Tool, constraint, framed, instruction
 
 Policy = Literal["model", "first"]
 
@@ -38,13 +38,7 @@ class Form:
 
     def told(self, messages: Sequence[Message]) -> list[Message]:
         """A conversation in which the model is told of the form."""
-        told = list(messages)
-        if self.before:
-            told.insert(0, Message(role="system", content=self.before))
-        if self.after and told and told[-1]["role"] == "user":
-            content = f"{told[-1]['content']}\n\n{self.after}"
-            told[-1] = Message(role="user", content=content)
-        return told
+        return framed(messages, self.before, self.after)
 
 
 def form_of(options: Mapping[str, Any], messages: Sequence[BaseMessage], policy: Policy) -> Form:

@@ -24,7 +24,7 @@ from pace_integrations.llama_index.convert import chat_response, cited_text, raw
 from pace_integrations.llama_index.steps import Step
 from pace_integrations.llama_index.structured import StructuredLLM, selection
 from pace_integrations.model.prompts import Message
-from pace_integrations.toolcalls import Call, CallReader, Tool, constraint, instruction
+from pace_integrations.toolcalls import Call, CallReader, Tool, constraint, framed, instruction
 
 Policy = Literal["model", "first"]
 _RESULTS = (MessageRole.TOOL, MessageRole.FUNCTION)
@@ -151,10 +151,7 @@ class Toolbox:
 
     def told(self, messages: Sequence[Message]) -> list[Message]:
         """The conversation, with the tools described in front."""
-        told = [Message(role="system", content=instruction(self.tools)), *messages]
-        if self.again and told[-1]["role"] == "user":
-            told[-1] = Message(role="user", content=f"{told[-1]['content']}\n\n{self.again}")
-        return told
+        return framed(messages, instruction(self.tools), self.again)
 
     def response(self, answer: Answer, delta: str | None = None) -> ChatResponse:
         """An answer whose calls are told from its text."""

@@ -117,14 +117,7 @@ def load(
         MissingExtraError: Quantisation was asked for and bitsandbytes is not installed.
         ConfigError: A setting is none of the known words, or `kv` does not go with `overflow`.
     """
-    if overflow not in ("error", "yarn", "window"):
-        raise ConfigError(f"overflow must be 'error', 'yarn' or 'window', not {overflow!r}")
-    if context is not None and context < 1:
-        raise ConfigError(f"context must be at least 1 token, got {context}")
-    if kv not in ("full", "int8"):
-        raise ConfigError(f"kv must be 'full' or 'int8', not {kv!r}")
-    if kv == "int8" and overflow == "window":
-        raise ConfigError("kv='int8' cannot slide: leave it out, or take overflow='yarn'")
+    _check_words(overflow, context, kv)
     path, name = _locate(model)
     options: dict[str, Any] = {
         "revision": revision,
@@ -151,6 +144,17 @@ def load(
         # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
         raise ModelLoadError(_cannot_load(name, path, error)) from error
     return Loaded(name, network.eval(), tokenizer, quantization, overflow, context, kv)
+
+
+def _check_words(overflow: str, context: int | None, kv: str) -> None:
+    if overflow not in ("error", "yarn", "window"):
+        raise ConfigError(f"overflow must be 'error', 'yarn' or 'window', not {overflow!r}")
+    if context is not None and context < 1:
+        raise ConfigError(f"context must be at least 1 token, got {context}")
+    if kv not in ("full", "int8"):
+        raise ConfigError(f"kv must be 'full' or 'int8', not {kv!r}")
+    if kv == "int8" and overflow == "window":
+        raise ConfigError("kv='int8' cannot slide: leave it out, or take overflow='yarn'")
 
 
 def _locate(model: str | os.PathLike[str] | None) -> tuple[str, str]:

@@ -8,6 +8,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+from rapidfuzz.fuzz import ratio
+
 from pace_integrations.errors import MissingExtraError
 from pace_integrations.evaluation.metrics.words import cut_chinese
 
@@ -47,11 +49,7 @@ def edit_similarity(prediction: str, answers: Sequence[str]) -> float:
     ``2 M / T`` with `M` characters of a longest common subsequence and `T` characters in all, as
     fuzzywuzzy computes it with python-Levenshtein; without that package it falls back to a greedy
     matching that is never larger. Lines with a comment mark or a backtick are passed over.
-
-    Raises:
-        MissingExtraError: rapidfuzz is not installed.
     """
-    ratio = _import("rapidfuzz.fuzz").ratio
     line = _first_code_line(prediction)
     return max((round(ratio(line, answer)) / 100 for answer in answers), default=0.0)
 
