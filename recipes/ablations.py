@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pace_integrations import MemoryConfig
-from pace_integrations.blocks import default_layers
 from pace_integrations.evaluation.arms import Arm, choose
 from pace_integrations.evaluation.reader import Reader, Setting
 from pace_integrations.evaluation.report import write
 from pace_integrations.evaluation.runner import Progress, run
 from pace_integrations.evaluation.statistics import compare
 from pace_integrations.evaluation.tasks import Row, Spec, generate
+from pace_integrations.feed_forward import default_layers
 
 # PaceLLM, arXiv 2506.17310, Table 5: its baseline (its clustering alone, which changes nothing),
 # its default (layers 13 and 27 of 28, 0.7 and 0.3), and the best cells, chosen for each task.

@@ -3,7 +3,7 @@
     python -m recipes.check_documents hostile FOLDER [--pdf pdfium] [--count 200] [--seed 0]
     python -m recipes.check_documents long [--pdf pdfium] [--pages 2000]
 
-``hostile`` reads all files below a folder and mutations of its PDFs (see ``tests/mutate.py``):
+``hostile`` reads all files below a folder and mutations of its PDFs (``tests/helpers/mutate.py``):
 every file must have a status, none may take longer than its limit, and memory stays bounded.
 ``long`` reads a generated PDF; its memory at page 200 and at the last page should be the same.
 Memory is that of this process and its workers together, in MB, pages they share counted in each.
@@ -63,7 +63,7 @@ def peak() -> Iterator[list[float]]:
 
 def plant(source: Path, target: Path, count: int, seed: int) -> None:
     """Writes the files of a folder, and mutations of its PDFs, into another."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/helpers"))
     from mutate import mutants
 
     files = sorted(path for path in source.rglob("*") if path.is_file())

@@ -22,9 +22,9 @@ from torch import Tensor
 from transformers.utils.logging import disable_progress_bar
 
 from pace_integrations import Corpus, ExpertConfig
-from pace_integrations.blocks import find_blocks
 from pace_integrations.experts import switched
-from pace_integrations.model.divide import divide
+from pace_integrations.feed_forward import find_blocks
+from pace_integrations.model.expert_checkpoint import divide
 from pace_integrations.model.loading import Loaded, load
 from pace_integrations.model.prompts import Prompts
 from pace_integrations.model.scoring import token_losses

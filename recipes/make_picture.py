@@ -1,6 +1,6 @@
-"""Draws what `pace ask` shows in a terminal, from a real run: `.docs/pages/terminal.svg`.
+"""Draws what `pace ask` shows in a terminal, from a real run: `docs/pages/terminal.svg`.
 
-    python -m recipes.make_picture [--out .docs/pages/terminal.svg]
+    python -m recipes.make_picture [--out docs/pages/terminal.svg]
 
 The command runs in a pseudo-terminal. Of the bars, which vanish, the last states are kept above
 the answers.
@@ -61,7 +61,7 @@ def settled(raw: str) -> str:
 def main() -> None:
     """Runs the command and writes the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(".docs/pages/terminal.svg"))
+    parser.add_argument("--out", type=Path, default=Path("docs/pages/terminal.svg"))
     out = parser.parse_args().out
     asked = [word for question in QUESTIONS for word in ("-q", question)]
     text = settled(terminal(*COMMAND, *asked))

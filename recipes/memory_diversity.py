@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pace_integrations.blocks import find_projections, width
 from pace_integrations.config import MemoryConfig, Rule
+from pace_integrations.feed_forward import find_projections, width
 from pace_integrations.memory import ActivationMemoryBank
 
 WINDOW = 1024

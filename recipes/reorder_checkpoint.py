@@ -26,12 +26,12 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from pace_integrations import ExpertConfig
-from pace_integrations.blocks import Block, find_blocks
 from pace_integrations.errors import ModelLoadError
 from pace_integrations.experts import Reordering, cluster_neurons
 from pace_integrations.experts.cache import Cache, default_folder, key_of
 from pace_integrations.experts.permute import order_of
-from pace_integrations.model.divide import NOTE, check_folder
+from pace_integrations.feed_forward import Block, find_blocks
+from pace_integrations.model.expert_checkpoint import NOTE, check_folder
 
 Moves = dict[str, tuple[Tensor, int]]
 

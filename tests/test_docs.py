@@ -18,7 +18,7 @@ from shown import ROOT, execute, in_markdown, papers, run
 
 from pace_integrations.cli import app
 
-DOCS = ROOT / ".docs"
+DOCS = ROOT / "docs"
 PAGES = sorted((DOCS / "pages").rglob("*.md"))
 GUIDES = [page for page in papers() if page.suffix == ".md"]
 # Names that a package takes from a lower layer.

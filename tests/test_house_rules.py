@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("pace_integrations", "recipes", "examples", ".docs")
+PLACES = ("pace_integrations", "recipes", "examples", "docs")
 MODULES = sorted(path for place in PLACES for path in (ROOT / place).rglob("*.py"))
 
 # Longer than the house allows, and why.
@@ -68,7 +68,7 @@ def papers() -> list[Path]:
         ["git", "ls-files", "-z", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if found.returncode:  # an unpacked sdist is no repository
-        hidden = {".docs"}
+        hidden = {"docs"}
         paths = [p.relative_to(ROOT) for p in ROOT.rglob("*.md")]
         return [ROOT / p for p in paths if p.parts[0] in hidden or p.parts[0][0] != "."]
     return [ROOT / name for name in found.stdout.split("\0") if name]

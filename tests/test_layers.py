@@ -14,12 +14,11 @@ import pace_integrations
 ROOT = Path(pace_integrations.__file__).parent
 LAYERS = [
     {"errors", "config", "answer"},
-    {"blocks"},
+    {"feed_forward"},
     {"documents", "memory", "experts"},
     {"model", "store"},
     {"session"},
-    {"binding", "evaluation", "toolcalls"},
-    {"grounding"},
+    {"adapters", "evaluation"},
     {"langchain", "llama_index", "cli"},
     {"entry"},
 ]

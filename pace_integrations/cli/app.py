@@ -30,11 +30,11 @@ from pace_integrations.cli.arguments import (
     Store,
     Temperature,
 )
-from pace_integrations.cli.bench import bench
-from pace_integrations.cli.cluster import cluster
-from pace_integrations.cli.eval import evaluate
-from pace_integrations.cli.experts import experts
-from pace_integrations.cli.files import (
+from pace_integrations.cli.commands.bench import bench
+from pace_integrations.cli.commands.cluster import cluster
+from pace_integrations.cli.commands.eval import evaluate
+from pace_integrations.cli.commands.experts import experts
+from pace_integrations.cli.commands.files import (
     Drop,
     Engine,
     Exclude,
@@ -45,12 +45,12 @@ from pace_integrations.cli.files import (
     TimeLimit,
     read_options,
 )
-from pace_integrations.cli.files import files as files_command
+from pace_integrations.cli.commands.files import files as files_command
+from pace_integrations.cli.commands.memory import memory
+from pace_integrations.cli.commands.sessions import sessions
 from pace_integrations.cli.highlight import Highlight, check_target, finish
-from pace_integrations.cli.memory import memory
 from pace_integrations.cli.options import Held, Options, Overflow
 from pace_integrations.cli.output import Output, errors
-from pace_integrations.cli.sessions import sessions
 from pace_integrations.errors import PaceError, QuestionError
 
 if TYPE_CHECKING:

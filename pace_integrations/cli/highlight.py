@@ -11,8 +11,8 @@ import typer
 from pace_integrations.answer import Answer, Citation
 from pace_integrations.cli.output import Output
 from pace_integrations.documents import Corpus, Document, Evidence, ReadOptions, highlight
-from pace_integrations.documents.alignment import occurrence_of
-from pace_integrations.documents.kinds import PDF, is_kind
+from pace_integrations.documents.formats.sniffing import PDF, is_kind
+from pace_integrations.documents.quotes.alignment import occurrence_of
 from pace_integrations.errors import DocumentError, PaceError
 
 if TYPE_CHECKING:

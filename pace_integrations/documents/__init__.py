@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pace_integrations.documents.batch import ReadProgress
 from pace_integrations.documents.corpus import Corpus, NothingReadError
 from pace_integrations.documents.highlight import Evidence, highlight
+from pace_integrations.documents.ingest import ReadProgress
 from pace_integrations.documents.options import ReadLimits, ReadOptions
-from pace_integrations.documents.quotes import Quote, best_passage, best_quote
+from pace_integrations.documents.quotes.matching import Quote, best_passage, best_quote
 from pace_integrations.documents.types import (
     Document,
     FileReport,

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pace_integrations.documents.batch import Progress, Watch, read_files
+from pace_integrations.documents.discovery import Paths, expand
+from pace_integrations.documents.formats.text import split_pages
+from pace_integrations.documents.ingest import Progress, Watch, read_files
 from pace_integrations.documents.options import ReadOptions
-from pace_integrations.documents.paths import Paths, expand
-from pace_integrations.documents.text import split_pages
 from pace_integrations.documents.types import Document, FileReport, Page, Report, short_id
 from pace_integrations.errors import DocumentError
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pace_integrations.documents.isolation import mark_isolated
 from pace_integrations.documents.options import ReadOptions
-from pace_integrations.documents.worker import Request
+from pace_integrations.documents.sandbox.child import Request
+from pace_integrations.documents.sandbox.parent import mark_isolated
 from pace_integrations.errors import DocumentError, MissingExtraError
 
 Rectangle = tuple[float, float, float, float]

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from pace_integrations.blocks import find_projections
 from pace_integrations.config import ClusterBy, ExpertConfig, MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts import reorder
+from pace_integrations.experts import reordering as reorder
+from pace_integrations.feed_forward import find_projections
 
 
 class Removable(Protocol):

@@ -7,10 +7,10 @@ its own cache.
 
 from __future__ import annotations
 
+from pace_integrations.experts.activation_meters import CoactivationMeter, UsageMeter
 from pace_integrations.experts.cluster import cluster_neurons, inertia
-from pace_integrations.experts.reorder import Reordering, reorder
-from pace_integrations.experts.switch import switched
-from pace_integrations.experts.watch import CoactivationMeter, UsageMeter
+from pace_integrations.experts.masking import switched
+from pace_integrations.experts.reordering import Reordering, reorder
 
 __all__ = [
     "CoactivationMeter",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pace_integrations.config import Solver
 from pace_integrations.errors import ConfigError, MissingExtraError
-from pace_integrations.experts.fast import solve
+from pace_integrations.experts.balanced_kmeans import solve
 
 
 def cluster_neurons(

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pace_integrations.blocks import Block, out_width
 from pace_integrations.errors import ModelPatchError
+from pace_integrations.feed_forward import Block, out_width
 
 
 def order_of(labels: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from langchain_core.runnables.utils import AddableDict
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
 from pace_integrations.langchain.chat_models import ChatPace
-from pace_integrations.langchain.loaders import page_document
+from pace_integrations.langchain.document_loaders import page_document
 from pace_integrations.langchain.readings import Readings
 from pace_integrations.session import Session
 

@@ -20,14 +20,14 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import model_validator
 
 from pace_integrations import __version__
-from pace_integrations.binding import Binding
-from pace_integrations.langchain.answers import (
+from pace_integrations.adapters.lazy_session import Binding
+from pace_integrations.langchain.base import PaceFields, translated
+from pace_integrations.langchain.chat_request import Request, chunk_of, result_of
+from pace_integrations.langchain.convert import (
     MessageReader,
 )
-from pace_integrations.langchain.fields import PaceFields, translated
 from pace_integrations.langchain.messages import marks_prefix, to_messages
-from pace_integrations.langchain.requests import Request, chunk_of, result_of
-from pace_integrations.langchain.structured import Method, structured
+from pace_integrations.langchain.structured_output import Method, structured
 from pace_integrations.langchain.tools import Policy, form_of
 from pace_integrations.model.loading import EMBEDDED_NAME
 from pace_integrations.session import Pace, Session

@@ -9,7 +9,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackMana
 from langchain_core.language_models import LLM
 from langchain_core.outputs import GenerationChunk
 
-from pace_integrations.langchain.fields import PaceFields, translated
+from pace_integrations.langchain.base import PaceFields, translated
 
 
 class PaceLLM(PaceFields, LLM):

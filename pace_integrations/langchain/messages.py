@@ -14,10 +14,10 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from pace_integrations.adapters.tool_calls import call_text, result_text
 from pace_integrations.errors import QuestionError
-from pace_integrations.langchain.files import file_text
+from pace_integrations.langchain.attachments import file_text
 from pace_integrations.model.prompts import Message
-from pace_integrations.toolcalls import call_text, result_text
 
 # Parts that say again what the message says elsewhere, or what no later turn needs.
 _PASSED_OVER = frozenset(

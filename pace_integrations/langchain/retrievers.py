@@ -13,9 +13,9 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from pace_integrations.documents import Corpus
-from pace_integrations.documents.words import content_keys, word_keys
+from pace_integrations.documents.quotes.words import content_keys, word_keys
 from pace_integrations.errors import ConfigError
-from pace_integrations.langchain.loaders import page_document
+from pace_integrations.langchain.document_loaders import page_document
 from pace_integrations.session import Session
 
 

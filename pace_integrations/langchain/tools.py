@@ -10,12 +10,12 @@ from typing import Any, Literal
 from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from pace_integrations.adapters.argument_grounding import grounded
+from pace_integrations.adapters.tool_calls import Tool, constraint, framed, instruction
 from pace_integrations.config import Constraint
 from pace_integrations.errors import ConfigError
-from pace_integrations.grounding import grounded
-from pace_integrations.model.constrain_grammar import everywhere
+from pace_integrations.model.constrained.json_schema import everywhere
 from pace_integrations.model.prompts import Message
-from pace_integrations.toolcalls import Tool, constraint, framed, instruction
 
 Policy = Literal["model", "first"]
 

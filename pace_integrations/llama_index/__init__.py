@@ -15,8 +15,8 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("pace_integrations.llama_index", "llama-index") from error
 
+from pace_integrations.llama_index.agents import PaceCorpusTool
 from pace_integrations.llama_index.chat_engine import PaceChatEngine
-from pace_integrations.llama_index.corpus_tool import PaceCorpusTool
 from pace_integrations.llama_index.events import (
     PaceMemoryEvent,
     PaceReadEndEvent,

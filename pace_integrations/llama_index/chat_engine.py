@@ -18,11 +18,11 @@ from llama_index.core.chat_engine.types import (
 )
 from llama_index.core.schema import Document as LlamaDocument
 
-from pace_integrations.binding import Paths
+from pace_integrations.adapters.lazy_session import Paths
 from pace_integrations.llama_index.convert import source_nodes
-from pace_integrations.llama_index.documents import to_corpus
+from pace_integrations.llama_index.factories import llm_over, take
 from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.options import llm_over, take
+from pace_integrations.llama_index.nodes import to_corpus
 from pace_integrations.session import Conversation, Session
 
 

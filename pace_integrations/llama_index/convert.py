@@ -22,11 +22,11 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.schema import NodeWithScore, TextNode
 
+from pace_integrations.adapters.tool_calls import call_text, result_text
 from pace_integrations.answer import Answer, Citation
 from pace_integrations.errors import QuestionError
 from pace_integrations.model.prompts import Message
 from pace_integrations.session import Session
-from pace_integrations.toolcalls import call_text, result_text
 
 _ROLES = {
     MessageRole.SYSTEM: "system",

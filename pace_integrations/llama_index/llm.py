@@ -23,13 +23,13 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.types import TokenAsyncGen
 
-from pace_integrations.binding import generation
+from pace_integrations.adapters.lazy_session import generation
 from pace_integrations.config import Constraint, GenerationConfig, MemoryConfig, Quantization
 from pace_integrations.documents import Corpus
+from pace_integrations.llama_index.chat_request import Order
 from pace_integrations.llama_index.convert import completion
-from pace_integrations.llama_index.orders import Order
+from pace_integrations.llama_index.lazy_session import Source, on_event_loop
 from pace_integrations.llama_index.prefixes import Prefixes
-from pace_integrations.llama_index.source import Source, on_event_loop
 from pace_integrations.llama_index.steps import asteps, steps, told
 from pace_integrations.llama_index.structured import expected
 from pace_integrations.llama_index.tools import Policy, Toolbox, ToolCallingLLM

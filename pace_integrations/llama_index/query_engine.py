@@ -18,12 +18,12 @@ from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import QueryBundle
 
-from pace_integrations.binding import Paths
+from pace_integrations.adapters.lazy_session import Paths
 from pace_integrations.llama_index.convert import source_nodes
-from pace_integrations.llama_index.documents import to_corpus
 from pace_integrations.llama_index.events import renew
+from pace_integrations.llama_index.factories import llm_over, take
 from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.options import llm_over, take
+from pace_integrations.llama_index.nodes import to_corpus
 from pace_integrations.llama_index.streaming import astreamed, streamed
 from pace_integrations.session import Session
 from pace_integrations.session.state import Change

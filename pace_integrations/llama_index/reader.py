@@ -13,10 +13,10 @@ from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import Document as LlamaDocument
 
 from pace_integrations.documents import Document, FileReport, NothingReadError, Report
-from pace_integrations.documents.batch import read_file
-from pace_integrations.documents.kinds import SUFFIXES
-from pace_integrations.documents.paths import expand
-from pace_integrations.llama_index.documents import to_documents
+from pace_integrations.documents.discovery import expand
+from pace_integrations.documents.formats.sniffing import SUFFIXES
+from pace_integrations.documents.ingest import read_file
+from pace_integrations.llama_index.nodes import to_documents
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

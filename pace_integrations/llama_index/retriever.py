@@ -11,13 +11,13 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.schema import Document as LlamaDocument
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from pace_integrations.adapters.lazy_session import Paths
 from pace_integrations.answer import Citation
-from pace_integrations.binding import Paths
 from pace_integrations.documents import best_passage
 from pace_integrations.llama_index.convert import citations, nodes_of
-from pace_integrations.llama_index.documents import to_corpus
+from pace_integrations.llama_index.factories import llm_over, take
 from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.options import llm_over, take
+from pace_integrations.llama_index.nodes import to_corpus
 from pace_integrations.session import Session
 
 

@@ -24,12 +24,12 @@ from llama_index.core.response_synthesizers.base import BaseSynthesizer
 from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType, TextNode
 from llama_index.core.types import RESPONSE_TEXT_TYPE
 
+from pace_integrations.adapters.session_lru import Shelf
 from pace_integrations.answer import Citation
 from pace_integrations.llama_index.convert import citations
-from pace_integrations.llama_index.documents import corpus_of_nodes, in_reading_order, text_of
 from pace_integrations.llama_index.events import dispatcher, read
 from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.shelf import Shelf
+from pace_integrations.llama_index.nodes import corpus_of_nodes, in_reading_order, text_of
 from pace_integrations.llama_index.streaming import apieces, astreamed, pieces, streamed
 
 # `CitationQueryEngine` numbers its nodes in their text; here the prompt does.

@@ -16,15 +16,22 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import BaseTool
 
+from pace_integrations.adapters.argument_grounding import grounded
+from pace_integrations.adapters.tool_calls import (
+    Call,
+    CallReader,
+    Tool,
+    constraint,
+    framed,
+    instruction,
+)
 from pace_integrations.answer import Answer
 from pace_integrations.config import Constraint
 from pace_integrations.errors import QuestionError
-from pace_integrations.grounding import grounded
 from pace_integrations.llama_index.convert import chat_response, cited_text, raw
 from pace_integrations.llama_index.steps import Step
 from pace_integrations.llama_index.structured import StructuredLLM, selection
 from pace_integrations.model.prompts import Message
-from pace_integrations.toolcalls import Call, CallReader, Tool, constraint, framed, instruction
 
 Policy = Literal["model", "first"]
 _RESULTS = (MessageRole.TOOL, MessageRole.FUNCTION)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pace_integrations.blocks import default_layers
-from pace_integrations.memory.automatic import PatchedModel, patched
+from pace_integrations.feed_forward import default_layers
 from pace_integrations.memory.bank import ActivationMemoryBank
-from pace_integrations.memory.calibrate import Calibrator
-from pace_integrations.memory.calibration import Calibration
+from pace_integrations.memory.calibration.result import Calibration
+from pace_integrations.memory.calibration.search import Calibrator
 from pace_integrations.memory.patch import MemoryPatch
 from pace_integrations.memory.report import (
     Hits,
@@ -17,6 +16,7 @@ from pace_integrations.memory.report import (
     report,
 )
 from pace_integrations.memory.state import MemoryState
+from pace_integrations.memory.transformers_patch import PatchedModel, patched
 
 __all__ = [
     "ActivationMemoryBank",

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.memory import modules, paper, released, slotwise
-from pace_integrations.memory.contents import Contents
+from pace_integrations.memory import expert_split as modules
+from pace_integrations.memory.bank_state import Contents
 from pace_integrations.memory.lookup import Found, blend, find, join, keep_length
+from pace_integrations.memory.rules import paper, released, slotwise
 
 _UPDATES = {"released": released.update, "paper": paper.update, "slotwise": slotwise.update}
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pace_integrations.memory.expert_split import merge
 from pace_integrations.memory.lookup import Found
-from pace_integrations.memory.modules import merge
 
 # Tokens of the last step that are kept for a picture of it: a bank has about as many slots.
 RECENT = 128

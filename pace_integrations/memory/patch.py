@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from pace_integrations.blocks import find_projections
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
-from pace_integrations.memory.modules import count
-from pace_integrations.memory.place import place
+from pace_integrations.feed_forward import find_projections
+from pace_integrations.memory.expert_split import count
+from pace_integrations.memory.projection import place
 from pace_integrations.memory.state import MemoryState
 
 

@@ -11,8 +11,8 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory.bank import ActivationMemoryBank
 from pace_integrations.memory.history import History, from_tensors, to_tensors
-from pace_integrations.memory.place import Place
-from pace_integrations.memory.steps import LayerMemory
+from pace_integrations.memory.layer_memory import LayerMemory
+from pace_integrations.memory.projection import Place
 
 
 class MemoryState:

@@ -15,10 +15,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
 from pace_integrations.config import GenerationConfig
-from pace_integrations.model.attention import segmented
 from pace_integrations.model.decode import Piece, Writer
-from pace_integrations.model.prefill import Around
-from pace_integrations.model.segments import SegmentLayer
+from pace_integrations.model.forward import Around
+from pace_integrations.model.kv_cache.attention import segmented
+from pace_integrations.model.kv_cache.segments import SegmentLayer
 
 
 def can_batch(model: PreTrainedModel, cache: Cache) -> bool:

@@ -19,9 +19,9 @@ from transformers.cache_utils import Cache
 
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
-from pace_integrations.model.attention import segmented
-from pace_integrations.model.constrain import guide_for
-from pace_integrations.model.prefill import Around, prefill
+from pace_integrations.model.constrained.guide import guide_for
+from pace_integrations.model.forward import Around, prefill
+from pace_integrations.model.kv_cache.attention import segmented
 
 
 @dataclass(frozen=True, slots=True)

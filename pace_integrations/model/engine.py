@@ -18,12 +18,12 @@ from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.memory import MemoryPatch, MemoryState
 from pace_integrations.model.batch import can_batch, decode_batch
 from pace_integrations.model.decode import Piece, decode
-from pace_integrations.model.kv import cache_of, cut, fork, new_cache, parts_of, reserve
+from pace_integrations.model.forward import Around, prefill
+from pace_integrations.model.kv_cache.cache import cache_of, cut, fork, new_cache, parts_of, reserve
+from pace_integrations.model.kv_cache.sliding_window import Window
 from pace_integrations.model.loading import Loaded
-from pace_integrations.model.owner import Owner
-from pace_integrations.model.prefill import Around, prefill
+from pace_integrations.model.model_thread import Owner
 from pace_integrations.model.prompts import Prompts
-from pace_integrations.model.window import Window
 
 
 @dataclass(frozen=True, slots=True)

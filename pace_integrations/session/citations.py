@@ -9,7 +9,7 @@ from typing import Literal
 
 from pace_integrations.answer import Citation
 from pace_integrations.documents import Document, Page
-from pace_integrations.documents.quotes import Quote, best_passage, best_quote
+from pace_integrations.documents.quotes.matching import Quote, best_passage, best_quote
 from pace_integrations.model.prompts import UNANSWERABLE
 
 _MARKS = re.compile(r"\[(\d{1,9}(?:\s*,\s*\d{1,9})*)\]")

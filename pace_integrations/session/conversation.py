@@ -10,7 +10,7 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.prompts import Message
-from pace_integrations.session.asking import Asking, Question, Turn
+from pace_integrations.session.base import Asking, Question, Turn
 from pace_integrations.session.state import ReadState
 
 if TYPE_CHECKING:

@@ -24,17 +24,17 @@ from pace_integrations.config import (
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import Calibration
-from pace_integrations.model.divide import divide
 from pace_integrations.model.engine import Engine
+from pace_integrations.model.expert_checkpoint import divide
 from pace_integrations.model.loading import load
-from pace_integrations.session.calibration import calibrate
-from pace_integrations.session.keeping import Keeper
-from pace_integrations.session.modules import ModuleUsage, module_usage
-from pace_integrations.session.reading import Progress, Reading
+from pace_integrations.session.diagnostics.calibration import calibrate
+from pace_integrations.session.diagnostics.module_usage import ModuleUsage, module_usage
+from pace_integrations.session.read_job import Progress, Reading
+from pace_integrations.session.resume import Keeper
 from pace_integrations.session.session import Session
 from pace_integrations.session.state import Change, ReadState
 from pace_integrations.store.manifest import Verify, check_namespace
-from pace_integrations.store.sessions import Sessions
+from pace_integrations.store.store import Sessions
 
 _MEMORY = MemoryConfig()
 _READ = ReadConfig()

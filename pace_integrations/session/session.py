@@ -15,13 +15,13 @@ from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.model.engine import Engine
-from pace_integrations.model.owner import Deadline
-from pace_integrations.session.asking import Asking, Question, Turn
+from pace_integrations.model.model_thread import Deadline
+from pace_integrations.session.base import Asking, Question, Turn
 from pace_integrations.session.conversation import Conversation
-from pace_integrations.session.keeping import Keeper
-from pace_integrations.session.memory_plots import plot_memory
-from pace_integrations.session.memory_report import MemoryReport, memory_report
-from pace_integrations.session.reading import Progress, Reading
+from pace_integrations.session.diagnostics.memory_plots import plot_memory
+from pace_integrations.session.diagnostics.memory_report import MemoryReport, memory_report
+from pace_integrations.session.read_job import Progress, Reading
+from pace_integrations.session.resume import Keeper
 from pace_integrations.session.state import Change, ReadState, passages_of, renewed
 from pace_integrations.session.streams import Writing, finished
 

@@ -10,7 +10,7 @@ from typing import Self
 from pace_integrations.answer import Answer, Timings
 from pace_integrations.errors import PaceError
 from pace_integrations.model.decode import Piece
-from pace_integrations.model.owner import AsyncStream, Stream
+from pace_integrations.model.model_thread import AsyncStream, Stream
 
 Finish = Callable[[str, Piece, Timings], Answer]
 

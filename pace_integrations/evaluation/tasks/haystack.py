@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 
 from pace_integrations.documents import Corpus
-from pace_integrations.documents.sentences import sentences
+from pace_integrations.documents.quotes.sentences import sentences
 from pace_integrations.errors import DocumentError
 from pace_integrations.evaluation.tasks.rows import Count
 from pace_integrations.evaluation.tasks.words import NOISE, prose

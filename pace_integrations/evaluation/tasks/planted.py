@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from pace_integrations.documents import Corpus
-from pace_integrations.documents.sentences import sentences
+from pace_integrations.documents.quotes.sentences import sentences
 from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.evaluation.tasks.rows import Row
 from pace_integrations.evaluation.tasks.spec import Spec

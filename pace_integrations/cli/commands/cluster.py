@@ -1,0 +1,98 @@
+"""``pace cluster``: writes a checkpoint whose neurons lie expert by expert."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pace_integrations.cli.arguments import Dtype, Json
+from pace_integrations.cli.options import loading
+from pace_integrations.cli.output import Output, errors
+from pace_integrations.config import ExpertConfig
+
+Name = Annotated[
+    str | None, typer.Argument(metavar="[MODEL]", help="Name or path; default: embedded.")
+]
+Into = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="A new folder.")]
+Experts = Annotated[int, typer.Option(help="Experts per layer; it divides the layer's width.")]
+ClusterSeed = Annotated[int, typer.Option("--seed", help="Seed of the clustering.")]
+Text = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Cluster by co-activation on this text.")
+]
+
+
+class Solver(StrEnum):
+    """Words of ``--solver``."""
+
+    fast = "fast"
+    constrained = "constrained"
+
+
+Solving = Annotated[Solver, typer.Option(help="constrained is the paper's, and slow.")]
+
+
+def cluster(
+    output: Into,
+    model: Name = None,
+    experts: Experts = 64,
+    solver: Solving = Solver.fast,
+    seed: ClusterSeed = 0,
+    coactivation: Text = None,
+    dtype: Dtype = "auto",
+    json: Json = False,
+) -> None:
+    """Write a copy of a model whose neurons are sorted into experts of equal size.
+
+    It computes the same as the model and loads with plain Transformers. An interrupted run goes on
+    at the next layer.
+    """
+    show = Output(json=json)
+    with errors(show):
+        config = ExpertConfig(
+            experts=experts,
+            solver=solver.value,
+            seed=seed,
+            by="coactivation" if coactivation else "weights",
+            text=_text(coactivation),
+        )
+        facts = _write(model, dtype, config, output, show)
+        if json:
+            show.tables((), facts)
+        else:
+            show.notes([f"{facts['layers']} layers, {experts} experts each, in {output}"])
+
+
+def _text(file: Path | None) -> str:
+    from pace_integrations.documents import Corpus
+
+    if file is None:
+        return ""
+    return "\n".join(page.text for _, page in Corpus.from_paths([file]).pages())
+
+
+def _write(
+    name: str | None, dtype: str, config: ExpertConfig, folder: Path, show: Output
+) -> dict[str, object]:
+    """Loads, divides and writes; imports PyTorch."""
+    from pace_integrations.model import expert_checkpoint as divide
+    from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME, load
+
+    divide.check_folder(folder)  # before anything takes long
+    with loading(name, show):
+        # By its path the embedded model keeps the precision of its checkpoint.
+        loaded = load(name or EMBEDDED, dtype=dtype, device="cpu")
+        loaded = replace(loaded, name=name or EMBEDDED_NAME)
+    with show.progress("clustering", "layers") as step:
+        loaded, done = divide.divide(loaded, config, progress=step)
+    with show.waiting(f"writing {folder}"):
+        divide.write(loaded, done, folder)
+    return {
+        "path": str(folder),
+        "layers": len(done.orders),
+        "experts": config.experts,
+        "order": done.fingerprint,
+    }

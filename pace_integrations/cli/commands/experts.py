@@ -1,0 +1,93 @@
+"""``pace experts``: which modules of the model the pages of documents use."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from pace_integrations.cli.arguments import Device, Dtype, Json, Model, Paths
+from pace_integrations.cli.commands.cluster import ClusterSeed, Experts, Solver, Solving
+from pace_integrations.cli.options import corpus_of, loading
+from pace_integrations.cli.output import Output, errors, printable
+from pace_integrations.config import ExpertConfig
+from pace_integrations.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from pace_integrations.session.diagnostics.module_usage import ModuleUsage
+
+Top = Annotated[int, typer.Option(min=1, help="Modules to show per document.")]
+Layers = Annotated[
+    list[int] | None, typer.Option("--layer", help="A layer, 0-based; repeat it; default: all.")
+]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the heat map as a PNG.")]
+
+
+def experts(
+    paths: Paths,
+    model: Model = None,
+    experts: Experts = 64,
+    top: Top = 5,
+    layer: Layers = None,
+    solver: Solving = Solver.fast,
+    seed: ClusterSeed = 0,
+    plot: Plot = None,
+    json: Json = False,
+    dtype: Dtype = "auto",
+    device: Device = None,
+) -> None:
+    """Show which modules fire for which documents.
+
+    Neurons are clustered into experts first, which takes a while the first time. A module is
+    specific to a document as far as it fires more strongly there than on the other documents.
+    """
+    output = Output(json=json)
+    with errors(output):
+        if plot and importlib.util.find_spec("matplotlib") is None:
+            raise MissingExtraError("--plot", "eval")  # before anything is read
+        config = ExpertConfig(
+            experts=experts, solver=solver.value, seed=seed, layers=tuple(layer) if layer else None
+        )
+        usage = _usage(paths, model, config, dtype, device, output)
+        if plot:
+            usage.plot(plot)
+        drawn = str(plot) if plot else None
+        output.tables([_table(usage, top)], {**usage.to_dict(top), "plot": drawn})
+        output.notes([f"drawn: {drawn}"] if drawn else [])
+
+
+def _usage(
+    paths: list[Path],
+    model: str | None,
+    config: ExpertConfig,
+    dtype: str,
+    device: str | None,
+    output: Output,
+) -> ModuleUsage:
+    corpus = corpus_of(paths, output)
+    output.report(corpus.report)
+    from pace_integrations.session import Pace
+
+    with loading(model, output, "loading and clustering"):
+        pace = Pace.load(model, memory=None, experts=config, dtype=dtype, device=device)
+    with pace, output.progress("reading", "tokens") as show:
+        return pace.module_usage(corpus, progress=show)
+
+
+def _table(usage: ModuleUsage, top: int) -> Table:
+    against = "times the others" if len(usage.documents) > 1 else "times the layer's mean"
+    table = Table(box=None, show_edge=False, pad_edge=False, title_justify="left")
+    table.title = f"{usage.experts} modules in each of {len(usage.layers)} layers"
+    table.add_column("document", overflow="fold")
+    for column in ("layer", "module", "usage", against):
+        table.add_column(column, justify="right")
+    for document in usage.documents:
+        title = printable(document.title)
+        for found in usage.specific(document, top):
+            numbers = (str(found.layer), str(found.module), f"{found.usage:.4g}")
+            table.add_row(title, *numbers, f"{found.times:.2f}")
+            title = ""
+    return table

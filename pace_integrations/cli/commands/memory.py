@@ -1,0 +1,137 @@
+"""``pace memory``: what the memory holds after reading, as tables, JSON or pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from pace_integrations.cli.arguments import Chunk, Device, Dtype, Json, Model, Paths, Quantised
+from pace_integrations.cli.options import MemoryRule, Options
+from pace_integrations.cli.output import Output, errors, printable
+from pace_integrations.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from pace_integrations.memory import Hits, StepHits
+    from pace_integrations.session.diagnostics.memory_report import MemoryReport, Span
+
+_MOST_STEPS = 12  # rows of hit rates; more steps than that are shown in groups
+_MOST_PAGES = 10  # pages per layer, those with the most slots
+
+Rule = Annotated[MemoryRule | None, typer.Option(help="How the memory mixes and stores.")]
+Plot = Annotated[Path | None, typer.Option(metavar="DIR", help="Draw two PNGs into a folder.")]
+
+
+def memory(
+    paths: Paths,
+    model: Model = None,
+    quantization: Quantised = None,
+    rule: Rule = None,
+    json: Json = False,
+    plot: Plot = None,
+    chunk: Chunk = 1024,
+    dtype: Dtype = "auto",
+    device: Device = None,
+) -> None:
+    """Read documents and show what the activation memory made of them.
+
+    Shows how often tokens met something similar, how diverse and how old the slots are, and the
+    pages they came from. With --plot, draws the activations and a map of the slots' origins.
+    """
+    options = Options(
+        model=model, quantization=quantization, chunk=chunk, dtype=dtype, device=device, rule=rule
+    )
+    output = Output(json=json)
+    with errors(output):
+        if plot and importlib.util.find_spec("matplotlib") is None:
+            raise MissingExtraError("--plot", "eval")  # before anything is read
+        session = options.read(paths, output)
+        report = session.memory_report()
+        files = session.plot_memory(plot) if plot else ()
+        tables = [_layers(report), _steps(report), _pages(report)]
+        output.tables(tables, {**report.to_dict(), "plots": [str(file) for file in files]})
+        output.notes([f"drawn: {file}" for file in files])
+
+
+def _layers(report: MemoryReport) -> Table:
+    table = _table(
+        f"{report.tokens} tokens read", "layer", "slots", *_RATES, "rank", "cosine", "age"
+    )
+    for layer in report.layers:
+        ages = [slot.age for slot in layer.slots] or [0]
+        table.add_row(
+            str(layer.layer),
+            f"{len(layer.slots)}/{layer.capacity}",
+            *_percent(layer.hits),
+            f"{layer.effective_rank:.1f}",
+            f"{layer.mean_cosine:.2f}",
+            f"{min(ages)} to {max(ages)}",
+        )
+    return table
+
+
+def _steps(report: MemoryReport) -> Table:
+    table = _table("hits while reading", "layer", "tokens", *_RATES)
+    for layer in report.layers:
+        for group in _grouped(layer.steps):
+            span = f"{group[0].start} to {group[-1].stop}"
+            table.add_row(str(layer.layer), span, *_percent(_sum(group)))
+    return table
+
+
+def _pages(report: MemoryReport) -> Table:
+    table = _table("where the slots came from", "layer", "slots", "uses", "document", "page")
+    table.add_column("words around the most used", overflow="fold")
+    for layer in report.layers:
+        pages = sorted(report.by_page(layer).items(), key=lambda item: -len(item[1]))
+        for span, slots in pages[:_MOST_PAGES]:
+            used = max(slots, key=lambda slot: slot.usage)
+            words = printable(report.origin(used).words)
+            uses = sum(slot.usage for slot in slots)
+            table.add_row(str(layer.layer), str(len(slots)), str(uses), *_place(span), words)
+        if more := pages[_MOST_PAGES:]:
+            count = sum(len(slots) for _, slots in more)
+            table.add_row(str(layer.layer), str(count), "", f"({len(more)} other pages)", "", "")
+    return table
+
+
+_RATES = ("high", "medium", "low")
+
+
+def _percent(hits: Hits) -> Iterator[str]:
+    return (f"{100 * rate:.1f} %" for rate in hits.rates)
+
+
+def _grouped(steps: Sequence[StepHits]) -> list[Sequence[StepHits]]:
+    """Consecutive steps in at most `_MOST_STEPS` groups of nearly one size."""
+    count = min(len(steps), _MOST_STEPS)
+    borders = [i * len(steps) // max(count, 1) for i in range(count + 1)]
+    return [steps[a:b] for a, b in pairwise(borders)]
+
+
+def _sum(steps: Sequence[StepHits]) -> Hits:
+    from pace_integrations.memory import Hits
+
+    hits = [step.hits for step in steps]
+    return Hits(sum(h.high for h in hits), sum(h.medium for h in hits), sum(h.low for h in hits))
+
+
+def _place(span: Span | None) -> tuple[str, str]:
+    if span is None:
+        return "(the instruction)", ""
+    label = span.page_label
+    page = str(span.page) if label in (None, str(span.page)) else f"{label} ({span.page})"
+    return printable(span.document), printable(page)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, box=None)
+    for column in columns:
+        numbers = column not in ("document", "page")
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    return table

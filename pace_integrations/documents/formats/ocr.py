@@ -1,0 +1,109 @@
+"""Reads pages that are pictures with Tesseract, where a user asks for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pace_integrations.documents.formats.layout import Line
+from pace_integrations.documents.formats.pdf_metadata import OpenPdf, is_stamped
+from pace_integrations.errors import DocumentError, MissingExtraError
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument
+
+_DOTS_PER_INCH = 300
+_MOST_PIXELS = 25_000_000
+
+
+def require_ocr(languages: str) -> None:
+    """Checks that pages can be recognised.
+
+    Raises:
+        MissingExtraError: The ``ocr`` extra is not installed.
+        DocumentError: Tesseract, or its data for a language, is not installed.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("pytesseract", "pypdfium2", "PIL")):
+        raise MissingExtraError("OCR", "ocr")
+    program = shutil.which("tesseract")
+    if program is None:
+        raise DocumentError(
+            "OCR needs the program tesseract; install it (tesseract-ocr) or add it to PATH"
+        )
+    listed = subprocess.run([program, "--list-langs"], capture_output=True, text=True, check=False)
+    known = listed.stdout.split("\n")[1:]  # after a heading
+    for language in languages.split("+"):
+        if language not in known:
+            raise DocumentError(
+                f"tesseract has no data for the language {language!r}; install it "
+                f"(tesseract-ocr-{language}); there are {' '.join(known)}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class WithOcr:
+    """An open PDF whose pages without text are recognised from their pictures.
+
+    Attributes:
+        file: The file as its parser opened it.
+        pictures: The same file, to render pages from.
+        languages: Tesseract's names of the languages, such as ``"eng+deu"``.
+        seconds: Seconds for all pages together.
+        recognised: Pages that were recognised so far.
+    """
+
+    file: OpenPdf
+    pictures: PdfDocument
+    languages: str
+    seconds: float
+    recognised: list[int] = field(default_factory=list)
+    start: float = field(default_factory=time.monotonic)
+
+    @property
+    def count(self) -> int:
+        """How many pages there are."""
+        return self.file.count
+
+    def lines(self, index: int) -> list[Line]:
+        """The page's lines; recognised ones where it has none of its own, or but a stamp."""
+        lines = self.file.lines(index)
+        own = "".join(line.text for line in lines).strip()
+        if own and not is_stamped(self.file, index, lines):
+            return lines
+        left = self.seconds - (time.monotonic() - self.start)
+        text = self._recognised(index, max(1.0, left))
+        if len(text.strip()) <= len(own):
+            return lines
+        self.recognised.append(index)
+        return [Line(line) for line in text.split("\n")]
+
+    def has_picture(self, index: int) -> bool:
+        """Tells whether the page is still a picture that nobody has read."""
+        return index not in self.recognised and self.file.has_picture(index)
+
+    def _recognised(self, index: int, seconds: float) -> str:
+        import pytesseract
+
+        with closing(self.pictures[index - 1]) as page:
+            width, height = page.get_size()
+            scale = min(_DOTS_PER_INCH / 72, (_MOST_PIXELS / max(1.0, width * height)) ** 0.5)
+            picture = page.render(scale=scale, grayscale=True).to_pil()
+        return str(pytesseract.image_to_string(picture, lang=self.languages, timeout=seconds))
+
+    def labels(self) -> list[str]:
+        """The labels of the file."""
+        return self.file.labels()
+
+    def metadata(self) -> Mapping[str, object]:
+        """The metadata of the file."""
+        return self.file.metadata()
+
+    def outline(self) -> list[tuple[str, int]]:
+        """The outline of the file."""
+        return self.file.outline()

@@ -1,0 +1,114 @@
+"""Processes that wait to parse files: plain interpreters that import the parsers and nothing heavy.
+
+They are started when the first file needs one and serve many files. Nothing is pickled, and the
+script that runs is not imported again, as `multiprocessing` would.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from typing import IO, Any
+
+from pace_integrations.documents.sandbox.child import Request
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from pace_integrations.documents.sandbox.child import main; main()"
+)
+_MOST_IDLE = 2
+
+_idle: list[Worker] = []
+_lock = threading.Lock()
+
+
+class Worker:
+    """A process that parses one file at a time."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-c", _BOOT, json.dumps([os.path.abspath(p) for p in sys.path])]  # noqa: PTH100
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Ends the process at once; whoever reads from it meets the end."""
+        self._process.kill()
+
+    def close(self, grace: float = 0.0) -> int:
+        """Ends the process and frees its pipes; returns its exit status."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace)
+        self.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):
+                _opened(pipe).close()
+        return self._process.wait()
+
+    def send(self, request: Request) -> None:
+        """Hands over a request.
+
+        Raises:
+            OSError: The process has ended.
+        """
+        pipe = _opened(self._process.stdin)
+        pipe.write(json.dumps(asdict(request)).encode("ascii") + b"\n")
+        pipe.flush()
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """What the process tells about a request, up to and with the last, or to its death."""
+        for line in _opened(self._process.stdout):
+            record = json.loads(line)
+            yield record
+            if "end" in record:
+                return
+
+
+def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def take_worker() -> Worker:
+    """An idle worker that lives, or a new one."""
+    with _lock:
+        while _idle:
+            worker = _idle.pop()
+            if worker.alive:
+                return worker
+            worker.close()
+    return Worker()
+
+
+def return_worker(worker: Worker) -> None:
+    """Keeps a worker for the next file, unless there are enough."""
+    with _lock:
+        if len(_idle) < _MOST_IDLE:
+            _idle.append(worker)
+            return
+    worker.close()
+
+
+@atexit.register
+def end_idle_workers() -> None:
+    """Ends the workers that wait for work."""
+    with _lock:
+        while _idle:
+            _idle.pop().close()
+
+
+# A forked child shares the pipes of its parent's workers and must leave them alone.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)

@@ -1,0 +1,121 @@
+"""Dividing all layers of a loaded model into experts: cluster, keep, move, undo."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pace_integrations.config import ExpertConfig
+from pace_integrations.errors import ConfigError
+from pace_integrations.experts.cache import Cache, default_folder, key_of
+from pace_integrations.experts.cluster import check_experts, cluster_neurons
+from pace_integrations.experts.permute import check, description, inverse, order_of, permute
+from pace_integrations.feed_forward import Block, find_blocks
+
+
+class Reordering:
+    """A model whose neurons lie expert by expert. Made by `reorder`.
+
+    Attributes:
+        config: How the experts were made.
+        orders: For each reordered layer, the old place of the neuron now at each place
+            ``(d_ff,)``; expert e is at places ``e d_ff / E`` to ``(e + 1) d_ff / E``.
+    """
+
+    def __init__(self, model: nn.Module, config: ExpertConfig, orders: dict[int, Tensor]) -> None:
+        self._model = model
+        self.config = config
+        self.orders: Mapping[int, Tensor] = orders
+        self._applied = True
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the number of experts and the order of every layer."""
+        digest = hashlib.sha256(str(self.config.experts).encode())
+        for layer, order in sorted(self.orders.items()):
+            digest.update(f"{layer}:".encode() + order.to(torch.int32).numpy().tobytes())
+        return f"sha256:{digest.hexdigest()}"
+
+    def restore(self) -> None:
+        """Puts every neuron back where it was, bit for bit; a second call changes nothing."""
+        if self._applied:
+            blocks = {block.layer: block for block in find_blocks(self._model, [*self.orders])}
+            permute(blocks, {layer: inverse(order) for layer, order in self.orders.items()})
+            self._applied = False
+
+
+def reorder(
+    model: nn.Module,
+    config: ExpertConfig,
+    *,
+    activations: Callable[[Sequence[Block]], Mapping[int, Tensor]] | None = None,
+    folder: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reordering:
+    """Divides the neurons of a model into experts and puts each expert's side by side.
+
+    Each layer's answer is kept on disk as soon as it is known, so that a second run, or one after
+    an interruption, only does what is missing. Layers are moved when all are known; when a step
+    fails the model is as it was.
+
+    Args:
+        model: A decoder, or a model that holds one, in its own precision.
+        config: Number of experts and how to find them.
+        activations: For ``by="coactivation"``: gives a description of the neurons of each layer
+            ``(d_ff, samples)``, as `coactivation.describe` does.
+        folder: Where answers are kept; None is ``config.cache``, and else the user's cache folder.
+        progress: Called with the layers done and in all.
+
+    Raises:
+        ConfigError: The number of experts does not divide a layer's width, or
+            ``by="coactivation"`` comes without activations.
+        ModelPatchError: The blocks are of no known form, quantised or not in memory.
+        MissingExtraError: The constrained solver was asked for without the ``experts`` extra.
+    """
+    blocks = find_blocks(model, config.layers)
+    for block in blocks:
+        check(block)
+        check_experts(block.neurons, config.experts)
+    chosen = folder or (Path(config.cache) if config.cache else default_folder())
+    rows = _descriptions(blocks, config, activations)
+    orders: dict[int, Tensor] = {}
+    for done, block in enumerate(blocks, 1):
+        orders[block.layer] = _order(block.layer, rows(block), config, Cache(chosen))
+        if progress:
+            progress(done, len(blocks))
+    permute({block.layer: block for block in blocks}, orders)
+    return Reordering(model, config, orders)
+
+
+def _descriptions(
+    blocks: Sequence[Block],
+    config: ExpertConfig,
+    activations: Callable[[Sequence[Block]], Mapping[int, Tensor]] | None,
+) -> Callable[[Block], Tensor]:
+    """What describes the neurons of a block."""
+    if config.by != "coactivation":
+        return description
+    if activations is None:
+        raise ConfigError(
+            "by='coactivation' needs a text to watch the neurons on: set ExpertConfig(text=...)"
+        )
+    seen = activations(blocks)
+    return lambda block: seen[block.layer]
+
+
+def _order(layer: int, rows: Tensor, config: ExpertConfig, cache: Cache) -> Tensor:
+    """The order of one layer's neurons on the CPU: kept, drawn or computed."""
+    if config.by == "random":
+        generator = torch.Generator().manual_seed(config.seed + layer)
+        return torch.randperm(len(rows), generator=generator)
+    key = key_of(rows, config)
+    order = cache.get(key, len(rows))
+    if order is None:
+        labels = cluster_neurons(rows, config.experts, config.solver, config.seed)
+        order = order_of(labels).cpu()
+        cache.put(key, order)
+    return order

@@ -1,0 +1,40 @@
+"""What a bank needs to know of the projection that it stands at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from pace_integrations.feed_forward import out_width, width
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An output projection as a bank sees it.
+
+    Attributes:
+        features: Features that it takes in.
+        width: Features that it gives; None where nobody asked.
+        device: Where its weight is; a bank moves along if its inputs come from elsewhere.
+    """
+
+    features: int
+    width: int | None
+    device: torch.device
+
+
+def place(projection: nn.Module, *, outputs: bool) -> Place:
+    """The place of an output projection.
+
+    Args:
+        projection: A linear module of any kind.
+        outputs: Whether the width of its output matters.
+
+    Raises:
+        ModelPatchError: It does not say how wide it is.
+    """
+    device = next((p.device for p in projection.parameters()), torch.device("cpu"))
+    device = torch.device("cpu") if device.type == "meta" else device
+    return Place(width(projection), out_width(projection) if outputs else None, device)

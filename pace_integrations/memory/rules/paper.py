@@ -1,0 +1,82 @@
+"""The update of ``rule="paper"``: Algorithm 1 of PaceLLM (arXiv 2506.17310), one mean per step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pace_integrations.config import MemoryConfig
+from pace_integrations.memory.bank_state import Contents
+from pace_integrations.memory.lookup import GRID, Found, inverse_norms
+from pace_integrations.memory.rules.slots import outputs
+
+
+def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig) -> Contents:
+    """Stores the mean of one complete step (equations 5 and 6).
+
+    The mean similarity of the step decides: above ``theta_high`` the slots nearest to it count a
+    use; between the thresholds they also move halfway toward the mean activation; below, the mean
+    and its output replace the least used slot. An empty bank takes the mean into slot 0.
+
+    Args:
+        bank: The bank as the lookup met it.
+        found: The lookup of the whole step, ``C`` tokens of each of ``B`` rows.
+        positions: Position of each token in its sequence ``(B, C)``.
+        config: Thresholds.
+
+    Returns:
+        The new contents; the old ones stay as they are.
+    """
+    x, source = found.floats()
+    number = found.live.sum(1, keepdim=True)
+    share = found.live / number.clamp(min=1)
+    mean = torch.bmm(share[:, None, :], x)
+    plain = mean if source is x else torch.bmm(share[:, None, :], source)
+    # An empty bank has strength minus infinity; padding must not turn 0 * inf into nan.
+    strength = (share * found.strength.masked_fill(~found.live, 0.0)).sum(1, keepdim=True)
+    some, known = number > 0, strength > config.theta_low
+    near = _nearest(bank, x, share, config) & known & some
+    merged = near & (strength <= config.theta_high)
+    fresh = _least_used(bank) & ~known & some
+    out = outputs(found, source, share[:, None, :], bank.values)
+    return _store(bank, (near, merged, fresh), (mean, plain, out), _last(positions, found.live))
+
+
+def _store(
+    bank: Contents,
+    slots: tuple[Tensor, Tensor, Tensor],
+    means: tuple[Tensor, Tensor, Tensor],
+    position: Tensor,
+) -> Contents:
+    (near, merged, fresh), (mean, plain, out) = slots, means
+    keys = torch.where(merged[..., None], (bank.keys + mean) / 2, bank.keys)
+    # As printed, values merge with the mean activation too, not with the mean output.
+    values = torch.where(merged[..., None], (bank.values + plain) / 2, bank.values)
+    grown = (fresh & ~bank.valid).sum(1)
+    return Contents(
+        torch.where(fresh[..., None], mean, keys),
+        torch.where(fresh[..., None], out, values),
+        torch.where(fresh, torch.ones_like(bank.usage), bank.usage + near),
+        bank.filled + grown,
+        torch.where(merged | fresh, position, bank.written),
+    )
+
+
+def _nearest(bank: Contents, x: Tensor, share: Tensor, config: MemoryConfig) -> Tensor:
+    """The k filled slots most similar on average over the step ``(B, M)``."""
+    # The mean of cosines is a product with the mean of unit vectors: no second large product.
+    unit = torch.bmm((share * inverse_norms(x))[:, None, :], x)
+    similarity = torch.bmm(unit, bank.keys.transpose(1, 2))[:, 0] * bank.inverse()
+    grid = (similarity * GRID).round().masked_fill(~bank.valid, -torch.inf)
+    order = grid.argsort(stable=True, dim=1, descending=True)
+    return (order.argsort(1) < config.top_k) & bank.valid
+
+
+def _least_used(bank: Contents) -> Tensor:
+    """The least used slot, the first of equals; slots that were never filled come first."""
+    slot = torch.arange(bank.usage.shape[1], device=bank.usage.device)
+    return slot == bank.usage.argsort(stable=True, dim=1)[:, :1]
+
+
+def _last(positions: Tensor, live: Tensor) -> Tensor:
+    return positions.masked_fill(~live, -1).amax(1, keepdim=True)

@@ -1,0 +1,131 @@
+"""Divides a loaded model into experts, and writes a divided one as a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pace_integrations.config import ExpertConfig
+from pace_integrations.errors import ConfigError, ModelLoadError
+from pace_integrations.experts import Reordering
+from pace_integrations.experts import reordering as reorder
+from pace_integrations.experts.activation_meters import CoactivationMeter
+from pace_integrations.experts.masking import Switch
+from pace_integrations.feed_forward import Block
+from pace_integrations.model.forward import prefill
+from pace_integrations.model.kv_cache.cache import new_cache
+from pace_integrations.model.loading import Loaded
+from pace_integrations.model.prompts import Prompts
+
+NOTE = "experts.json"  # what a reordered checkpoint says of itself
+_CHUNK = 512
+
+
+def divide(
+    loaded: Loaded, config: ExpertConfig, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[Loaded, Reordering]:
+    """Reorders a model's neurons by expert, in place, and switches experts off if asked to.
+
+    Args:
+        loaded: The model; its identity changes with the order.
+        config: How to divide it.
+        progress: Called with the layers done and in all.
+
+    Returns:
+        The same model under its new identity, and what undoes the order.
+
+    Raises:
+        ConfigError: The experts do not divide a layer's width.
+        ModelPatchError: The blocks are of no known form, quantised or not in memory.
+        MissingExtraError: The constrained solver was asked for without the ``experts`` extra.
+    """
+
+    def activations(blocks: Sequence[Block]) -> Mapping[int, Tensor]:
+        return _activations(loaded, blocks, config.text)
+
+    done = reorder(loaded.model, config, activations=activations, progress=progress)
+    if config.active is not None:
+        Switch(loaded.model, config)
+    return replace(loaded, experts=_identity(config, done)), done
+
+
+def write(loaded: Loaded, done: Reordering, folder: Path) -> None:
+    """Writes a reordered model and its tokenizer, as any checkpoint, and a note of how it was made.
+
+    Args:
+        loaded: The model.
+        done: How it was reordered.
+        folder: A new or empty folder; it appears whole or not at all.
+
+    Raises:
+        ConfigError: The folder holds something.
+        ModelLoadError: It cannot be written.
+    """
+    check_folder(folder)
+    note = {**_identity(done.config, done), **_source(loaded), "layers": [*done.orders]}
+    part: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        loaded.model.save_pretrained(part)
+        loaded.tokenizer.save_pretrained(part)
+        (part / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        part.chmod(0o755)  # mkdtemp's is the owner's alone
+        if folder.exists():
+            folder.rmdir()
+        part.rename(folder)
+    except OSError as error:
+        raise ModelLoadError(f"cannot write a checkpoint to {str(folder)!r}: {error}") from error
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def check_folder(folder: Path) -> None:
+    """Checks that a checkpoint can be written to a folder without loss.
+
+    Raises:
+        ConfigError: There is something already.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise ConfigError(
+            f"{str(folder)!r} exists and is not an empty folder; choose another name, or remove it"
+        )
+
+
+def _identity(config: ExpertConfig, done: Reordering) -> dict[str, Any]:
+    """What decides what the model computes, as JSON-ready values."""
+    facts: dict[str, Any] = {
+        "experts": config.experts,
+        "by": config.by,
+        "solver": config.solver,
+        "order": done.fingerprint,
+    }
+    if config.active is not None:
+        facts |= {"active": config.active, "choice": config.choice}
+    return facts
+
+
+def _source(loaded: Loaded) -> dict[str, Any]:
+    return {"model": loaded.name, "revision": loaded.revision}
+
+
+def _activations(loaded: Loaded, blocks: Sequence[Block], text: str) -> dict[int, Tensor]:
+    """Descriptions of the neurons by when they fire on a text, as far as the context holds it."""
+    prompts = Prompts(loaded.tokenizer)
+    ids = [*prompts.head(), *prompts.plain(text)][: loaded.context_window]
+    tokens = torch.tensor([ids], device=loaded.model.device)
+    meter = CoactivationMeter(blocks, len(ids))
+    around: Callable[[], AbstractContextManager[object]] = meter.watching
+    for _ in prefill(loaded.model, tokens, new_cache(loaded.model), chunk=_CHUNK, around=around):
+        pass
+    return meter.describe()

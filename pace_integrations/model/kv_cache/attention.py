@@ -1,0 +1,208 @@
+"""Attention over segments: each on its own, merged by the logarithms of their sums.
+
+For disjoint sets of keys with partial results o_i and log-sum-exps s_i, attention over their union
+is sum_i exp(s_i - s) o_i with s = log sum_i exp(s_i). So the past is never copied beside the
+present, no mask is ever written out, and queries of several rows over one shared segment become
+one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from pace_integrations.model.kv_cache.int8 import unpack
+from pace_integrations.model.kv_cache.segments import Segments, dense, in_segments
+
+NAME = "pace_segments"
+SCORES = 2**26  # most scores at a time where no kernel gives the log-sum-exp
+OPENED = 2**14  # most tokens of the past unpacked at a time
+
+# Untyped upstream.
+_plain: Callable[..., tuple[Tensor, None]] = sdpa_attention_forward
+_windowed: Callable[..., Tensor | None] = sdpa_mask
+
+Partial = tuple[Tensor, Tensor]  # output (batch, heads, queries, size), log-sum-exp (.., queries)
+_configs: WeakKeyDictionary[nn.Module, list[PreTrainedConfig]] = WeakKeyDictionary()
+
+
+def can_segment(model: PreTrainedModel) -> bool:
+    """Whether the model's attention can be run over segments."""
+    return bool(_text_configs(model))
+
+
+@contextmanager
+def segmented(model: PreTrainedModel) -> Iterator[None]:
+    """Forwards inside attend to segments; afterwards the model is as it was."""
+    configs = _text_configs(model)
+    for config in configs:
+        config._attn_implementation_internal = NAME
+    try:
+        with in_segments():
+            yield
+    finally:
+        for config in configs:
+            config._attn_implementation_internal = "sdpa"
+
+
+def _text_configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
+    """Configurations by which the decoder's layers look up their attention, if they do."""
+    if model not in _configs:
+        decoder = model.get_decoder()
+        # Models without the interface of attentions compute it in code of their own.
+        free = decoder._can_set_attn_implementation()
+        found = (getattr(module, "config", None) for module in decoder.modules())
+        unique = list({id(c): c for c in found if isinstance(c, PreTrainedConfig)}.values())
+        sdpa = all(config._attn_implementation == "sdpa" for config in unique)
+        _configs[model] = unique if free and sdpa else []
+    return _configs[model]
+
+
+def attend(
+    module: nn.Module,
+    query: Tensor,
+    key: Segments | Tensor,
+    value: Segments | Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **kwargs: object,
+) -> tuple[Tensor, None]:
+    """Attention in the form that Transformers' layers call.
+
+    Args:
+        module: The layer.
+        query: ``(batch, heads, queries, size)``.
+        key: Segments or plain keys ``(batch, key heads, tokens, size)``.
+        value: Likewise.
+        attention_mask: For layers that need one (sliding windows); None is causal.
+        scaling: Factor of the scores; None is the usual ``size ** -0.5``.
+        kwargs: Passed on where plain attention is needed.
+
+    Returns:
+        The output ``(batch, queries, heads, size)``, and None for the weights.
+    """
+    if attention_mask is not None or not isinstance(key, Segments):
+        k, v = dense(key), dense(value)
+        return _plain(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
+    assert isinstance(value, Segments)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    parts: list[Partial] = []
+    for k, v in zip(key.shared, value.shared, strict=True):
+        parts += _past(query, key, value, (k, v), scale)
+    parts += _own(query, key, value, scale)
+    return _merged(parts).transpose(1, 2).contiguous(), None
+
+
+def _past(
+    query: Tensor, key: Segments, value: Segments, pair: tuple[Tensor, Tensor], scale: float
+) -> Iterator[Partial]:
+    """Partial results over keys and values that every query sees."""
+    most = pair[0].shape[2] if key.packed is None else OPENED
+    for k, v in zip(*(tensor.split(most, dim=2) for tensor in pair), strict=True):
+        yield _over(query, *_opened(key, value, k, v), scale)
+
+
+def _opened(key: Segments, value: Segments, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values to compute with."""
+    if key.packed is None or value.packed is None:
+        return k, v
+    return unpack(k, *key.packed, "keys"), unpack(v, *value.packed, "values")
+
+
+def _own(query: Tensor, key: Segments, value: Segments, scale: float) -> list[Partial]:
+    """Partial results over a layer's own tokens, the last of which are the queries' own."""
+    k, v, fresh = key.own, value.own, key.fresh
+    if key.padding is not None:
+        return [_padded(query, *_opened(key, value, k, v), scale, key.padding)]
+    past = k.shape[2] - (fresh if fresh > 1 else 0)
+    parts: list[Partial] = []
+    if past:
+        parts += _past(query, key, value, (k[:, :, :past], v[:, :, :past]), scale)
+    if fresh > 1:
+        k, v = _opened(key, value, k[:, :, past:], v[:, :, past:])
+        groups = query.shape[1] // k.shape[1]
+        k, v = (t.repeat_interleave(groups, dim=1) for t in (k, v))
+        parts.append(_partial(query, k, v, scale, causal=True))
+    return parts
+
+
+def _over(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:
+    """All queries over all keys of a segment, which several rows may share.
+
+    Query heads of one key head, and rows that share the segment, are queries like any other.
+    """
+    batch, heads, queries, size = query.shape
+    kept, key_heads = key.shape[:2]
+    split = query.view(kept, batch // kept, key_heads, heads // key_heads, queries, size)
+    folded = split.transpose(1, 2).reshape(kept, key_heads, -1, size)
+    out, sums = _partial(folded, key, value, scale, causal=False)
+    shape = (kept, key_heads, batch // kept, heads // key_heads, queries)
+    out = out.reshape(*shape, -1).transpose(1, 2).reshape(batch, heads, queries, -1)
+    return out, sums.reshape(shape).transpose(1, 2).reshape(batch, heads, queries)
+
+
+def _padded(query: Tensor, key: Tensor, value: Tensor, scale: float, padding: Tensor) -> Partial:
+    """Queries over their own rows' tokens, of which some at the start are padding."""
+    queries, tokens = query.shape[2], key.shape[2]
+    groups = query.shape[1] // key.shape[1]
+    places = torch.arange(tokens, device=key.device)
+    causal = places <= places[tokens - queries :, None]
+    seen = (causal & (places >= padding[:, None, None]))[:, None]
+    # A query that is padding sees nothing; it must not become NaN and reach its neighbours.
+    seen = seen | (places == places[tokens - queries :, None])
+    k, v = (t.repeat_interleave(groups, dim=1) for t in (key, value))
+    scores = (query @ k.transpose(2, 3)).float() * scale
+    return _weighted(scores.masked_fill(~seen, float("-inf")), v)
+
+
+def _partial(query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool) -> Partial:
+    """Attention and log-sum-exp; keys have as many heads as queries."""
+    if _has_kernel(query, value):
+        return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
+            query, key, value, 0.0, causal, scale=scale
+        )
+    rows = max(1, SCORES // (key.shape[0] * key.shape[1] * key.shape[2]))
+    done = []
+    for start in range(0, query.shape[2], rows):
+        scores = (query[:, :, start : start + rows] @ key.transpose(2, 3)).float() * scale
+        if causal:
+            above = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device)
+            scores = scores.masked_fill(above.triu(start + 1), float("-inf"))
+        done.append(_weighted(scores, value))
+    outs, sums = zip(*done, strict=True)
+    return torch.cat(outs, dim=2), torch.cat(sums, dim=2)
+
+
+def _has_kernel(query: Tensor, value: Tensor) -> bool:
+    """Whether PyTorch has attention that also gives the log-sum-exp."""
+    return query.device.type == "cpu" and query.shape[-1] == value.shape[-1]
+
+
+def _weighted(scores: Tensor, value: Tensor) -> Partial:
+    sums = scores.logsumexp(-1)
+    return (scores - sums[..., None]).exp().to(value.dtype) @ value, sums
+
+
+def _merged(parts: list[Partial]) -> Tensor:
+    """Attention over the union of the parts' keys."""
+    if len(parts) == 1:
+        return parts[0][0]
+    weights = torch.stack([sums for _, sums in parts]).softmax(0)[..., None]
+    outs = torch.stack([out for out, _ in parts]).float()
+    return (weights * outs).sum(0).to(parts[0][0].dtype)
+
+
+def _mask(local_size: int | None = None, **kwargs: object) -> Tensor | None:
+    """No mask for full attention, which is causal by construction here; windows need theirs."""
+    return None if local_size is None else _windowed(local_size=local_size, **kwargs)
+
+
+AttentionInterface.register(NAME, attend)
+AttentionMaskInterface.register(NAME, _mask)

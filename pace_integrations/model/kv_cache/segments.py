@@ -1,0 +1,220 @@
+"""Keys and values in segments: what is shared stays shared, what is new is written once.
+
+Transformers' growing layer copies the whole past at every update. Here each layer keeps the past of
+whoever it was forked from as read-only segments and writes its own tokens into a buffer with room
+to spare, so that a fork costs nothing and a token costs its own size. `attention.py` attends to the
+segments one by one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import CacheLayerMixin
+
+from pace_integrations.model.kv_cache.int8 import pack, unpack
+
+ROOM = 256
+MOST_SEGMENTS = 8
+
+Pairs = tuple[tuple[Tensor, Tensor], ...]  # keys and values of segments, in order
+
+_mode = threading.local()
+
+
+class Segments:
+    """The keys or the values of a layer, in order.
+
+    Args:
+        shared: Segments that other layers may share ``(1 or batch, heads, tokens, size)``.
+        own: This layer's tokens ``(batch, heads, tokens, size)``.
+        fresh: How many of them the running forward added; those see each other causally.
+        padding: Tokens at the start of `own` that are padding ``(batch,)``, or None.
+        packed: Channels and type of what is packed in eight bits, or None where nothing is.
+    """
+
+    def __init__(
+        self,
+        shared: tuple[Tensor, ...],
+        own: Tensor,
+        fresh: int,
+        padding: Tensor | None,
+        packed: tuple[int, torch.dtype] | None = None,
+    ) -> None:
+        self.shared = shared
+        self.own = own
+        self.fresh = fresh
+        self.padding = padding
+        self.packed = packed
+
+    def dense(self) -> Tensor:
+        """All segments as one plain tensor, copied."""
+        batch = self.own.shape[0]
+        whole = torch.cat([*(s.expand(batch, -1, -1, -1) for s in self.shared), self.own], dim=2)
+        return unpack(whole, *self.packed) if self.packed else whole
+
+
+def dense(value: Segments | Tensor) -> Tensor:
+    """Segments made one tensor; a tensor as it is."""
+    return value.dense() if isinstance(value, Segments) else value
+
+
+@contextmanager
+def in_segments() -> Iterator[None]:
+    """Layers updated inside, in this thread, give segments; elsewhere they give tensors."""
+    before = getattr(_mode, "on", False)
+    _mode.on = True
+    try:
+        yield
+    finally:
+        _mode.on = before
+
+
+class SegmentLayer(CacheLayerMixin):
+    """One layer's keys and values: shared segments, then a buffer of its own.
+
+    Attributes:
+        packs: Whether tokens are held in eight bits.
+        padding: Tokens at the start of its own that are padding ``(batch,)``, or None.
+    """
+
+    is_sliding = False
+    is_croppable = True
+
+    packs = False
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.padding: Tensor | None = None
+        self._shared: Pairs = ()
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
+        self._length = 0
+        self._room = ROOM
+        # A fork looks into the buffer: what it sees must not be written over.
+        self._seen = 0
+
+    def hold(self, keys: Tensor, values: Tensor) -> None:
+        """Holds keys and values, packed if it packs, instead of what it holds."""
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+        self._shared, self._keys, self._values = ((keys, values),), None, None
+        self._length, self._seen, self._room = 0, 0, ROOM
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Takes type and device from the first tokens."""
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self.is_initialized = True
+
+    def update(  # type: ignore[override]  # segments stand in for tensors
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Segments, Segments] | tuple[Tensor, Tensor]:
+        """Takes tokens in; gives all keys and all values."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        fresh, sizes = key_states.shape[2], (key_states.shape[-1], value_states.shape[-1])
+        packed = [(size, key_states.dtype) if self.packs else None for size in sizes]
+        if self.packs:
+            key_states, value_states = pack(key_states), pack(value_states)
+        self._keys = _grown(self._keys, key_states, self._length, self._room)
+        self._values = _grown(self._values, value_states, self._length, self._room)
+        self._length += fresh
+        keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
+        shared = tuple(zip(*self._shared, strict=True)) or ((), ())
+        pair = (
+            Segments(shared[0], keys, fresh, self.padding, packed[0]),
+            Segments(shared[1], values, fresh, self.padding, packed[1]),
+        )
+        return pair if getattr(_mode, "on", False) else (pair[0].dense(), pair[1].dense())
+
+    def reserve(self, tokens: int) -> None:
+        """Announces that `tokens` more will come, so that the buffer is made once."""
+        self._room = self._length + tokens
+
+    def fork(self) -> SegmentLayer:
+        """A layer that continues from this one and leaves it as it is; nothing is copied."""
+        twin = type(self)()
+        twin.is_initialized = self.is_initialized
+        if self.is_initialized:
+            twin.dtype, twin.device = self.dtype, self.device
+        twin._shared = self.segments()
+        self._seen = max(self._seen, self._length)
+        if len(twin._shared) > MOST_SEGMENTS:
+            twin._shared = (_joined(twin._shared),)
+        return twin
+
+    def segments(self) -> Pairs:
+        """Pairs of keys and values ``(batch, heads, tokens, ...)`` as held, in order; views."""
+        if self._keys is None or self._values is None or not self._length:
+            return self._shared
+        own = (self._keys[:, :, : self._length], self._values[:, :, : self._length])
+        return (*self._shared, own)
+
+    def select(self, rows: Tensor) -> None:
+        """Keeps some rows of its own tokens; shared ones serve any number of rows."""
+        if self._keys is not None and self._values is not None:
+            self._keys, self._values = self._keys[rows], self._values[rows]
+        self.padding = None if self.padding is None else self.padding[rows]
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Removes the last ``-tokens_to_remove`` tokens."""
+        kept = self.get_seq_length() + tokens_to_remove
+        shared = sum(keys.shape[2] for keys, _ in self._shared)
+        if kept >= shared and kept - shared >= self._seen:
+            self._length = kept - shared
+            return
+        self._shared = _first(self.segments(), kept)
+        self._keys = self._values = None
+        self._length = self._seen = 0
+
+    def get_seq_length(self) -> int:
+        """Tokens held, padding included."""
+        return sum(keys.shape[2] for keys, _ in self._shared) + self._length
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Length and offset of the keys that `query_length` more tokens see."""
+        return self.get_seq_length() + query_length, 0
+
+    def get_max_length(self) -> int:
+        """No limit."""
+        return -1
+
+
+class PackedLayer(SegmentLayer):
+    """One layer's keys and values in eight bits."""
+
+    packs = True
+
+
+def _grown(buffer: Tensor | None, new: Tensor, length: int, room: int) -> Tensor:
+    """`buffer`, or a larger one, with `new` written at `length`."""
+    stop = length + new.shape[2]
+    held = 0 if buffer is None else buffer.shape[2]
+    if buffer is None or held < stop:
+        batch, heads, _, size = new.shape
+        larger = new.new_empty(batch, heads, max(stop, room, held + held // 2), size)
+        if buffer is not None:
+            larger[:, :, :length] = buffer[:, :, :length]
+        buffer = larger
+    buffer[:, :, length:stop] = new
+    return buffer
+
+
+def _joined(segments: Pairs) -> tuple[Tensor, Tensor]:
+    keys, values = zip(*segments, strict=True)
+    return torch.cat(keys, dim=2), torch.cat(values, dim=2)
+
+
+def _first(segments: Pairs, tokens: int) -> Pairs:
+    """Views of the first `tokens`."""
+    kept = []
+    for keys, values in segments:
+        count = min(keys.shape[2], tokens)
+        if count > 0:
+            kept.append((keys[:, :, :count], values[:, :, :count]))
+        tokens -= count
+    return tuple(kept)

@@ -1,0 +1,232 @@
+"""Keeps what is read on disk while it is read, and goes on from what is there already.
+
+A reading that is under way lies in the folder ``unfinished`` inside the session's own, so that a
+session which is there stays whole until its successor is complete.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pace_integrations.config import ReadConfig
+from pace_integrations.documents import Corpus, Document
+from pace_integrations.errors import IncompatibleSessionError, SessionFileError
+from pace_integrations.model.engine import Engine
+from pace_integrations.session.read_job import Progress, Reading
+from pace_integrations.session.state import Change, ReadState
+from pace_integrations.store import session_folder as files
+from pace_integrations.store.manifest import FILE, UNFINISHED, Verify, damaged
+
+SHARE = 0.1  # most of the time of a reading that is spent on keeping its beginning
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """A folder in which one session is kept.
+
+    Args:
+        engine: The model.
+        fingerprint: Identity of the model and its settings.
+        path: The folder.
+        namespace: Whose session it is.
+    """
+
+    def __init__(
+        self, engine: Engine, fingerprint: dict[str, Any], path: Path, namespace: str | None
+    ) -> None:
+        self._engine = engine
+        self._fingerprint = fingerprint
+        self._path = path
+        self._namespace = namespace
+
+    def save(self, state: ReadState, *, unfinished: bool = False) -> None:
+        """Writes a state, whole or not at all.
+
+        Args:
+            state: What was read.
+            unfinished: Whether it is the beginning of a reading that goes on.
+
+        Raises:
+            SessionFileError: The folder cannot be written, or holds something else.
+        """
+        assert state.corpus is not None
+        files.write(
+            self._path / UNFINISHED if unfinished else self._path,
+            fingerprint=self._fingerprint,
+            tokens=state.tokens,
+            corpus=state.corpus,
+            tensors=self._engine.tensors(state.context),
+            namespace=self._namespace,
+        )
+        if not unfinished:
+            shutil.rmtree(self._path / UNFINISHED, ignore_errors=True)
+
+    def open(self, *, verify: Verify = "full", unfinished: bool = False) -> ReadState:
+        """Opens what `save` wrote.
+
+        Args:
+            verify: ``"full"`` hashes every file, ``"fast"`` only compares sizes of tensors.
+            unfinished: Whether the beginning of an interrupted reading is meant.
+
+        Raises:
+            SessionFileError: There is nothing, or it is damaged or of another format.
+            IncompatibleSessionError: It is another model's or namespace's.
+        """
+        path = self._path / UNFINISHED if unfinished else self._path
+        saved = files.read(
+            path, fingerprint=self._fingerprint, verify=verify, namespace=self._namespace
+        )
+        context = self._engine.context(saved.tensors)
+        held, slides = context.cache.get_seq_length(), self._fingerprint["overflow"] == "window"
+        if held > saved.tokens or (held < saved.tokens and not slides):
+            raise damaged(path, f"it holds {held} tokens where {saved.tokens} were read")
+        return ReadState(context, saved.tokens, saved.corpus)
+
+    def read(
+        self, corpus: Corpus, config: ReadConfig, progress: bool | Progress, *, must: bool = True
+    ) -> tuple[ReadState, Change]:
+        """Reads a corpus, as far as it is not here already, and keeps it here.
+
+        Args:
+            corpus: What to read.
+            config: How to read it.
+            progress: As in `Pace.read`.
+            must: Whether it is an error if in the end it cannot be kept.
+
+        Raises:
+            SessionFileError: The folder cannot be written, or holds something else.
+            IncompatibleSessionError: It holds another model's or namespace's session.
+        """
+        reading, whole = self._reading(corpus, config)
+        state = reading.state
+        if reading.ids or not whole:
+            with self._alone():
+                # Another process may have read it meanwhile.
+                reading, whole = self._reading(corpus, config, warn=True)
+                state = self._run(reading, progress)
+                if reading.ids or not whole:
+                    self._keep(state, must=must)
+        if kept := reading.kept:
+            total = kept + len(reading.ids)
+            _log.info("%d of %d tokens were read before: %s", kept, total, self._path)
+        return replace(state, corpus=corpus), reading.change
+
+    def _reading(
+        self, corpus: Corpus, config: ReadConfig, *, warn: bool = False
+    ) -> tuple[Reading, bool]:
+        """A reading that goes on from what is here, and whether that is whole."""
+        known, whole = self._known(corpus, warn=warn)
+        return Reading(self._engine, known, corpus, config), whole
+
+    def _run(self, reading: Reading, progress: bool | Progress) -> ReadState:
+        """Reads, keeping the beginning now and then, and in any case when it is interrupted."""
+        keep = _Sparingly(lambda state: self.save(state, unfinished=True))
+        try:
+            return reading.run(progress, keep)
+        except BaseException:
+            if reading.state.tokens > reading.kept:
+                keep.last(reading.state)
+            raise
+
+    def _keep(self, state: ReadState, *, must: bool) -> None:
+        try:
+            self.save(state)
+        except SessionFileError as error:
+            if must:
+                raise
+            _log.warning("the session is not kept: %s", error)
+
+    def _known(self, corpus: Corpus, *, warn: bool) -> tuple[ReadState, bool]:
+        """Of what is here, the state that holds most of what `corpus` begins with.
+
+        Returns:
+            The state, and whether it is a session of its own (not one that is being read).
+        """
+        best, length, whole = ReadState(self._engine.empty()), 0, False
+        for unfinished in (False, True):
+            found = self._found(unfinished=unfinished, warn=warn)
+            if found is not None:
+                found = replace(found, corpus=_adopted(found.documents, corpus))
+                start = found.before(corpus.documents)
+                if start is not None and start.tokens > length:
+                    best, length, whole = found, start.tokens, not unfinished
+        return best, whole
+
+    def _found(self, *, unfinished: bool, warn: bool) -> ReadState | None:
+        try:
+            return self.open(unfinished=unfinished)
+        except IncompatibleSessionError:
+            raise
+        except SessionFileError as error:
+            if warn and ((self._path / UNFINISHED if unfinished else self._path) / FILE).exists():
+                _log.warning("%s", error)
+            return None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Waits until no other process or thread reads into this folder."""
+        files.claim(self._path)
+        lock = FileLock(self._path / ".reading", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            _log.warning("%s is being read by another process; waiting for it", self._path)
+            lock.acquire(timeout=-1)
+        except OSError as error:
+            raise files.cannot_save(self._path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+class _Sparingly:
+    """Saves states in a small share of the time; after an error it stops trying."""
+
+    def __init__(self, save: Callable[[ReadState], None]) -> None:
+        self._save = save
+        self._start = time.perf_counter()
+        self._spent = 0.0
+        self._cost = 0.0
+        self._tokens = 0
+        self._works = True
+
+    def __call__(self, state: ReadState) -> None:
+        """Saves a state if that is in keeping with the time spent so far."""
+        start = time.perf_counter()
+        if self._works and self._spent + self._cost <= SHARE * (start - self._start):
+            self.last(state)
+            self._cost = time.perf_counter() - start
+            self._spent += self._cost
+
+    def last(self, state: ReadState) -> None:
+        """Saves a state unless it is saved already."""
+        if state.tokens == self._tokens:
+            return
+        try:
+            self._save(state)
+            self._tokens = state.tokens
+        except SessionFileError as error:
+            self._works = False
+            _log.warning("what has been read so far is not kept: %s", error)
+
+
+def _adopted(held: Sequence[Document], corpus: Corpus) -> Corpus:
+    """Documents held, each as `corpus` has it where only its place and metadata differ."""
+    pairs = zip_longest(held, corpus.documents[: len(held)])
+    same = (new if new and _content(new) == _content(old) else old for old, new in pairs)
+    return Corpus(tuple(same))
+
+
+def _content(document: Document) -> Document:
+    return replace(document, source=None, metadata={})

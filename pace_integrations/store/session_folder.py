@@ -1,0 +1,225 @@
+"""Read state on disk: written whole or not at all, opened only by the model that read it.
+
+``NAME.pace/`` holds ``manifest.json`` and one folder of data that the manifest names:
+``corpus.jsonl``, ``kv.safetensors`` and, with the memory on, ``memory.safetensors``. A save writes
+a new folder beside the old one and then replaces the manifest, which is the only step that counts:
+interrupted before it, the old session is whole; after it, the new one. There is no pickle.
+
+Tensors are streamed to disk as the cache holds them and mapped from disk when they are opened, so
+that neither takes a second copy in memory. Nothing ever writes into a mapped tensor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+
+from pace_integrations.documents import Corpus, Document, FileReport, Page, Report
+from pace_integrations.errors import SessionFileError
+from pace_integrations.store import manifest as manifests
+from pace_integrations.store.manifest import (
+    CORPUS,
+    UNFINISHED,
+    Verify,
+    check_files,
+    check_namespace,
+    damaged,
+    sync,
+)
+from pace_integrations.store.safetensors_writer import Parts, write_tensors
+
+_ATTEMPTS = 8  # of a reader, while other processes replace the session under its hands
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a saved session holds.
+
+    Attributes:
+        tokens: Tokens read.
+        corpus: What was read.
+        tensors: Tensors by the name of their file, mapped from disk.
+    """
+
+    tokens: int
+    corpus: Corpus
+    tensors: Mapping[str, dict[str, torch.Tensor]]
+
+
+def write(
+    path: Path,
+    *,
+    fingerprint: Mapping[str, Any],
+    tokens: int,
+    corpus: Corpus,
+    tensors: Mapping[str, Parts],
+    namespace: str | None = None,
+) -> None:
+    """Saves a session, replacing one that is there.
+
+    Args:
+        path: The session's folder.
+        fingerprint: Identity of the model and its memory, JSON-ready.
+        tokens: Tokens read.
+        corpus: What was read.
+        tensors: Tensors in parts, by the name of their file.
+        namespace: Whose it is; it opens under no other.
+
+    Raises:
+        SessionFileError: The folder holds something else, is being written by another process, or
+            cannot be written.
+    """
+    facts = {
+        "fingerprint": dict(fingerprint),
+        "namespace": check_namespace(namespace),
+        "tokens": tokens,
+    }
+    claim(path)
+    try:
+        with FileLock(path / ".lock", timeout=0):
+            _write(path, facts, corpus, tensors)
+    except Timeout:
+        raise SessionFileError(
+            f"{str(path)!r} is being saved by another process; wait for it or choose another name"
+        ) from None
+    except OSError as error:
+        raise cannot_save(path, error) from error
+
+
+def claim(path: Path) -> None:
+    """Makes a session's folder, unless it is there.
+
+    Raises:
+        SessionFileError: Something else is there, or the folder cannot be made.
+    """
+    try:
+        if path.exists() and not (path.is_dir() and _is_ours(path)):
+            raise SessionFileError(
+                f"{str(path)!r} exists and is no saved session; choose another name"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_save(path, error) from error
+
+
+def _write(path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[str, Parts]) -> None:
+    folder = path / f"data-{uuid.uuid4().hex[:12]}"
+    folder.mkdir()
+    try:
+        hashes = {CORPUS: _write_corpus(folder / CORPUS, corpus)}
+        hashes |= {n: write_tensors(folder / n, t, folder.name) for n, t in tensors.items()}
+        for name in hashes:
+            sync(folder / name)
+        sync(folder)
+        files = {n: {"bytes": (folder / n).stat().st_size, "sha256": h} for n, h in hashes.items()}
+        manifest = {
+            "format": manifests.FORMAT,
+            **facts,
+            "data": folder.name,
+            "files": files,
+            "documents": [document.title for document in corpus.documents],
+            "report": corpus.report.to_dict(),
+        }
+        manifests.put(path, manifest)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    for old in path.glob("data-*"):
+        if old != folder:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def read(
+    path: Path,
+    *,
+    fingerprint: Mapping[str, Any],
+    verify: Verify = "full",
+    namespace: str | None = None,
+) -> Saved:
+    """Opens a saved session.
+
+    Args:
+        path: The session's folder.
+        fingerprint: Identity of the model that opens it.
+        verify: ``"full"`` hashes every file; ``"fast"`` only compares the sizes of tensor files.
+        namespace: Whose session it must be.
+
+    Raises:
+        SessionFileError: There is no session, or it is damaged or of another format.
+        IncompatibleSessionError: It belongs to another model, configuration or namespace.
+    """
+    check_namespace(namespace)
+    for _ in range(_ATTEMPTS):
+        manifest = manifests.load(path)
+        manifests.compare_namespace(path, manifest, namespace)
+        manifests.compare(path, manifest, fingerprint)
+        try:
+            check_files(path, manifest, verify)
+            return _contents(path, manifest)
+        except SessionFileError:
+            if manifests.load(path)["data"] == manifest["data"]:
+                raise
+            # Another process replaced the session meanwhile; the new one is as good.
+    raise SessionFileError(f"{str(path)!r} is being replaced all the time; try again later")
+
+
+def _contents(path: Path, manifest: Mapping[str, Any]) -> Saved:
+    folder = path / manifest["data"]
+    try:
+        lines = (folder / CORPUS).read_text(encoding="utf-8").split("\n")
+        documents = tuple(_document(json.loads(line)) for line in lines if line)
+        corpus = Corpus(documents, _report(manifest["report"]))
+        names = [name for name in manifest["files"] if name != CORPUS]
+        tensors = {name: _tensors(folder / name) for name in names}
+        return Saved(int(manifest["tokens"]), corpus, tensors)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _tensors(file: Path) -> dict[str, torch.Tensor]:
+    """Tensors mapped from a file that belongs to the folder it lies in."""
+    with safe_open(file, framework="pt") as stream:
+        if (stream.metadata() or {}).get("data") != file.parent.name:
+            raise ValueError(f"{file.name} was saved with another session")
+        return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - no dict
+
+
+def _write_corpus(file: Path, corpus: Corpus) -> str:
+    text = "\n".join(json.dumps(asdict(document)) for document in corpus.documents)
+    file.write_text(text, encoding="utf-8", newline="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _document(row: dict[str, Any]) -> Document:
+    pages = tuple(Page(**page) for page in row.pop("pages"))
+    return Document(**row, pages=pages)
+
+
+def _report(saved: dict[str, Any]) -> Report:
+    rows = ({**row, "warnings": tuple(row["warnings"])} for row in saved["files"])
+    return Report(tuple(FileReport(**row) for row in rows))
+
+
+def cannot_save(path: Path, error: OSError) -> SessionFileError:
+    """The error of a folder that does not take a session."""
+    return SessionFileError(
+        f"cannot save to {str(path)!r}: {error.strerror or error}; an earlier session there is "
+        "unchanged; check space and permissions"
+    )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder is empty, a session, or what an interrupted first save left."""
+    names = {entry.name for entry in path.iterdir()}
+    own = {manifests.FILE, f".{manifests.FILE}.new", UNFINISHED, ".lock", ".reading", ".used"}
+    return all(name in own or name.startswith("data-") for name in names)

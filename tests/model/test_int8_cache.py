@@ -1,0 +1,115 @@
+"""Keys and values in eight bits."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints import save_tiny
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tiny_model
+from torch import Tensor
+
+from pace_integrations import Corpus, GenerationConfig, Pace
+from pace_integrations.errors import ConfigError, IncompatibleSessionError
+from pace_integrations.langchain import ChatPace
+from pace_integrations.model.forward import prefill
+from pace_integrations.model.kv_cache.attention import segmented
+from pace_integrations.model.kv_cache.cache import fork, new_cache
+from pace_integrations.model.kv_cache.int8 import pack, unpack
+
+IDS = torch.randint(3, 128, (1, 70), generator=torch.Generator().manual_seed(0))
+QUESTIONS = ["Where is the oak?", "When does the gate open?", "Who is there?"]
+SHORT = GenerationConfig(max_new_tokens=8)
+CORPUS = Corpus.from_texts({"a": "The oak stands by the gate. " * 9, "b": "It opens at ten."})
+
+
+@given(st.integers(1, 100), st.sampled_from([1e-9, 1e-3, 1.0, 1e3, 1e7]), st.integers(0, 2**16))
+def test_numbers_come_back_within_half_a_step(size: int, scale: float, seed: int) -> None:
+    x = torch.randn(2, 5, size, generator=torch.Generator().manual_seed(seed)) * scale
+    x[0, 0] = 0
+    packed = pack(x)
+    back = unpack(packed, size, torch.float32)
+    groups = (packed.shape[-1] - size) // 2
+    limit = x.clamp(-65504 * 127, 65504 * 127)  # what a float16 scale reaches
+    step = limit.unflatten(-1, (groups, -1)).abs().amax(-1, keepdim=True) / 127
+    error = (back - limit).unflatten(-1, (groups, -1)).abs()
+    # Half a step, the rounding of the scale to float16, and float16's smallest number.
+    assert (error <= step * (0.5 + 127 * 2**-11) + 127 * 2**-25).all()
+    assert packed.dtype == torch.int8
+
+
+def logits(family: str, chunk: int) -> Tensor:
+    model = tiny_model(family)
+    cache = new_cache(model, "int8")
+    for _ in prefill(model, IDS[:, :60], cache, chunk=chunk, around=nullcontext):
+        pass
+    twin = fork(cache)
+    with torch.inference_mode(), segmented(model):
+        return model(IDS[:, 60:], past_key_values=twin, use_cache=True).logits
+
+
+def spread(x: Tensor) -> float:
+    return float(x.double().square().mean().sqrt())
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt_neox", "phi3"])
+def test_eight_bits_change_little_and_chunks_less(family: str) -> None:
+    """What rounding moves across the border between two integers is all that chunks change."""
+    whole, model = logits(family, 60), tiny_model(family)
+    with torch.inference_mode():
+        full = model(IDS).logits[:, 60:]
+    assert 0 < spread(whole - full) < 0.05 * spread(full)
+    assert spread(logits(family, 7) - whole) < 0.2 * spread(whole - full)
+
+
+def test_plain_attention_sees_the_same_packed_tokens() -> None:
+    model, cache = tiny_model("llama"), new_cache(tiny_model("llama"), "int8")
+    for _ in prefill(model, IDS[:, :60], cache, chunk=16, around=nullcontext):
+        pass
+    with torch.inference_mode():
+        plain = model(IDS[:, 60:], past_key_values=cache, use_cache=True).logits
+    torch.testing.assert_close(plain, logits("llama", 16), rtol=1e-3, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_path: Path) -> Pace:
+    return Pace.load(tiny_path, kv="int8")
+
+
+def test_a_session_holds_less_and_answers_in_every_way_alike(
+    packed: Pace, tiny_path: Path, tmp_path: Path
+) -> None:
+    session = packed.read(CORPUS)
+    alone = [session.ask(question, generation=SHORT).text for question in QUESTIONS]
+    together = session.ask_many(QUESTIONS, generation=SHORT)
+    assert [answer.text for answer in together] == alone
+    session.save(tmp_path / "a.pace")
+    opened = packed.open(tmp_path / "a.pace")
+    assert [opened.ask(question, generation=SHORT).text for question in QUESTIONS] == alone
+    full = Pace.load(tiny_path)
+    most = full.read(CORPUS).footprint()["cache_per_token"]
+    heads = full._engine.loaded.model.config.num_key_value_heads
+    size = full._engine.loaded.model.config.head_dim
+    assert session.footprint()["cache_per_token"] * 4 * size == most * (size + 2 * -(-size // 32))
+    assert most % (heads * size) == 0
+    with pytest.raises(IncompatibleSessionError, match="kv"):
+        full.open(tmp_path / "a.pace")
+
+
+def test_a_face_opens_a_saved_session_as_it_was_read(packed: Pace, tmp_path: Path) -> None:
+    packed.read(CORPUS).save(tmp_path / "a.pace")
+    chat = ChatPace(session=tmp_path / "a.pace")
+    assert chat.loaded.fingerprint == packed.fingerprint
+
+
+def test_what_does_not_go_together_is_refused(tiny_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot slide"):
+        Pace.load(tiny_path, kv="int8", overflow="window")
+    with pytest.raises(ConfigError, match="cannot use packed"):
+        Pace.load(save_tiny(tmp_path, "gemma2"), kv="int8")
+    with pytest.raises(ConfigError, match="'full' or 'int8'"):
+        Pace.load(tiny_path, kv="fp4")  # type: ignore[arg-type]

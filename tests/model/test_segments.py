@@ -1,0 +1,150 @@
+"""Attention over segments: the same numbers as plain attention, without its copies."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import FAMILIES, tiny_model
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import DynamicCache, PreTrainedModel
+
+from pace_integrations.model.forward import prefill
+from pace_integrations.model.kv_cache import attention
+from pace_integrations.model.kv_cache.attention import attend, segmented
+from pace_integrations.model.kv_cache.cache import fork, new_cache
+from pace_integrations.model.kv_cache.segments import SegmentLayer, dense, in_segments
+
+IDS = torch.randint(3, 128, (1, 70), generator=torch.Generator().manual_seed(0))
+SIZE = 8
+
+
+def read(model: PreTrainedModel, cache: object, ids: Tensor, chunk: int) -> None:
+    for _ in prefill(model, ids, cache, chunk=chunk, around=nullcontext):
+        pass
+
+
+def last_logits(model: PreTrainedModel, cache: object, ids: Tensor) -> Tensor:
+    with torch.inference_mode(), segmented(model):
+        return model(ids, past_key_values=cache, use_cache=True).logits[:, -1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_reads_forks_and_goes_on_as_in_one_forward(family: str) -> None:
+    model = tiny_model(family)
+    with torch.inference_mode():
+        whole = model(IDS).logits[:, -1]
+    base = new_cache(model)
+    read(model, base, IDS[:, :50], 16)
+    for _ in range(2):  # a fork leaves its base as it was
+        twin = fork(base)
+        read(model, twin, IDS[:, 50:60], 7)
+        again = fork(twin)
+        for i in range(60, 69):
+            last_logits(model, again, IDS[:, i : i + 1])
+        torch.testing.assert_close(
+            last_logits(model, again, IDS[:, 69:]), whole, rtol=1e-4, atol=1e-4
+        )
+        assert (base.get_seq_length(), twin.get_seq_length()) == (50, 60)
+
+
+def test_nothing_of_it_stays_on_the_model() -> None:
+    model = tiny_model("qwen3")
+    before = dict(vars(model.config))
+    read(model, new_cache(model), IDS, 32)
+    assert dict(vars(model.config)) == before
+    with pytest.raises(ZeroDivisionError), segmented(model):
+        raise ZeroDivisionError
+    assert dict(vars(model.config)) == before
+
+
+def test_plain_attention_over_the_same_cache_sees_the_same_tokens() -> None:
+    model = tiny_model("llama")
+    cache, plain = new_cache(model), DynamicCache(config=model.config)
+    read(model, cache, IDS[:, :60], 16)
+    with torch.inference_mode():
+        model(IDS[:, :60], past_key_values=plain)
+        got = model(IDS[:, 60:], past_key_values=fork(cache)).logits
+        torch.testing.assert_close(got, model(IDS[:, 60:], past_key_values=plain).logits)
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    st.integers(1, 9),
+    st.sampled_from([(1, 1), (2, 1), (4, 2)]),
+    st.integers(1, 3),
+    st.sampled_from(["kernel", "matrices"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_segments_equal_one_masked_attention(
+    shared: list[int], fresh: int, heads: tuple[int, int], batch: int, way: str
+) -> None:
+    queries, keys = heads
+    torch.manual_seed(0)
+    layer = SegmentLayer()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention, "SCORES", 64)  # many small blocks
+        if way == "matrices":
+            patch.setattr(attention, "_has_kernel", lambda *_: False)
+        for tokens in shared:  # each a segment of its own, common to all rows
+            layer.update(torch.randn(1, keys, tokens, SIZE), torch.randn(1, keys, tokens, SIZE))
+            layer = layer.fork()
+        layer.update(torch.randn(batch, keys, 3, SIZE), torch.randn(batch, keys, 3, SIZE))
+        new = torch.randn(2, batch, keys, fresh, SIZE)
+        with in_segments():
+            k, v = layer.update(new[0], new[1])
+        query = torch.randn(batch, queries, fresh, SIZE)
+        got, _ = attend(torch.nn.Module(), query, k, v, None)
+    total = sum(shared) + 3 + fresh
+    assert layer.get_seq_length() == total
+    mask = torch.ones(fresh, total, dtype=torch.bool).tril(total - fresh)
+    want = scaled_dot_product_attention(query, dense(k), dense(v), mask, enable_gqa=True)
+    torch.testing.assert_close(got.transpose(1, 2), want, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_with_padding_equal_the_rows_alone() -> None:
+    torch.manual_seed(0)
+    base = SegmentLayer()
+    base.update(torch.randn(1, 2, 20, SIZE), torch.randn(1, 2, 20, SIZE))
+    rows = [torch.randn(3, 1, 2, tokens, SIZE) for tokens in (4, 7)]
+    layer = base.fork()
+    layer.padding = torch.tensor([3, 0])
+    padded = torch.stack(
+        [torch.cat([torch.randn(3, 2, 7 - r.shape[3], SIZE), r[:, 0]], 2) for r in rows], 1
+    )
+    with in_segments():
+        k, v = layer.update(padded[0], padded[1])
+        single = [base.fork().update(row[0], row[1]) for row in rows]
+    got, _ = attend(torch.nn.Module(), padded[2], k, v, None)
+    for i, row in enumerate(rows):
+        alone, _ = attend(torch.nn.Module(), row[2], *single[i], None)
+        torch.testing.assert_close(got[i : i + 1, -row.shape[3] :], alone, rtol=1e-5, atol=1e-5)
+    assert got.isfinite().all()
+
+
+@given(st.lists(st.tuples(st.sampled_from("ufc"), st.integers(1, 300)), max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_layers_behave_as_lists_of_tokens(moves: list[tuple[str, int]]) -> None:
+    """Updates, forks and crops in any order; no fork ever sees another's tokens."""
+    known: list[tuple[SegmentLayer, list[float]]] = [(SegmentLayer(), [])]
+    token = 0.0
+    for move, count in moves:
+        layer, held = known[count % len(known)]
+        if move == "u":
+            new = torch.arange(token, token + count).view(1, 1, -1, 1)
+            layer.update(new, -new)
+            held += new.flatten().tolist()
+            token += count
+        elif move == "f":
+            known.append((layer.fork(), list(held)))
+        elif len(held) > count:
+            layer.crop(-count)
+            del held[-count:]
+    for layer, held in known:
+        assert layer.get_seq_length() == len(held)
+        assert [x for k, _ in layer.segments() for x in k.flatten().tolist()] == held
+        assert [-x for _, v in layer.segments() for x in v.flatten().tolist()] == held
