@@ -26,6 +26,7 @@ from transformers import DynamicCache, PreTrainedModel, Qwen2Config, Qwen2ForCau
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.memory import ActivationMemoryBank, MemoryPatch
+from pace_integrations.model._transformers import cache_argument
 from recipes.transcription import Transcription
 
 CHUNK = 1024
@@ -156,7 +157,7 @@ class Reader:
             context.__enter__()
             remove += [lambda: context.__exit__(None, None, None), patch.remove]
         start = time.process_time()
-        self.model.model(input_ids=ids, past_key_values=self.cache)
+        self.model.model(input_ids=ids, **cache_argument(self.model.model, self.cache))
         self.seconds.append(time.process_time() - start)
         for undo in remove:
             undo()

@@ -6,7 +6,6 @@ rows' own tails differ. Tails are padded on the left, and padding is never atten
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -15,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
 from pace_integrations.config import GenerationConfig
+from pace_integrations.model._transformers import next_token_logits, takes_argument
 from pace_integrations.model.decode import Piece, Writer
 from pace_integrations.model.forward import Around
 from pace_integrations.model.kv_cache.attention import segmented
@@ -23,8 +23,9 @@ from pace_integrations.model.kv_cache.segments import SegmentLayer
 
 def can_batch(model: PreTrainedModel, cache: Cache) -> bool:
     """Whether rows can share a cache: every layer in segments, and positions told to the model."""
-    told = "position_ids" in inspect.signature(model.forward).parameters
-    return told and all(isinstance(layer, SegmentLayer) for layer in cache.layers)
+    return takes_argument(model, "position_ids") and all(
+        isinstance(layer, SegmentLayer) for layer in cache.layers
+    )
 
 
 def decode_batch(
@@ -71,14 +72,7 @@ def _next_logits(
 ) -> Tensor:
     """Logits ``(rows, vocabulary)`` of the token after each row, in float32."""
     with torch.inference_mode(), segmented(model), around():
-        output = model(
-            input_ids=ids,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        return output.logits[:, -1].float()  # type: ignore[no-any-return]
+        return next_token_logits(model, ids, cache, positions)
 
 
 def _padded(tails: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from transformers.cache_utils import Cache
 
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
+from pace_integrations.model._transformers import next_token_logits
 from pace_integrations.model.constrained.guide import guide_for
 from pace_integrations.model.forward import Around, prefill
 from pace_integrations.model.kv_cache.attention import segmented
@@ -83,8 +84,7 @@ def _next_logits(
 ) -> torch.Tensor:
     """Logits ``(1, vocabulary)`` of the token after `ids`, in float32."""
     with torch.inference_mode(), segmented(model), context:
-        output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        return output.logits[:, -1].float()  # type: ignore[no-any-return]
+        return next_token_logits(model, ids, cache)
 
 
 class Writer:

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
+from pace_integrations.model._transformers import run_decoder
 from pace_integrations.model.kv_cache.attention import segmented
 
 Around = Callable[[], AbstractContextManager[object]]
@@ -29,10 +30,9 @@ def prefill(
     Yields:
         Tokens read so far. Between two yields nothing is held: no grad mode, no hook state.
     """
-    decoder = model.get_decoder()
     done = 0
     for part in ids.split(chunk, dim=1):
         with torch.inference_mode(), segmented(model), around():
-            decoder(input_ids=part, past_key_values=cache, use_cache=True)
+            run_decoder(model, part, cache)
         done += part.shape[1]
         yield done

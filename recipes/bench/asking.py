@@ -9,6 +9,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from pace_integrations import GenerationConfig, Pace
+from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.loading import EMBEDDED
 from recipes.bench.common import ANSWER, CHUNK, QUESTIONS, Result, corpus, load, never_end
 from recipes.bench.measure import clock
@@ -43,7 +44,9 @@ def _ask_generate(arm: str, tokens: int) -> Result:
     cache = DynamicCache(config=model.config)
     with torch.inference_mode():
         for part in torch.tensor([ids[:prefix]]).split(CHUNK, dim=1):
-            model.get_decoder()(input_ids=part, past_key_values=cache, use_cache=True)
+            model.get_decoder()(
+                input_ids=part, **cache_argument(model.get_decoder(), cache), use_cache=True
+            )
     return _generate(model, ids, past_key_values=cache)
 
 

@@ -14,6 +14,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 
 from pace_integrations import Corpus, GenerationConfig, Pace, ReadConfig
+from pace_integrations.model._transformers import cache_argument
 from recipes.bench.asking import second_question
 from recipes.bench.common import ANSWER, CHUNK, QUESTIONS, Result, corpus, load, never_end
 from recipes.bench.measure import bandwidth, clock, forget_peak, machine, matrix_rate, status
@@ -30,7 +31,9 @@ def read(arm: str, tokens: int) -> Result:
         cache = held["cache"] = DynamicCache(config=model.config)
         for part in torch.tensor([ids]).split(CHUNK, dim=1):
             with torch.inference_mode():
-                model.get_decoder()(input_ids=part, past_key_values=cache, use_cache=True)
+                model.get_decoder()(
+                    input_ids=part, **cache_argument(model.get_decoder(), cache), use_cache=True
+                )
             yield 0
 
     def ours() -> Iterator[int]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from pace_integrations.memory import MemoryPatch, MemoryState
+from pace_integrations.model._transformers import cache_argument
 
 
 def tokens(count: int, seed: int = 0) -> Tensor:
@@ -30,7 +31,7 @@ def read(
     out = []
     for part in ids.split(list(sizes), dim=1):
         with patch.reading(state, cuts=list(cuts)):
-            out.append(model(part, past_key_values=cache).logits)
+            out.append(model(part, **cache_argument(model, cache)).logits)
     return torch.cat(out, dim=1)
 
 

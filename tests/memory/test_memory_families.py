@@ -21,6 +21,7 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
 from pace_integrations.feed_forward import find_decoder, find_projections
 from pace_integrations.memory import MemoryPatch, patched
+from pace_integrations.model._transformers import cache_argument
 
 CONFIG = MemoryConfig(slots=8, top_k=3, step=16, layers=(0, 2))
 IDS = torch.randint(3, 128, (2, 60), generator=torch.Generator().manual_seed(0))
@@ -62,7 +63,7 @@ def remembers(model: PreTrainedModel) -> None:
         assert memory.state().positions == (60, 60)
         memory.reset()
         cache = DynamicCache(config=model.config)
-        parts = [model(part, past_key_values=cache).logits for part in IDS.split(20, 1)]
+        parts = [model(part, **cache_argument(model, cache)).logits for part in IDS.split(20, 1)]
     assert torch.equal(whole[:, :16], plain[:, :16])
     assert (whole - plain).abs().max() > 1e-2
     torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-3, atol=1e-3)

@@ -16,6 +16,7 @@ from torch import Tensor
 from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import ConfigError, IncompatibleSessionError
 from pace_integrations.langchain import ChatPace
+from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache.attention import segmented
 from pace_integrations.model.kv_cache.cache import fork, new_cache
@@ -49,7 +50,7 @@ def logits(family: str, chunk: int) -> Tensor:
         pass
     twin = fork(cache)
     with torch.inference_mode(), segmented(model):
-        return model(IDS[:, 60:], past_key_values=twin, use_cache=True).logits
+        return model(IDS[:, 60:], **cache_argument(model, twin), use_cache=True).logits
 
 
 def spread(x: Tensor) -> float:
@@ -71,7 +72,7 @@ def test_plain_attention_sees_the_same_packed_tokens() -> None:
     for _ in prefill(model, IDS[:, :60], cache, chunk=16, around=nullcontext):
         pass
     with torch.inference_mode():
-        plain = model(IDS[:, 60:], past_key_values=cache, use_cache=True).logits
+        plain = model(IDS[:, 60:], **cache_argument(model, cache), use_cache=True).logits
     torch.testing.assert_close(plain, logits("llama", 16), rtol=1e-3, atol=1e-3)
 
 

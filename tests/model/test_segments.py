@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import DynamicCache, PreTrainedModel
 
+from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache import attention
 from pace_integrations.model.kv_cache.attention import attend, segmented
@@ -30,7 +31,7 @@ def read(model: PreTrainedModel, cache: object, ids: Tensor, chunk: int) -> None
 
 def last_logits(model: PreTrainedModel, cache: object, ids: Tensor) -> Tensor:
     with torch.inference_mode(), segmented(model):
-        return model(ids, past_key_values=cache, use_cache=True).logits[:, -1]
+        return model(ids, **cache_argument(model, cache), use_cache=True).logits[:, -1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -67,9 +68,9 @@ def test_plain_attention_over_the_same_cache_sees_the_same_tokens() -> None:
     cache, plain = new_cache(model), DynamicCache(config=model.config)
     read(model, cache, IDS[:, :60], 16)
     with torch.inference_mode():
-        model(IDS[:, :60], past_key_values=plain)
-        got = model(IDS[:, 60:], past_key_values=fork(cache)).logits
-        torch.testing.assert_close(got, model(IDS[:, 60:], past_key_values=plain).logits)
+        model(IDS[:, :60], **cache_argument(model, plain))
+        got = model(IDS[:, 60:], **cache_argument(model, fork(cache))).logits
+        torch.testing.assert_close(got, model(IDS[:, 60:], **cache_argument(model, plain)).logits)
 
 
 @given(
