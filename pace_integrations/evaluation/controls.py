@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pace_integrations.config import ClusterBy, ExpertConfig, MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts import reordering as reorder
+from pace_integrations.experts import reorder
 from pace_integrations.feed_forward import find_projections
 
 

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from pace_integrations.config import ExpertConfig
 from pace_integrations.errors import ConfigError, ModelLoadError
-from pace_integrations.experts import Reordering
-from pace_integrations.experts import reordering as reorder
+from pace_integrations.experts import Reordering, reorder
 from pace_integrations.experts.activation_meters import CoactivationMeter
 from pace_integrations.experts.masking import Switch
 from pace_integrations.feed_forward import Block

@@ -22,8 +22,13 @@ from pace_integrations.errors import (
     ModelLoadError,
     ModelPatchError,
 )
-from pace_integrations.experts import CoactivationMeter, UsageMeter, cluster_neurons, switched
-from pace_integrations.experts import reordering as reorder
+from pace_integrations.experts import (
+    CoactivationMeter,
+    UsageMeter,
+    cluster_neurons,
+    reorder,
+    switched,
+)
 from pace_integrations.experts.masking import keep_active
 from pace_integrations.feed_forward import Block, find_blocks
 from pace_integrations.model import expert_checkpoint as divide

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 
 from pace_integrations import ExpertConfig, MemoryConfig
 from pace_integrations.errors import ConfigError, ModelPatchError
-from pace_integrations.experts import reordering as reorder
+from pace_integrations.experts import reorder
 from pace_integrations.experts.permute import inverse, permute
 from pace_integrations.feed_forward import find_blocks
 from pace_integrations.memory import patched

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 
 from pace_integrations import Corpus, ExpertConfig, Pace
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts import reordering as reorder
+from pace_integrations.experts import reorder
 
 TASKS = [path.stem for path in papers() if path.suffix == ".py"]
 SMALL = {"num_hidden_layers": 2, "intermediate_size": 32}
