@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from pace_integrations.adapters.tool_calls import Tool
-from pace_integrations.documents.quotes.sentences import sentences
+from pace_integrations.documents.quotes.sentences import split_sentences
 from pace_integrations.model.constrained.json_schema import everywhere
 
 _QUOTED = re.compile(r"'([^'\n]{1,200})'(?!\w)|\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|`([^`\n]+)`")
@@ -78,7 +78,9 @@ def _allowed(number: float, schema: dict[str, Any]) -> bool:
 
 
 def _sentences(text: str) -> list[str]:
-    return list(dict.fromkeys([text.strip(), *(text[a:b].strip() for a, b in sentences(text))]))
+    return list(
+        dict.fromkeys([text.strip(), *(text[a:b].strip() for a, b in split_sentences(text))])
+    )
 
 
 def _phrases(text: str) -> list[str]:
@@ -87,7 +89,7 @@ def _phrases(text: str) -> list[str]:
     if quoted:
         return list(dict.fromkeys(quoted))
     runs: dict[str, None] = {}
-    for start, end in sentences(text):
+    for start, end in split_sentences(text):
         words = [found.span() for found in re.finditer(r"\S+", text[start:end])]
         for i, (first, _) in enumerate(words):
             for _, last in words[i : i + _WORDS]:

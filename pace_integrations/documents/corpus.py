@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pace_integrations.documents.discovery import Paths, expand
+from pace_integrations.documents.discovery import Paths, expand_paths
 from pace_integrations.documents.formats.text import split_pages
 from pace_integrations.documents.ingest import Progress, Watch, read_files
 from pace_integrations.documents.options import ReadOptions
@@ -103,7 +103,7 @@ class Corpus:
                 report).
         """
         options = options or ReadOptions()
-        files = expand(paths, options)
+        files = expand_paths(paths, options)
         return _collect(read_files(files, options, progress, watch))
 
     @classmethod

@@ -132,7 +132,7 @@ def _expanded(name: str, options: ReadOptions) -> list[Path]:
     )
 
 
-def expand(paths: Paths, options: ReadOptions | None = None) -> list[Path]:
+def expand_paths(paths: Paths, options: ReadOptions | None = None) -> list[Path]:
     """Lists the files that paths, folders and glob patterns stand for.
 
     Folders are searched to the bottom in natural order of names; hidden files are skipped; a file

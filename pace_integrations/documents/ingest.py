@@ -19,7 +19,7 @@ from pace_integrations.documents.formats.sniffing import kind_in
 from pace_integrations.documents.options import ReadOptions
 from pace_integrations.documents.sandbox.child import Request
 from pace_integrations.documents.sandbox.parent import Cancelled, Outcome, Running, read_isolated
-from pace_integrations.documents.types import Document, FileReport, Job, Page, short_id
+from pace_integrations.documents.types import Document, FileReport, Page, ParseJob, short_id
 
 Progress: TypeAlias = Callable[[int, int], None]
 Result: TypeAlias = tuple[Document | None, FileReport]
@@ -55,7 +55,7 @@ Watch: TypeAlias = Callable[[ReadProgress], None]
 
 
 @dataclass(slots=True)
-class _News:
+class ProgressEvent:
     """A page parsed, or with `result` a file done."""
 
     file: int
@@ -65,7 +65,7 @@ class _News:
 
 
 @dataclass(slots=True)
-class _Tally:
+class ProgressCounter:
     """Adds up the news of all files."""
 
     paths: Sequence[Path]
@@ -75,7 +75,7 @@ class _Tally:
     shares: dict[int, float] = field(default_factory=dict)
     files_done: int = 0
 
-    def add(self, news: _News) -> ReadProgress:
+    def add(self, news: ProgressEvent) -> ReadProgress:
         """Counts one piece of news."""
         if news.result is not None:
             self.files_done += 1
@@ -132,7 +132,7 @@ def _passwords(path: Path, options: ReadOptions) -> Callable[[], str | None]:
 
 def _here(path: Path, options: ReadOptions, password: str | None, at: At) -> Outcome:
     pages: list[Page] = []
-    reading, sha256 = read_into(path, options, Job(pages.append, at, password=password))
+    reading, sha256 = read_into(path, options, ParseJob(pages.append, at, password=password))
     return Outcome(reading, sha256, tuple(pages))
 
 
@@ -210,14 +210,14 @@ class _Batch:
         self._hostile = {file for file, path in enumerate(paths) if _is_hostile(path)}
         self._workers = _workers(options, sorted(self._hostile), self._sizes)
         self._running = Running()
-        self._news: queue.SimpleQueue[_News | BaseException] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[ProgressEvent | BaseException] = queue.SimpleQueue()
 
     def _read(self, file: int) -> None:
         """Reads one file and puts the result, or what ended it, among the news."""
         path, options = self._paths[file], self._options
 
         def at(done: int, total: int) -> None:
-            self._news.put(_News(file, done, total))
+            self._news.put(ProgressEvent(file, done, total))
 
         def parse(password: str | None) -> Outcome:
             if self._workers == 0 or file not in self._hostile:
@@ -228,7 +228,7 @@ class _Batch:
             return read_isolated(request, self._running, at)
 
         try:
-            self._news.put(_News(file, result=_result(path, options, parse)))
+            self._news.put(ProgressEvent(file, result=_result(path, options, parse)))
         except Cancelled:
             return
         except BaseException as error:  # of a password's callback, or a full disk
@@ -236,7 +236,7 @@ class _Batch:
 
     def run(self, progress: Progress | None, watch: Watch | None) -> list[Result]:
         """Reads all files; their results come in the order of the files."""
-        tally = _Tally(self._paths, self._sizes)
+        tally = ProgressCounter(self._paths, self._sizes)
         results: dict[int, Result] = {}
         with ThreadPoolExecutor(max(1, self._workers), "pace-read") as threads:
             try:

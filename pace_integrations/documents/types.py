@@ -144,7 +144,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParseResult:
     """What a reader makes of the bytes of one file.
 
     Attributes:
@@ -171,7 +171,7 @@ class LimitExceededError(DocumentError):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ParseJob:
     """Where a reader puts what it reads of one file, so that pages need not gather in memory.
 
     Attributes:
@@ -190,7 +190,7 @@ class Job:
 class Reader(Protocol):
     """What reads one kind of file."""
 
-    def read(self, data: bytes, suffix: str) -> Reading:
+    def read(self, data: bytes, suffix: str) -> ParseResult:
         """Reads the bytes of one file. May raise anything: the caller reports it as corrupt."""
         ...
 
@@ -199,6 +199,6 @@ class Reader(Protocol):
 class PagedReader(Protocol):
     """What reads a kind of file page by page."""
 
-    def read_into(self, data: bytes, job: Job) -> Reading:
+    def read_into(self, data: bytes, job: ParseJob) -> ParseResult:
         """Reads the bytes of one file and gives away its pages; those of the reading are none."""
         ...

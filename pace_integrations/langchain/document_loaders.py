@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from pace_integrations.adapters.lazy_session import Paths
 from pace_integrations.documents import Corpus, NothingReadError, Page, Report
 from pace_integrations.documents import Document as PaceDocument
-from pace_integrations.documents.discovery import expand
+from pace_integrations.documents.discovery import expand_paths
 
 
 class PaceLoader(BaseLoader):
@@ -40,7 +40,7 @@ class PaceLoader(BaseLoader):
                 could be read.
         """
         self.report = Report()
-        files = expand(self._paths)
+        files = expand_paths(self._paths)
         for path in files:
             try:
                 corpus = Corpus.from_paths(path)

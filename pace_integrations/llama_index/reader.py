@@ -13,7 +13,7 @@ from llama_index.core.readers.base import BaseReader
 from llama_index.core.schema import Document as LlamaDocument
 
 from pace_integrations.documents import Document, FileReport, NothingReadError, Report
-from pace_integrations.documents.discovery import expand
+from pace_integrations.documents.discovery import expand_paths
 from pace_integrations.documents.formats.sniffing import SUFFIXES
 from pace_integrations.documents.ingest import read_file
 from pace_integrations.llama_index.nodes import to_documents
@@ -85,7 +85,7 @@ def _read(
     if fs is not None:
         yield _fetched(str(file), fs)
         return
-    for path in expand([Path(file)]):
+    for path in expand_paths([Path(file)]):
         yield read_file(path)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pdfs import encrypted, scanned, typeset
 
 from pace_integrations.documents import Corpus, Document, NothingReadError, Page, Report
-from pace_integrations.documents.discovery import expand, natural_key
+from pace_integrations.documents.discovery import expand_paths, natural_key
 from pace_integrations.errors import DocumentError, PaceError
 
 PDF = typeset("The rent is 900 euros.", "Pets are allowed.")
@@ -95,18 +95,18 @@ def test_a_file_named_twice_is_read_once(folder):
     ],
 )
 def test_patterns_are_expanded_in_natural_order(folder, pattern, expected):
-    assert [path.name for path in expand(str(folder / pattern))] == expected
+    assert [path.name for path in expand_paths(str(folder / pattern))] == expected
 
 
 def test_a_name_with_pattern_characters_is_a_name_first(tmp_path):
     path = tmp_path / "report [final].txt"
     path.write_text("text")
-    assert expand(path) == [path]
+    assert expand_paths(path) == [path]
 
 
 def test_a_home_folder_is_expanded(folder, monkeypatch):
     monkeypatch.setenv("HOME", str(folder))
-    assert [path.name for path in expand("~/page-2.txt")] == ["page-2.txt"]
+    assert [path.name for path in expand_paths("~/page-2.txt")] == ["page-2.txt"]
 
 
 def test_links_that_loop_are_entered_once(folder):
@@ -116,7 +116,7 @@ def test_links_that_loop_are_entered_once(folder):
     without = len(Corpus.from_paths(folder / "page-2.txt").documents)
     assert without == 1
     assert len(Corpus.from_paths(folder).documents) == 5
-    assert len(expand(str(folder / "**" / "*.txt"))) == 3
+    assert len(expand_paths(str(folder / "**" / "*.txt"))) == 3
 
 
 def test_what_is_no_file_is_reported_and_never_opened(folder):

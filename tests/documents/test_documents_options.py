@@ -12,7 +12,7 @@ from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
 from pace_integrations.documents import Corpus, ReadOptions
-from pace_integrations.documents.discovery import expand
+from pace_integrations.documents.discovery import expand_paths
 from pace_integrations.documents.ingest import read_file
 from pace_integrations.errors import ConfigError, DocumentError, MissingExtraError
 
@@ -44,15 +44,15 @@ def tree(tmp_path: Path) -> Path:
     ],
 )
 def test_globs_choose_among_the_files_of_a_folder(tree, options, expected):
-    found = expand(tree, ReadOptions(**options))
+    found = expand_paths(tree, ReadOptions(**options))
     assert sorted(str(path.relative_to(tree)) for path in found) == sorted(expected.split())
     pattern = str(tree / "**" / "*")
-    assert set(expand(pattern, ReadOptions(**options))) == set(found)
+    assert set(expand_paths(pattern, ReadOptions(**options))) == set(found)
 
 
 def test_a_file_that_is_named_is_taken_whatever_the_globs_say(tree):
     options = ReadOptions(include=("*.md",), exclude=("a.txt",))
-    assert expand(tree / "a.txt", options) == [tree / "a.txt"]
+    assert expand_paths(tree / "a.txt", options) == [tree / "a.txt"]
 
 
 def test_duplicates_are_reported_and_left_out_only_if_wanted(tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pace_integrations.documents import ReadLimits, ReadOptions
-from pace_integrations.documents.formats.encodings import decode
+from pace_integrations.documents.formats.encodings import decode_text
 from pace_integrations.documents.formats.text import TextFiles, markdown_title, split_pages
 from pace_integrations.documents.ingest import read_file
 
@@ -28,19 +28,19 @@ from pace_integrations.documents.ingest import read_file
     ],
 )
 def test_declared_encodings_are_decoded_whole(data, text):
-    assert decode(data) == (text, None)
+    assert decode_text(data) == (text, None)
 
 
 def test_other_bytes_are_decoded_with_a_word_about_it_or_not_at_all():
-    western = decode("Die Größe der Räume beträgt zwölf Meter.".encode("cp1252"))
+    western = decode_text("Die Größe der Räume beträgt zwölf Meter.".encode("cp1252"))
     assert western.text == "Die Größe der Räume beträgt zwölf Meter."
     assert "Windows-1252" in western.problem
-    damaged = decode("Größe und Länge und Höhe".encode() + b"\xff.")
+    damaged = decode_text("Größe und Länge und Höhe".encode() + b"\xff.")
     assert damaged.text == "Größe und Länge und Höhe\ufffd."
     assert "1 characters" in damaged.problem
-    assert decode(bytes(range(256)) * 4).text is None
-    assert decode("no mark".encode("utf-16-le")).text is None
-    cut = decode(codecs.BOM_UTF16_LE + b"a\0b")
+    assert decode_text(bytes(range(256)) * 4).text is None
+    assert decode_text("no mark".encode("utf-16-le")).text is None
+    cut = decode_text(codecs.BOM_UTF16_LE + b"a\0b")
     assert (cut.text, cut.problem) == ("a\ufffd", "1 characters are no valid utf-16-le")
 
 
@@ -59,7 +59,7 @@ def test_other_bytes_are_decoded_with_a_word_about_it_or_not_at_all():
     ],
 )
 def test_encodings_that_are_not_declared_are_detected(encoding, text):
-    decoded = decode(text.encode(encoding))
+    decoded = decode_text(text.encode(encoding))
     assert decoded.text == text
     assert "was read as" in decoded.problem
 
@@ -78,7 +78,7 @@ def test_any_bytes_are_read_or_refused_and_never_raise(data):
 @given(st.text())
 def test_text_that_is_saved_as_utf_8_is_read_as_it_was(text):
     pages, _ = split_pages(text)
-    read, problem = decode(text.encode())
+    read, problem = decode_text(text.encode())
     if not text.startswith("\ufeff") and text.count("\0") <= 0.01 * len(text.encode()):
         assert problem is None
         assert split_pages(read)[0] == pages

@@ -16,7 +16,7 @@ from reportlab.pdfgen.canvas import Canvas
 from pace_integrations.documents import Corpus, Evidence, ReadOptions, highlight
 from pace_integrations.documents.quotes.alignment import find_words, occurrence_of
 from pace_integrations.errors import DocumentError
-from pace_integrations.session.citations import Passage, cite
+from pace_integrations.session.citations import Passage, resolve_citations
 
 TYPESET = Path(__file__).parents[1] / "typeset"
 WHO = [
@@ -63,7 +63,7 @@ def test_fifty_planted_sentences_are_cited_exactly(planted, engine):
     assert len(facts) == len(passages) == 50
     for number, (name, page, fact, question) in enumerate(facts, 1):
         for said in (f"{fact} [{number}]", fact):  # cited by the model, and found by the words
-            citation = cite(said, question, passages)[0]
+            citation = resolve_citations(said, question, passages)[0]
             text = passages[number - 1].page.text
             assert Path(citation.source).name == name
             assert citation.page == page

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pace_integrations.documents import Quote, best_passage, best_quote
-from pace_integrations.documents.quotes.sentences import LONGEST, sentences
+from pace_integrations.documents.quotes.sentences import LONGEST, split_sentences
 from pace_integrations.documents.quotes.words import content_keys, word_keys
 
 PAGE = """2. Rent and deposit
@@ -27,7 +27,7 @@ PROSE = st.one_of(st.text(), st.lists(WORDS, max_size=60).map(" ".join))
 
 
 def cut(text: str) -> list[str]:
-    return [text[start:end] for start, end in sentences(text)]
+    return [text[start:end] for start, end in split_sentences(text)]
 
 
 def test_a_page_is_cut_into_sentences_headings_and_rows():
@@ -58,7 +58,7 @@ def test_wrapped_prose_stays_together_and_its_headings_do_not():
 
 @given(PROSE)
 def test_sentences_cover_all_that_is_not_blank_without_overlap(text):
-    spans = sentences(text)
+    spans = split_sentences(text)
     assert all(0 < end - start <= LONGEST for start, end in spans)
     assert all(first[1] <= second[0] for first, second in pairwise(spans))
     assert "".join("".join(text[a:b].split()) for a, b in spans) == "".join(text.split())
@@ -162,4 +162,4 @@ def test_thousands_of_pages_are_searched_in_seconds():
     assert time.perf_counter() - start < 5
     assert found[0] == 1500
     assert found[1].text == "The serial number is HP-48213."
-    assert len(sentences("x" * 300_000)) > 900
+    assert len(split_sentences("x" * 300_000)) > 900

@@ -14,7 +14,7 @@ from docx.text.paragraph import Paragraph
 
 from pace_integrations.documents.formats.archives import open_archive
 from pace_integrations.documents.formats.clean import clean_characters
-from pace_integrations.documents.types import Page, Reading
+from pace_integrations.documents.types import Page, ParseResult
 
 _EMPTY = "The document holds no text; check that it was saved whole."
 _LONGEST = 200
@@ -99,13 +99,13 @@ class DocxFiles:
 
     expanded_limit: int = 512 * 2**20
 
-    def read(self, data: bytes, suffix: str) -> Reading:
+    def read(self, data: bytes, suffix: str) -> ParseResult:
         """Reads paragraphs and tables in their order; headers and footers are not part of it."""
         open_archive(data, self.expanded_limit).close()
         document = docx.Document(BytesIO(data))
         pages, count = _pages(document)
         if not pages:
-            return Reading("empty", page_count=count, remedy=_EMPTY)
+            return ParseResult("empty", page_count=count, remedy=_EMPTY)
         title = " ".join(clean_characters(document.core_properties.title or "").split())
         metadata = _metadata(document)
-        return Reading("ok", pages, count, title[:_LONGEST] or None, metadata)
+        return ParseResult("ok", pages, count, title[:_LONGEST] or None, metadata)

@@ -84,7 +84,7 @@ def decode_as(data: bytes, encoding: str) -> Decoded:
     return Decoded(text, f"{lost} characters are no valid {encoding}" if lost else None)
 
 
-def decode(data: bytes) -> Decoded:
+def decode_text(data: bytes) -> Decoded:
     """Decodes a text file: by its byte order mark, as UTF-8, or by a guess that it reports.
 
     Never raises. NUL bytes without a mark mean a binary file.

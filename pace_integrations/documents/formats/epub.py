@@ -15,7 +15,7 @@ from lxml import etree
 from pace_integrations.documents.formats.archives import open_archive
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.html import element_text, title_of
-from pace_integrations.documents.types import Page, Reading
+from pace_integrations.documents.types import Page, ParseResult
 
 _CONTAINER = "META-INF/container.xml"
 _CHAPTERS = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
@@ -110,17 +110,19 @@ class EpubFiles:
 
     expanded_limit: int = 512 * 2**20
 
-    def read(self, data: bytes, suffix: str) -> Reading:
+    def read(self, data: bytes, suffix: str) -> ParseResult:
         """Reads the chapters in the order of the spine; one that fails costs that one only."""
         with open_archive(data, self.expanded_limit) as archive:
             package, folder = _package(archive)
             chapters = list(_spine(package, folder))
             if _is_locked(archive, chapters):
-                return Reading("encrypted", page_count=len(chapters), remedy=_LOCKED)
+                return ParseResult("encrypted", page_count=len(chapters), remedy=_LOCKED)
             return _reading(archive, chapters, _metadata(package))
 
 
-def _reading(archive: zipfile.ZipFile, chapters: list[str], metadata: dict[str, str]) -> Reading:
+def _reading(
+    archive: zipfile.ZipFile, chapters: list[str], metadata: dict[str, str]
+) -> ParseResult:
     pages, warnings = list[Page](), list[str]()
     for index, path in enumerate(chapters, 1):
         try:
@@ -133,5 +135,5 @@ def _reading(archive: zipfile.ZipFile, chapters: list[str], metadata: dict[str, 
     title = metadata.pop("title", None)
     kept = (tuple(pages), len(chapters), title, metadata, tuple(warnings))
     if not pages:
-        return Reading("corrupt" if warnings else "empty", *kept, remedy=_EMPTY)
-    return Reading("partial", *kept, remedy=_PARTLY) if warnings else Reading("ok", *kept)
+        return ParseResult("corrupt" if warnings else "empty", *kept, remedy=_EMPTY)
+    return ParseResult("partial", *kept, remedy=_PARTLY) if warnings else ParseResult("ok", *kept)

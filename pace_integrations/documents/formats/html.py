@@ -10,8 +10,8 @@ from lxml import etree
 from lxml import html as lxml_html
 
 from pace_integrations.documents.formats.clean import clean_characters
-from pace_integrations.documents.formats.encodings import Decoded, decode, decode_as
-from pace_integrations.documents.types import Page, Reading
+from pace_integrations.documents.formats.encodings import Decoded, decode_as, decode_text
+from pace_integrations.documents.types import Page, ParseResult
 
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _DECLARED = re.compile(rb"<\?xml[^>]+encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
@@ -176,7 +176,7 @@ def _metadata(root: etree._Element) -> dict[str, str]:
 
 def _decoded(data: bytes) -> Decoded:
     """Decodes a page by its mark or as UTF-8, else as it declares, else by a guess."""
-    decoded = decode(data)
+    decoded = decode_text(data)
     declared = _CHARSET.search(data[:4096]) or _DECLARED.search(data[:200])
     if decoded.problem is None or declared is None:
         return decoded
@@ -190,20 +190,20 @@ def _decoded(data: bytes) -> Decoded:
 class HtmlFiles:
     """Reads HTML files; each is one page."""
 
-    def read(self, data: bytes, suffix: str) -> Reading:
+    def read(self, data: bytes, suffix: str) -> ParseResult:
         """Decodes and parses the page and keeps what a reader would read."""
         text, problem = _decoded(data)
         warnings = () if problem is None else (problem,)
         if text is None:
-            return Reading("corrupt", warnings=warnings, remedy=_NOT_TEXT)
+            return ParseResult("corrupt", warnings=warnings, remedy=_NOT_TEXT)
         if not text.strip():
-            return Reading("empty", page_count=1, warnings=warnings, remedy=_EMPTY)
+            return ParseResult("empty", page_count=1, warnings=warnings, remedy=_EMPTY)
         root = parse(text)
         body = element_text(_body(root))
         if not body:
-            return Reading("empty", page_count=1, warnings=warnings, remedy=_EMPTY)
+            return ParseResult("empty", page_count=1, warnings=warnings, remedy=_EMPTY)
         status, remedy = ("ok", None) if problem is None else ("partial", _SAVE_AGAIN)
-        return Reading(
+        return ParseResult(
             status,  # type: ignore[arg-type]
             (Page(1, None, body),),
             1,

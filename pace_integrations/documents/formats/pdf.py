@@ -22,11 +22,11 @@ from pace_integrations.documents.formats.pdf_metadata import (
 )
 from pace_integrations.documents.options import ReadLimits
 from pace_integrations.documents.types import (
-    Job,
     LimitExceededError,
     Page,
     PagedReader,
-    Reading,
+    ParseJob,
+    ParseResult,
     Status,
 )
 
@@ -48,9 +48,9 @@ class Recognising(Protocol):
     recognised: list[int]
 
 
-def refused(status: Status) -> Reading:
+def refused(status: Status) -> ParseResult:
     """The reading of a file without any page, with its remedy."""
-    return Reading(status, remedy=_REMEDIES[status])
+    return ParseResult(status, remedy=_REMEDIES[status])
 
 
 def _numbers(indices: list[int]) -> str:
@@ -64,7 +64,7 @@ def _numbers(indices: list[int]) -> str:
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def _collect(file: OpenPdf, limits: ReadLimits, journal: Journal, job: Job) -> None:
+def _collect(file: OpenPdf, limits: ReadLimits, journal: Journal, job: ParseJob) -> None:
     """Parses every page into the journal; a page that fails costs that page only."""
     start, count, size, scans = time.monotonic(), file.count, 0, list[int]()
     journal.write(preamble(file, count, limits.pages))
@@ -88,14 +88,14 @@ def _collect(file: OpenPdf, limits: ReadLimits, journal: Journal, job: Job) -> N
         journal.write({"warnings": [named]})
 
 
-def read_whole(reader: PagedReader, data: bytes) -> Reading:
+def read_whole(reader: PagedReader, data: bytes) -> ParseResult:
     """Reads a file and gathers its pages in the reading."""
     pages: list[Page] = []
-    reading = reader.read_into(data, Job(pages.append))
+    reading = reader.read_into(data, ParseJob(pages.append))
     return replace(reading, pages=tuple(pages))
 
 
-def read_pdf(file: OpenPdf, limits: ReadLimits, job: Job) -> Reading:
+def read_pdf(file: OpenPdf, limits: ReadLimits, job: ParseJob) -> ParseResult:
     """Reads a file page by page.
 
     Args:
@@ -110,7 +110,7 @@ def read_pdf(file: OpenPdf, limits: ReadLimits, job: Job) -> Reading:
         return _finish(journal, job, limits)
 
 
-def read_journal(path: Path, limits: ReadLimits, job: Job) -> Reading | None:
+def read_journal(path: Path, limits: ReadLimits, job: ParseJob) -> ParseResult | None:
     """Makes the best of what a parser that crashed or hung had found.
 
     Args:
@@ -127,7 +127,7 @@ def read_journal(path: Path, limits: ReadLimits, job: Job) -> Reading | None:
         return _finish(journal, job, limits)
 
 
-def _finish(journal: Journal, job: Job, limits: ReadLimits) -> Reading:
+def _finish(journal: Journal, job: ParseJob, limits: ReadLimits) -> ParseResult:
     """Cleans the pages in the light of the whole document and gives them away."""
     first = next(journal.read())
     running, words = RunningLines(), set[str]()
@@ -179,7 +179,7 @@ def _reading(
     failed: list[int],
     warnings: list[str],
     problems: list[str],
-) -> Reading:
+) -> ParseResult:
     """Puts all that went wrong into a status and a remedy."""
     count, metadata = first["count"], dict(first["metadata"])
     read = parsed - len(blank) - len(failed)
@@ -188,7 +188,7 @@ def _reading(
         status = "corrupt" if failed else "no_text_layer"
     if status == "partial" and blank:
         warnings.append(f"pages without text: {_numbers(blank)}")
-    return Reading(
+    return ParseResult(
         status,
         (),
         count,

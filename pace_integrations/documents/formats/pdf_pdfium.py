@@ -15,7 +15,7 @@ from pace_integrations.documents.formats.pdf import read_pdf, read_whole
 from pace_integrations.documents.formats.pdf_metadata import SCAN, OpenPdf
 from pace_integrations.documents.formats.pdf_pypdf import OCR_SHARE, PdfFiles
 from pace_integrations.documents.options import ReadLimits
-from pace_integrations.documents.types import Job, Reading
+from pace_integrations.documents.types import ParseJob, ParseResult
 
 # What pdfium writes for a hyphen at a line's end that it takes for a broken word's.
 _BROKEN = str.maketrans({"\ufffe": "-\n", "\x02": "-\n"})
@@ -82,11 +82,11 @@ class PdfiumFiles:
     limits: ReadLimits = field(default_factory=ReadLimits)
     ocr: str | None = None
 
-    def read(self, data: bytes, suffix: str) -> Reading:
+    def read(self, data: bytes, suffix: str) -> ParseResult:
         """Reads every page into the reading."""
         return read_whole(self, data)
 
-    def read_into(self, data: bytes, job: Job) -> Reading:
+    def read_into(self, data: bytes, job: ParseJob) -> ParseResult:
         """Reads every page; a page that fails costs that page only."""
         try:
             document = pypdfium2.PdfDocument(data, password=job.password)

@@ -19,7 +19,7 @@ from pace_integrations.documents.formats.pypdf_fonts import (
     prefer_named_encodings,
 )
 from pace_integrations.documents.options import ReadLimits
-from pace_integrations.documents.types import Job, Reading
+from pace_integrations.documents.types import ParseJob, ParseResult
 
 OCR_SHARE = 0.6
 """Share of a file's seconds that may go into OCR."""
@@ -122,11 +122,11 @@ class PdfFiles:
     limits: ReadLimits = field(default_factory=ReadLimits)
     ocr: str | None = None
 
-    def read(self, data: bytes, suffix: str) -> Reading:
+    def read(self, data: bytes, suffix: str) -> ParseResult:
         """Reads every page into the reading."""
         return read_whole(self, data)
 
-    def read_into(self, data: bytes, job: Job) -> Reading:
+    def read_into(self, data: bytes, job: ParseJob) -> ParseResult:
         """Reads every page; a page that fails costs that page only."""
         reader = PdfReader(BytesIO(data), strict=False)
         if reader.is_encrypted and not _decrypted(reader, job.password):
@@ -137,7 +137,9 @@ class PdfFiles:
             return read_pdf(_Pypdf(reader), self.limits, job)
         return self._recognised(reader, data, self.ocr, job)
 
-    def _recognised(self, reader: PdfReader, data: bytes, languages: str, job: Job) -> Reading:
+    def _recognised(
+        self, reader: PdfReader, data: bytes, languages: str, job: ParseJob
+    ) -> ParseResult:
         from pypdfium2 import PdfDocument, PdfiumError
 
         from pace_integrations.documents.formats.ocr import WithOcr

@@ -121,7 +121,7 @@ def _copy(
     return buffer.getvalue()
 
 
-def mark(
+def mark_quotes(
     path: Path, marks: Sequence[Mark], target: Path | None, password: str | None
 ) -> list[list[Box]]:
     """Finds quotes and writes a copy of the file with highlights over them.

@@ -23,11 +23,11 @@ from pace_integrations.documents.formats.sniffing import (
 from pace_integrations.documents.formats.text import TextFiles
 from pace_integrations.documents.options import ReadOptions
 from pace_integrations.documents.types import (
-    Job,
     LimitExceededError,
     PagedReader,
+    ParseJob,
+    ParseResult,
     Reader,
-    Reading,
 )
 from pace_integrations.errors import MissingExtraError
 
@@ -76,26 +76,28 @@ def _pdf(options: ReadOptions) -> PagedReader:
     return PdfFiles(options.limits, options.ocr)
 
 
-def _read(path: Path, options: ReadOptions, job: Job, messages: Messages) -> tuple[Reading, str]:
+def _read(
+    path: Path, options: ReadOptions, job: ParseJob, messages: Messages
+) -> tuple[ParseResult, str]:
     """Reads a file; returns what became of it and the hash of its bytes."""
     most = options.limits.size
     with path.open("rb") as file:
         kind = kind_in(file, path.suffix)
         if kind is None:
-            return Reading("unsupported", remedy=_NOT_OURS), ""
+            return ParseResult("unsupported", remedy=_NOT_OURS), ""
         size = os.fstat(file.fileno()).st_size
         if size > most:
             messages.add(f"the file is larger than the limit of {most / 2**20:g} MiB")
-            return Reading("unsupported", remedy=_TOO_LARGE), ""
+            return ParseResult("unsupported", remedy=_TOO_LARGE), ""
         data = file.read(size)  # takes as much memory as it may read
     if not data:
-        return Reading("empty", remedy=_NO_BYTES), ""
+        return ParseResult("empty", remedy=_NO_BYTES), ""
     return _parsed(data, kind, path, options, job, messages), hashlib.sha256(data).hexdigest()
 
 
 def _parsed(
-    data: bytes, kind: Kind, path: Path, options: ReadOptions, job: Job, messages: Messages
-) -> Reading:
+    data: bytes, kind: Kind, path: Path, options: ReadOptions, job: ParseJob, messages: Messages
+) -> ParseResult:
     """Gives the bytes to their reader; whatever it raises becomes a status."""
     try:
         reader = reader_for(kind, options)
@@ -103,22 +105,22 @@ def _parsed(
             return reader.read_into(data, job)
         reading = reader.read(data, path.suffix.lower())
     except MissingExtraError as error:
-        return Reading("unsupported", remedy=f"{str(error)[0].upper()}{str(error)[1:]}.")
+        return ParseResult("unsupported", remedy=f"{str(error)[0].upper()}{str(error)[1:]}.")
     except LimitExceededError as error:
         messages.add(str(error))
-        return Reading("unsupported", remedy=_TOO_LARGE)
+        return ParseResult("unsupported", remedy=_TOO_LARGE)
     except MemoryError:
         messages.add(f"it needs more memory than {options.limits.memory / 2**20:g} MiB, the limit")
-        return Reading("unsupported", remedy=_TOO_LARGE)
+        return ParseResult("unsupported", remedy=_TOO_LARGE)
     except Exception as error:  # a parser of hostile input may raise anything
         messages.add(f"{type(error).__name__}: {error}")
-        return Reading("corrupt", remedy=_DAMAGED)
+        return ParseResult("corrupt", remedy=_DAMAGED)
     for page in reading.pages:
         job.emit(page)
     return replace(reading, pages=())
 
 
-def read_into(path: Path, options: ReadOptions, job: Job) -> tuple[Reading, str]:
+def read_into(path: Path, options: ReadOptions, job: ParseJob) -> tuple[ParseResult, str]:
     """Reads one file in this process. Never raises for what is in it.
 
     Args:
@@ -134,11 +136,11 @@ def read_into(path: Path, options: ReadOptions, job: Job) -> tuple[Reading, str]
         if not path.is_file():
             # Opening a pipe or a device would wait for ever.
             messages.add("not a regular file: a folder, a device or a link that leads nowhere")
-            reading, sha256 = Reading("unsupported", remedy=_NO_ACCESS), ""
+            reading, sha256 = ParseResult("unsupported", remedy=_NO_ACCESS), ""
         else:
             try:
                 reading, sha256 = _read(path, options, job, messages)
             except OSError as error:
                 messages.add(f"the file cannot be opened: {error.strerror or error}")
-                reading, sha256 = Reading("corrupt", remedy=_NO_ACCESS), ""
+                reading, sha256 = ParseResult("corrupt", remedy=_NO_ACCESS), ""
     return replace(reading, warnings=messages.lines(reading.warnings)), sha256

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pace_integrations.documents.formats.encodings import decode
-from pace_integrations.documents.types import Page, Reading
+from pace_integrations.documents.formats.encodings import decode_text
+from pace_integrations.documents.types import Page, ParseResult
 
 _SAVE_AGAIN = "Save the file as UTF-8 text and read it again."
 _NOT_TEXT = "The file is not text, or in an encoding that it does not declare; save it as UTF-8."
@@ -55,16 +55,16 @@ def markdown_title(text: str) -> str | None:
 class TextFiles:
     """Reads plain text and Markdown; both are read as they stand."""
 
-    def read(self, data: bytes, suffix: str) -> Reading:
+    def read(self, data: bytes, suffix: str) -> ParseResult:
         """Decodes the bytes and splits them into pages at form feeds."""
-        text, problem = decode(data)
+        text, problem = decode_text(data)
         warnings = () if problem is None else (problem,)
         if text is None:
-            return Reading("corrupt", warnings=warnings, remedy=_NOT_TEXT)
+            return ParseResult("corrupt", warnings=warnings, remedy=_NOT_TEXT)
         pages, count = split_pages(text)
         if not pages:
-            return Reading("empty", page_count=count, warnings=warnings, remedy=_EMPTY)
+            return ParseResult("empty", page_count=count, warnings=warnings, remedy=_EMPTY)
         title = markdown_title(pages[0].text) if suffix in {".md", ".markdown"} else None
         if problem is None:
-            return Reading("ok", pages, count, title)
-        return Reading("partial", pages, count, title, warnings=warnings, remedy=_SAVE_AGAIN)
+            return ParseResult("ok", pages, count, title)
+        return ParseResult("partial", pages, count, title, warnings=warnings, remedy=_SAVE_AGAIN)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from itertools import pairwise
 
-from pace_integrations.documents.quotes.sentences import LONGEST, Span, sentences
+from pace_integrations.documents.quotes.sentences import LONGEST, Span, split_sentences
 from pace_integrations.documents.quotes.words import content_keys, word_keys
 
 # The question tells where to look, the answer tells what must stand there.
@@ -108,7 +108,7 @@ def best_quote(page_text: str, answer: str, question: str) -> Quote:
         The quote; where nothing matches, the first sentence with score 0, or an empty quote of
         an empty page.
     """
-    spans = sentences(page_text)
+    spans = split_sentences(page_text)
     wanted = _wanted(answer, question, [word_keys(page_text[a:b]) for a, b in spans])
     return _best(page_text, wanted, spans)[1]
 
@@ -136,7 +136,7 @@ def best_passage(passages: Sequence[str], answer: str, question: str) -> tuple[i
     }
     best: tuple[float, int, Quote] | None = None
     for index in nlargest(_CANDIDATES, values, key=lambda index: (values[index], -index)):
-        value, quote = _best(passages[index], wanted, sentences(passages[index]))
+        value, quote = _best(passages[index], wanted, split_sentences(passages[index]))
         total = value + _PASSAGE_WEIGHT * values[index]
         if quote.score > 0.0 and (best is None or (total, -index) > (best[0], -best[1])):
             best = (total, index, quote)

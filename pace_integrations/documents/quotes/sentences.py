@@ -84,7 +84,7 @@ def _pieces(text: str, span: Span) -> list[Span]:
     return [piece for line in lines for piece in _cut(text, line, _between_words(text, line))]
 
 
-def sentences(text: str) -> list[Span]:
+def split_sentences(text: str) -> list[Span]:
     """Cuts a text into sentences, none of them longer than `LONGEST` characters.
 
     Args:

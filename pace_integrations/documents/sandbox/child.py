@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from pace_integrations.documents.formats.registry import read_into
 from pace_integrations.documents.options import PdfEngine, ReadLimits, ReadOptions
-from pace_integrations.documents.types import Job, Page, Reading
+from pace_integrations.documents.types import Page, ParseJob, ParseResult
 
 _GRACE = 10  # seconds after which a worker whose parent is gone ends itself
 _GROWTH = 64 * 2**20  # bytes after which a worker makes room for a new one
@@ -91,11 +91,11 @@ def _alarm(seconds: float) -> None:
 
 def _mark(request: Request, send: Send) -> None:
     """Finds quotes in one file."""
-    from pace_integrations.documents.formats.pdf_rectangles import mark
+    from pace_integrations.documents.formats.pdf_rectangles import mark_quotes
 
     target = Path(request.target) if request.target else None
     try:
-        found = mark(Path(request.path), request.marks, target, request.password)
+        found = mark_quotes(Path(request.path), request.marks, target, request.password)
         send({"end": found, "sha256": ""})
     except Exception as error:  # a parser of hostile input may raise anything
         send({"end": None, "sha256": "", "problem": f"{type(error).__name__}: {error}"})
@@ -106,7 +106,7 @@ def _serve(request: Request, send: Send) -> None:
     if request.marks:
         _mark(request, send)
         return
-    job = Job(
+    job = ParseJob(
         lambda page: send({"page": asdict(page)}),
         lambda done, total: send({"at": [done, total]}),
         Path(request.journal),
@@ -152,9 +152,9 @@ def main() -> None:
             return
 
 
-def reading_of(values: Mapping[str, Any]) -> Reading:
+def reading_of(values: Mapping[str, Any]) -> ParseResult:
     """The reading that a worker took apart to send it."""
-    return Reading(**{**values, "pages": (), "warnings": tuple(values["warnings"])})
+    return ParseResult(**{**values, "pages": (), "warnings": tuple(values["warnings"])})
 
 
 def page_of(values: Mapping[str, Any]) -> Page:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pace_integrations.documents.sandbox.child import Request, page_of, reading_of
 from pace_integrations.documents.sandbox.workers import Worker, return_worker, take_worker
-from pace_integrations.documents.types import Page, Reading, Status
+from pace_integrations.documents.types import Page, ParseResult, Status
 
 _GRACE = 1.0  # seconds that a process which lets go of its pipe has to end with its own status
 # Of a file's seconds: for parsing, and for what a parser leaves behind that had to be ended.
@@ -37,7 +37,7 @@ class Outcome:
         pages: Its pages.
     """
 
-    reading: Reading
+    reading: ParseResult
     sha256: str
     pages: tuple[Page, ...]
 
@@ -77,7 +77,7 @@ class Running:
 
 
 @dataclass(slots=True)
-class _Talk:
+class WorkerReply:
     """What a worker has told so far about one file."""
 
     pages: list[Page]
@@ -95,9 +95,9 @@ def _seconds(request: Request) -> float:
     return max(_SHORTEST, _RESCUE * whole) if request.finish else _PARSING * whole
 
 
-def _listen(worker: Worker, request: Request, running: Running, at: At) -> _Talk:
+def read_reply(worker: Worker, request: Request, running: Running, at: At) -> WorkerReply:
     """Has one request served, or ends the worker when its time is up."""
-    talk = _Talk([])
+    talk = WorkerReply([])
 
     def stop() -> None:
         talk.late = True
@@ -110,7 +110,7 @@ def _listen(worker: Worker, request: Request, running: Running, at: At) -> _Talk
         with running.using(worker), suppress(OSError):
             worker.send(request)
             for record in worker.records():
-                _note(talk, record, at)
+                _store_record(talk, record, at)
     finally:
         timer.cancel()
     if running.cancelled:
@@ -122,7 +122,7 @@ def _listen(worker: Worker, request: Request, running: Running, at: At) -> _Talk
 At = Callable[[int, int], None]
 
 
-def _note(talk: _Talk, record: Mapping[str, Any], at: At) -> None:
+def _store_record(talk: WorkerReply, record: Mapping[str, Any], at: At) -> None:
     talk.started = True
     if "page" in record:
         talk.pages.append(page_of(record["page"]))
@@ -133,27 +133,28 @@ def _note(talk: _Talk, record: Mapping[str, Any], at: At) -> None:
         talk.end, talk.sha256 = record, record["sha256"]
 
 
-def _served(request: Request, running: Running, at: At) -> tuple[_Talk, str]:
+def run_request(request: Request, running: Running, at: At) -> tuple[WorkerReply, str]:
     """Has a request served; returns what was told and how the worker ended, or ""."""
     worker = take_worker()
     try:
-        talk = _listen(worker, request, running, at)
+        talk = read_reply(worker, request, running, at)
         if not talk.started and not talk.late:  # it had died while it was idle
             worker.close()
             worker = Worker()
-            talk = _listen(worker, request, running, at)
+            talk = read_reply(worker, request, running, at)
     except ValueError:  # no JSON: something else wrote into the pipe
-        talk = _Talk([])
+        talk = WorkerReply([])
     if talk.end is not None:
         return_worker(worker)
         return talk, ""
     status = worker.close(_GRACE)
     if talk.late:
         return talk, f"the parser took longer than the limit of {request.limits.seconds:g} seconds"
-    return talk, f"the parser crashed ({_death(status)})"
+    return talk, f"the parser crashed ({exit_reason(status)})"
 
 
-def _death(status: int) -> str:
+def exit_reason(status: int) -> str:
+    """Return how a process ended, by its exit status."""
     return f"signal {-status}" if status < 0 else f"exit status {status}"
 
 
@@ -172,19 +173,19 @@ def read_isolated(request: Request, running: Running, at: At) -> Outcome:
     """
     with tempfile.TemporaryDirectory(prefix="pace-") as folder:
         request = replace(request, journal=str(Path(folder) / "journal"))
-        talk, death = _served(request, running, at)
+        talk, death = run_request(request, running, at)
         if not death and talk.end is not None and talk.end["end"] is not None:
             return Outcome(reading_of(talk.end["end"]), talk.sha256, tuple(talk.pages))
         remedy = _TOO_SLOW if talk.late else _DAMAGED
         if Path(request.journal).exists():
-            rest, again = _served(replace(request, finish=True), running, at)
+            rest, again = run_request(replace(request, finish=True), running, at)
             if not again and rest.end is not None and rest.end["end"] is not None:
                 return _rescued(reading_of(rest.end["end"]), rest.pages, death, remedy, request)
-        return Outcome(Reading("corrupt", warnings=(death,), remedy=remedy), "", ())
+        return Outcome(ParseResult("corrupt", warnings=(death,), remedy=remedy), "", ())
 
 
 def _rescued(
-    reading: Reading, pages: list[Page], death: str, remedy: str, request: Request
+    reading: ParseResult, pages: list[Page], death: str, remedy: str, request: Request
 ) -> Outcome:
     """What was parsed before a parser died."""
     warnings = (death, *reading.warnings)
@@ -204,7 +205,7 @@ def mark_isolated(request: Request) -> tuple[list[list[list[float]]] | None, str
     Returns:
         For every quote its rectangles; or None and what went wrong.
     """
-    talk, death = _served(request, Running(), lambda done, total: None)
+    talk, death = run_request(request, Running(), lambda done, total: None)
     if death or talk.end is None:
         return None, death
     return talk.end["end"], talk.end.get("problem", "")

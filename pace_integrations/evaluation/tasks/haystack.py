@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 
 from pace_integrations.documents import Corpus
-from pace_integrations.documents.quotes.sentences import sentences
+from pace_integrations.documents.quotes.sentences import split_sentences
 from pace_integrations.errors import DocumentError
 from pace_integrations.evaluation.tasks.rows import Count
 from pace_integrations.evaluation.tasks.words import NOISE, prose
@@ -77,7 +77,7 @@ def own_sentences(path: Path) -> list[str]:
         DocumentError: There is no text in them.
     """
     texts: Iterable[str] = (page.text for _, page in Corpus.from_paths([path]).pages())
-    found = [" ".join(text[s:e].split()) for text in texts for s, e in sentences(text)]
+    found = [" ".join(text[s:e].split()) for text in texts for s, e in split_sentences(text)]
     kept = [sentence for sentence in found if len(sentence.split()) > 2]
     if not kept:
         raise DocumentError(f"{path} holds no sentences to hide anything in")

@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from pace_integrations.documents import Corpus
-from pace_integrations.documents.quotes.sentences import sentences
+from pace_integrations.documents.quotes.sentences import split_sentences
 from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.evaluation.tasks.rows import Row
 from pace_integrations.evaluation.tasks.spec import Spec
@@ -77,6 +77,6 @@ def _fact(rng: random.Random) -> tuple[str, str, str]:
 
 def _insert(text: str, statement: str, depth: float) -> str:
     """The text with a statement at the end of a sentence."""
-    ends = [0, *(end for _, end in sentences(text))]
+    ends = [0, *(end for _, end in split_sentences(text))]
     at = ends[round(depth * (len(ends) - 1))]
     return f"{text[:at]} {statement} {text[at:].lstrip()}".strip()
