@@ -14,7 +14,8 @@ Values = Literal["activations", "outputs"]
 Similarity = Literal["full", "experts"]
 Quantization = Literal["int8", "nf4"]
 Overflow = Literal["error", "yarn", "window"]
-KeysAndValues = Literal["full", "int8"]
+KvDtype = Literal["full", "int8"]
+KeysAndValues = KvDtype  # its name in version 0.1
 Solver = Literal["fast", "constrained"]
 ClusterBy = Literal["weights", "coactivation", "random"]
 Choice = Literal["token", "chunk"]
@@ -28,7 +29,7 @@ _RULES: dict[str, dict[str, float]] = {
 _BY_RULE: Any = None
 
 
-def _check(ok: bool, message: str) -> None:
+def _require(ok: bool, message: str) -> None:
     if not ok:
         raise ConfigError(message)
 
@@ -89,46 +90,50 @@ class MemoryConfig:
     write_while_decoding: bool = False
 
     def __post_init__(self) -> None:
-        _check(self.rule in _RULES, f"rule must be one of {[*_RULES]}, got {self.rule!r}")
+        _require(self.rule in _RULES, f"rule must be one of {[*_RULES]}, got {self.rule!r}")
         for name, default in _RULES[self.rule].items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, default)
         words = ("activations", "outputs")
-        _check(self.values in words, f"values must be one of {words}, got {self.values!r}")
+        _require(self.values in words, f"values must be one of {words}, got {self.values!r}")
         self._check_experts()
         for name in ("slots", "top_k", "bottom_k", "horizon", "step"):
             value = getattr(self, name)
-            _check(value >= 1, f"{name} must be at least 1, got {value}")
+            _require(value >= 1, f"{name} must be at least 1, got {value}")
         for name in ("blend", "momentum"):
             value = getattr(self, name)
-            _check(0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}")
+            _require(0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}")
         if self.thresholds is not None:
             rows = tuple((int(i), float(low), float(high)) for i, low, high in self.thresholds)
             object.__setattr__(self, "thresholds", tuple(sorted(rows)))
         own = self.thresholds or ()
-        _check(len({i for i, _, _ in own}) == len(own), f"thresholds name a layer twice: {own}")
+        _require(len({i for i, _, _ in own}) == len(own), f"thresholds name a layer twice: {own}")
         for low, high in [(self.theta_low, self.theta_high), *((a, b) for _, a, b in own)]:
             ok = -1.0 <= low <= high <= 1.0
-            _check(ok, f"need -1 <= theta_low {low} <= theta_high {high} <= 1")
+            _require(ok, f"need -1 <= theta_low {low} <= theta_high {high} <= 1")
         if self.layers is not None:
             # JSON and command lines give lists; a frozen, hashable config keeps a tuple.
             object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
-            _check(bool(self.layers), "layers names no layer; memory=None turns the memory off")
-            _check(min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}")
+            _require(bool(self.layers), "layers names no layer; memory=None turns the memory off")
+            _require(
+                min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}"
+            )
 
     def _check_experts(self) -> None:
         words = ("full", "experts")
-        _check(self.similarity in words, f"similarity must be one of {words}: {self.similarity!r}")
+        _require(
+            self.similarity in words, f"similarity must be one of {words}: {self.similarity!r}"
+        )
         if self.similarity == "full":
-            _check(self.experts is None, "experts needs similarity='experts' to have an effect")
+            _require(self.experts is None, "experts needs similarity='experts' to have an effect")
         else:
             given = self.experts
-            _check(
+            _require(
                 self.values == "activations",
                 "values='outputs' needs similarity='full': a block's output is the sum over its "
                 "modules and cannot be taken apart",
             )
-            _check(given is not None and given >= 1, f"experts must be at least 1, got {given}")
+            _require(given is not None and given >= 1, f"experts must be at least 1, got {given}")
 
     def at(self, layer: int) -> MemoryConfig:
         """The settings of one layer's bank."""
@@ -173,24 +178,28 @@ class ExpertConfig:
     cache: str | None = None
 
     def __post_init__(self) -> None:
-        _check(self.experts >= 1, f"experts must be at least 1, got {self.experts}")
+        _require(self.experts >= 1, f"experts must be at least 1, got {self.experts}")
         for name, known in (
             ("solver", ("fast", "constrained")),
             ("by", ("weights", "coactivation", "random")),
             ("choice", ("token", "chunk")),
         ):
             value = getattr(self, name)
-            _check(value in known, f"{name} must be one of {[*known]}, got {value!r}")
+            _require(value in known, f"{name} must be one of {[*known]}, got {value!r}")
         share = self.active
-        _check(share is None or 0.0 < share <= 1.0, f"active must lie in (0, 1], got {share}")
-        _check(
+        _require(share is None or 0.0 < share <= 1.0, f"active must lie in (0, 1], got {share}")
+        _require(
             self.by != "coactivation" or bool(self.text.strip()),
             "by='coactivation' needs a text to watch the neurons on: set ExpertConfig(text=...)",
         )
         if self.layers is not None:
             object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
-            _check(bool(self.layers), "layers names no layer; experts=None leaves all as they are")
-            _check(min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}")
+            _require(
+                bool(self.layers), "layers names no layer; experts=None leaves all as they are"
+            )
+            _require(
+                min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,9 +219,9 @@ class ReadConfig:
     checkpoints: int = 8
 
     def __post_init__(self) -> None:
-        _check(self.reserve >= 1, f"reserve must be at least 1 token, got {self.reserve}")
-        _check(self.chunk >= 1, f"chunk must be at least 1 token, got {self.chunk}")
-        _check(self.checkpoints >= 0, f"checkpoints must not be negative, got {self.checkpoints}")
+        _require(self.reserve >= 1, f"reserve must be at least 1 token, got {self.reserve}")
+        _require(self.chunk >= 1, f"chunk must be at least 1 token, got {self.chunk}")
+        _require(self.checkpoints >= 0, f"checkpoints must not be negative, got {self.checkpoints}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +260,7 @@ class Constraint:
         Raises:
             ConfigError: There are no options, or one is empty.
         """
-        _check(bool(options) and all(options), "a choice needs options that are not empty")
+        _require(bool(options) and all(options), "a choice needs options that are not empty")
         texts = (json.dumps(option, ensure_ascii=False) for option in options)
         return cls("lark", f"start: {' | '.join(texts)}")
 
@@ -287,8 +296,10 @@ class GenerationConfig:
     def __post_init__(self) -> None:
         stop: object = self.stop  # a lone string is an easy mistake; its letters are not meant
         object.__setattr__(self, "stop", (stop,) if isinstance(stop, str) else tuple(self.stop))
-        _check(self.max_new_tokens >= 1, f"max_new_tokens must be >= 1, got {self.max_new_tokens}")
-        _check(self.temperature >= 0, f"temperature must not be negative, got {self.temperature}")
-        _check(0.0 < self.top_p <= 1.0, f"top_p must lie in (0, 1], got {self.top_p}")
-        _check(self.top_k >= 0, f"top_k must not be negative, got {self.top_k}")
-        _check(all(self.stop), "stop strings must not be empty")
+        _require(
+            self.max_new_tokens >= 1, f"max_new_tokens must be >= 1, got {self.max_new_tokens}"
+        )
+        _require(self.temperature >= 0, f"temperature must not be negative, got {self.temperature}")
+        _require(0.0 < self.top_p <= 1.0, f"top_p must lie in (0, 1], got {self.top_p}")
+        _require(self.top_k >= 0, f"top_k must not be negative, got {self.top_k}")
+        _require(all(self.stop), "stop strings must not be empty")

@@ -11,13 +11,13 @@ from pace_integrations.errors import MissingExtraError
 def main() -> None:
     """Runs the command line."""
     if any(importlib.util.find_spec(name) is None for name in ("typer", "rich")):
-        sys.exit(_fail(MissingExtraError("the command line", "cli")))
+        sys.exit(_print_error(MissingExtraError("the command line", "cli")))
     # Only now: what follows needs the extra.
     from pace_integrations.cli import app
 
     app()
 
 
-def _fail(error: Exception) -> int:
+def _print_error(error: Exception) -> int:
     print(f"pace: {error}", file=sys.stderr)  # noqa: T201
     return 2

@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with Pace.load(args.model) as pace:
         session = kept(pace, args.session, args.documents)
-        print(f"{session.change.read} tokens read, {session.change.kept} opened", flush=True)
+        print(f"{session.read_cost.read} tokens read, {session.read_cost.kept} opened", flush=True)
         if args.ask:
             print(session.ask(args.ask))
             return

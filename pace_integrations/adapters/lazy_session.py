@@ -148,7 +148,7 @@ class Binding:
         with self._lock:
             if self._given is None:
                 self._given = self._open(self._saved) if self._saved else self._read()
-                self._fresh = self._given.change.read
+                self._fresh = self._given.read_cost.read
             return self._given
 
     def _open(self, path: str | os.PathLike[str]) -> Session:
@@ -172,7 +172,7 @@ _LOADED = ("dtype", "quantization", "overflow", "context", "kv")
 
 def _saved_options(path: Path) -> dict[str, Any]:
     """What loads the model that a session was saved with."""
-    fingerprint = manifest.load(path)["fingerprint"]
+    fingerprint = manifest.load_manifest(path)["fingerprint"]
     memory = fingerprint.get("memory")
     if memory is not None:
         layers, thresholds = memory.get("layers"), memory.get("thresholds")

@@ -48,9 +48,9 @@ from pace_integrations.cli.commands.files import (
 from pace_integrations.cli.commands.files import files as files_command
 from pace_integrations.cli.commands.memory import memory
 from pace_integrations.cli.commands.sessions import sessions
-from pace_integrations.cli.highlight import Highlight, check_target, finish
+from pace_integrations.cli.highlight import Highlight, check_target, finish_answers
 from pace_integrations.cli.options import Held, Options, Overflow
-from pace_integrations.cli.output import Output, errors
+from pace_integrations.cli.output import Output, report_errors
 from pace_integrations.errors import PaceError, QuestionError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ app = typer.Typer(
 
 
 @app.callback(invoke_without_command=True)
-def _root(
+def _print_version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
@@ -109,7 +109,7 @@ def ask(
     With --json, one question prints its answer as one object; several print {"answers": [...]}.
     """
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         how = read_options(password, ocr, pdf, include, exclude, hidden, drop, time_limit)
         options = Options(
             model,
@@ -131,8 +131,8 @@ def ask(
             raise QuestionError("a question is empty; write what you want to know after -q")
         check_target(highlight)
         session = options.read(paths, output)
-        answers = _answered(session, question, options, output)
-        finish(output, session, answers, highlight, how)
+        answers = _ask_questions(session, question, options, output)
+        finish_answers(output, session, answers, highlight, how)
 
 
 @app.command()
@@ -167,7 +167,7 @@ def chat(
     Ctrl-C stops the answer being written. With --json, each answer is one line.
     """
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         how = read_options(password, ocr, pdf, include, exclude, hidden, drop, time_limit)
         options = Options(
             model,
@@ -186,14 +186,14 @@ def chat(
             files=how,
         )
         conversation = options.read(paths, output).fork()
-        for text in _lines(output):
+        for text in _read_questions(output):
             if text == "/reset":
                 conversation.reset()
                 continue
             try:
-                output.line(text, conversation.stream(text, generation=options.generation()))
+                output.show_line(text, conversation.stream(text, generation=options.generation()))
             except PaceError as error:
-                output.error(error)
+                output.show_error(error)
 
 
 app.command()(bench)
@@ -205,23 +205,23 @@ app.command("eval")(evaluate)
 app.add_typer(sessions)
 
 
-def _answered(
+def _ask_questions(
     session: Session, questions: list[str], options: Options, output: Output
 ) -> list[tuple[str, Answer]]:
     """Asks the questions and shows the answers; gives both back."""
     answers = []
     for text in questions:
         stream = session.stream(text, generation=options.generation())
-        output.answer(text, stream)
+        output.show_answer(text, stream)
         answers.append((text, stream.answer))
     return answers
 
 
-def _lines(output: Output) -> Iterator[str]:
+def _read_questions(output: Output) -> Iterator[str]:
     """Questions typed or piped in, up to ``/quit`` or the end."""
     while True:
         try:
-            line = output.prompt() if sys.stdin.isatty() else sys.stdin.readline()
+            line = output.ask_question() if sys.stdin.isatty() else sys.stdin.readline()
         except (EOFError, KeyboardInterrupt):
             return
         if line == "" or line.strip() == "/quit":

@@ -99,7 +99,7 @@ def _written(
     return {"path": str(path), "source": source, "quotes": quotes}
 
 
-def finish(
+def finish_answers(
     output: Output,
     session: Session,
     answers: Sequence[tuple[str, Answer]],
@@ -112,18 +112,18 @@ def finish(
         typer.Exit: A copy could not be written.
     """
     if target is None:
-        output.finish(session)
+        output.finish_answers(session)
         return
     try:
         copies = write_highlights(answers, session.corpus or Corpus(()), target, options)
     except PaceError as error:
-        output.finish(session, problem=error)
+        output.finish_answers(session, problem=error)
         raise typer.Exit(2) from None
-    output.notes(_notes(copies))
-    output.finish(session, copies)
+    output.show_notes(_describe_copies(copies))
+    output.finish_answers(session, copies)
 
 
-def _notes(copies: Sequence[Mapping[str, Any]]) -> list[str]:
+def _describe_copies(copies: Sequence[Mapping[str, Any]]) -> list[str]:
     """What was written, a line for each copy."""
     lines = []
     for copy in copies:

@@ -86,8 +86,8 @@ class Options:
         """
         self.generation()
         ReadConfig(chunk=self.chunk)
-        corpus = corpus_of(paths, output, self.files)
-        output.report(corpus.report)
+        corpus = open_corpus(paths, output, self.files)
+        output.show_report(corpus.report)
         return self._read(self.load(output), corpus, output)
 
     def load(self, output: Output) -> Pace:
@@ -99,7 +99,7 @@ class Options:
         # Imports PyTorch: after everything that can be refused without it.
         from pace_integrations.session import Pace
 
-        with loading(self.model, output):
+        with show_loading(self.model, output):
             return Pace.load(
                 self.model,
                 memory=self._memory(),
@@ -115,15 +115,15 @@ class Options:
         config = ReadConfig(chunk=self.chunk)
         if self.store:
             try:
-                with output.progress("reading", "tokens") as show:
+                with output.track_progress("reading", "tokens") as show:
                     session = pace.read(corpus, progress=show, config=config, store=True)
             except SessionFileError as error:  # the store is a help, not a condition
-                output.notes([f"nothing is kept: {error}"])
+                output.show_notes([f"nothing is kept: {error}"])
             else:
-                if kept := session.change.kept:
-                    output.notes([f"{kept} tokens were read earlier (see pace sessions list)"])
+                if kept := session.read_cost.kept:
+                    output.show_notes([f"{kept} tokens were read earlier (see pace sessions list)"])
                 return session
-        with output.progress("reading", "tokens") as show:
+        with output.track_progress("reading", "tokens") as show:
             return pace.read(corpus, progress=show, config=config)
 
     def _memory(self) -> MemoryConfig | None:
@@ -132,7 +132,7 @@ class Options:
         return MemoryConfig(rule=self.rule.value) if self.rule else MemoryConfig()
 
 
-def loading(
+def show_loading(
     model: str | None, output: Output, what: str = "loading"
 ) -> AbstractContextManager[object]:
     """Shows that a model is being loaded."""
@@ -140,10 +140,10 @@ def loading(
 
     if model is None or Path(model).exists():
         disable_progress_bar()  # a download keeps its bars, a local file needs none
-    return output.waiting(f"{what} {model or 'the embedded model'}")
+    return output.show_status(f"{what} {model or 'the embedded model'}")
 
 
-def corpus_of(
+def open_corpus(
     paths: Sequence[Path],
     output: Output,
     options: ReadOptions | None = None,
@@ -156,9 +156,9 @@ def corpus_of(
         DocumentError: Nothing could be read.
     """
     try:
-        with output.files() as show:
+        with output.track_files() as show:
             return Corpus.from_paths(paths, options=options, watch=show)
     except NothingReadError as error:
         if not quiet:
-            output.report(error.report)
+            output.show_report(error.report)
         raise

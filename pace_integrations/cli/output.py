@@ -41,28 +41,28 @@ class Output:
         self._answers: list[dict[str, Any]] = []
         self._out = Console(highlight=False, markup=False, soft_wrap=True)
         self._err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        _hush()
+        silence_libraries()
 
-    def answer(self, question: str, stream: AnswerStream) -> None:
-        """Shows one answer of several as it is written; JSON waits for `finish`."""
+    def show_answer(self, question: str, stream: AnswerStream) -> None:
+        """Shows one answer of several as it is written; JSON waits for `finish_answers`."""
         if self._json:
             self._answers.append({"question": question, **stream.answer.to_dict()})
             return
-        self._out.print(printable(question), style="bold")
-        self._write(stream)
+        self._out.print(to_printable(question), style="bold")
+        self._write_answer(stream)
 
-    def line(self, question: str, stream: AnswerStream) -> None:
+    def show_line(self, question: str, stream: AnswerStream) -> None:
         """Shows one answer of a conversation; Ctrl-C stops it and nothing else."""
         try:
             if self._json:
                 self._print_json({"question": question, **stream.answer.to_dict()})
             else:
-                self._write(stream)
+                self._write_answer(stream)
         except KeyboardInterrupt:
             stream.close()
             self._err.print("\n(stopped)")
 
-    def finish(
+    def finish_answers(
         self,
         session: Session,
         highlights: Sequence[Mapping[str, Any]] = (),
@@ -71,17 +71,17 @@ class Output:
         """Ends a command that answered a fixed list of questions; a problem comes beside them."""
         if not self._json:
             if problem is not None:
-                self.error(problem)
+                self.show_error(problem)
             return
         corpus = session.corpus
         report = corpus.report.to_dict() if corpus else {}
         answers = self._answers
         whole = answers[0] if len(answers) == 1 else {"answers": answers}
         extra = {"highlights": list(highlights)} if highlights else {}
-        failed = _problem(problem) if problem is not None else {}
+        failed = _error_dict(problem) if problem is not None else {}
         self._print_json({**whole, "report": report, **extra, **failed})
 
-    def tables(self, tables: Sequence[Table], value: dict[str, Any]) -> None:
+    def show_tables(self, tables: Sequence[Table], value: dict[str, Any]) -> None:
         """Shows tables to people, or what they were made from to programs."""
         if self._json:
             self._print_json(value)
@@ -90,33 +90,33 @@ class Output:
             self._out.print(table)
             self._out.print()
 
-    def notes(self, lines: Sequence[str]) -> None:
+    def show_notes(self, lines: Sequence[str]) -> None:
         """Shows what else there is to say."""
         for line in lines:
-            self._err.print(printable(line), style="dim")
+            self._err.print(to_printable(line), style="dim")
 
-    def error(self, error: Exception) -> None:
+    def show_error(self, error: Exception) -> None:
         """Shows what went wrong, in one line."""
         if self._json:
-            self._print_json(_problem(error))
+            self._print_json(_error_dict(error))
         else:
-            self._err.print(f"pace: {printable(str(error))}")
+            self._err.print(f"pace: {to_printable(str(error))}")
 
-    def report(self, report: Report) -> None:
+    def show_report(self, report: Report) -> None:
         """Shows the files that were not read whole, what to do about them, and what OCR read."""
         for file in report.problems:
             remedy = f"; {file.remedy}" if file.remedy else ""
-            self._err.print(printable(f"{file.path}: {file.status}{remedy}"), style="yellow")
-        self.notes([f"{file.path}: {line}" for file in report.files for line in file.on_pages])
+            self._err.print(to_printable(f"{file.path}: {file.status}{remedy}"), style="yellow")
+        self.show_notes([f"{file.path}: {line}" for file in report.files for line in file.on_pages])
 
-    def prompt(self) -> str:
+    def ask_question(self) -> str:
         """Asks for a question."""
         return self._err.input("\n> ")
 
     @contextmanager
-    def files(self) -> Iterator[Callable[[ReadProgress], None]]:
+    def track_files(self) -> Iterator[Callable[[ReadProgress], None]]:
         """Shows files, pages per second and the time left while documents are opened."""
-        with self._bar(TextColumn("{task.fields[news]}")) as bar:
+        with self._make_bar(TextColumn("{task.fields[news]}")) as bar:
             task = bar.add_task("opening", total=None, news="")
 
             def show(now: ReadProgress) -> None:
@@ -126,18 +126,18 @@ class Output:
 
             yield show
 
-    def waiting(self, what: str) -> AbstractContextManager[object]:
+    def show_status(self, what: str) -> AbstractContextManager[object]:
         """Shows that something without a known length goes on."""
-        return self._err.status(printable(what))
+        return self._err.status(to_printable(what))
 
     @contextmanager
-    def progress(self, what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    def track_progress(self, what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         """Shows a bar that vanishes at the end; gives what moves it."""
-        with self._bar(TextColumn(unit), TimeRemainingColumn()) as bar:
+        with self._make_bar(TextColumn(unit), TimeRemainingColumn()) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
 
-    def _bar(self, *columns: ProgressColumn) -> Progress:
+    def _make_bar(self, *columns: ProgressColumn) -> Progress:
         first = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         return Progress(
             *first,
@@ -147,14 +147,14 @@ class Output:
             disable=not self._err.is_terminal,
         )
 
-    def _write(self, stream: AnswerStream) -> None:
+    def _write_answer(self, stream: AnswerStream) -> None:
         for piece in stream:
-            self._out.print(printable(piece), end="")
+            self._out.print(to_printable(piece), end="")
         self._out.print()
         answer = stream.answer
         if answer.citations:
-            self._out.print(_table(answer.citations))
-        self._err.print(_summary(answer), style="dim")
+            self._out.print(_make_citation_table(answer.citations))
+        self._err.print(_format_usage(answer), style="dim")
 
     def _print_json(self, value: dict[str, Any]) -> None:
         # Not through rich: JSON must stay as it is, byte for byte.
@@ -162,43 +162,43 @@ class Output:
 
 
 @contextmanager
-def errors(output: Output) -> Iterator[None]:
+def report_errors(output: Output) -> Iterator[None]:
     """Ends the command with one line and code 2 on an error, with 130 on Ctrl-C."""
     try:
         yield
     except PaceError as error:
-        output.error(error)
+        output.show_error(error)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
 
-def _problem(error: Exception) -> dict[str, Any]:
+def _error_dict(error: Exception) -> dict[str, Any]:
     return {"error": {"type": type(error).__name__, "message": str(error)}}
 
 
-def printable(text: str) -> str:
+def to_printable(text: str) -> str:
     """Text without the control characters by which a document could steer the terminal."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
 
 
-def _table(citations: Sequence[Citation]) -> Table:
+def _make_citation_table(citations: Sequence[Citation]) -> Table:
     table = Table(show_edge=False, pad_edge=False, box=None)
     for title in ("", "document", "page", "found in the words"):
         table.add_column(title, overflow="fold")
     for c in citations:
         mark = f"[{c.passage}]" if c.method == "cited" else f"~[{c.passage}]"
         words = " ".join(c.quote.split()) if c.score else "(none of the answer's words)"
-        table.add_row(mark, printable(c.document), _page(c), printable(words))
+        table.add_row(mark, to_printable(c.document), _format_page(c), to_printable(words))
     return table
 
 
-def _page(citation: Citation) -> str:
+def _format_page(citation: Citation) -> str:
     label, index = citation.page_label, str(citation.page)
-    return index if label in (None, index) else f"{printable(label)} ({index})"
+    return index if label in (None, index) else f"{to_printable(label)} ({index})"
 
 
-def _summary(answer: Answer) -> str:
+def _format_usage(answer: Answer) -> str:
     usage, timings = answer.usage, answer.timings
     return (
         f"{usage.cached_tokens} tokens read before, {usage.output_tokens} written; "
@@ -206,7 +206,7 @@ def _summary(answer: Answer) -> str:
     )
 
 
-def _hush() -> None:
+def silence_libraries() -> None:
     """Keeps the libraries' own log lines and bars off the screen."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for name in ("bitsandbytes", "huggingface_hub"):

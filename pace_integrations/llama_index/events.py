@@ -11,7 +11,7 @@ from llama_index.core.instrumentation.events import BaseEvent
 
 from pace_integrations.documents import Corpus
 from pace_integrations.session import Pace, Session
-from pace_integrations.session.state import Change
+from pace_integrations.session.state import ReadCost
 
 dispatcher = get_dispatcher(__name__)
 
@@ -125,7 +125,7 @@ def read(pace: Pace, corpus: Corpus) -> Session:
 
 
 @dispatcher.span
-def renew(session: Session, corpus: Corpus) -> Change:
+def renew(session: Session, corpus: Corpus) -> ReadCost:
     """`Session.replace`, as a span with its events."""
     progress = announce(session.pace, corpus)
     change = session.replace(corpus, progress=progress)

@@ -26,7 +26,7 @@ from pace_integrations.llama_index.llm import PaceLLM
 from pace_integrations.llama_index.nodes import to_corpus
 from pace_integrations.llama_index.streaming import astreamed, streamed
 from pace_integrations.session import Session
-from pace_integrations.session.state import Change
+from pace_integrations.session.state import ReadCost
 
 
 class PaceQueryEngine(BaseQueryEngine):
@@ -86,7 +86,7 @@ class PaceQueryEngine(BaseQueryEngine):
         """The session that is asked; the first use loads the model and reads the corpus."""
         return self._llm.session
 
-    def refresh(self, documents: Iterable[LlamaDocument]) -> Change:
+    def refresh(self, documents: Iterable[LlamaDocument]) -> ReadCost:
         """Puts new versions of documents in the place of the old ones, and adds new ones.
 
         All pages of a changed file must be given. Only what follows the first change is read
@@ -105,7 +105,7 @@ class PaceQueryEngine(BaseQueryEngine):
         """
         return renew(self._llm.session, to_corpus(documents, named=True))
 
-    async def arefresh(self, documents: Iterable[LlamaDocument]) -> Change:
+    async def arefresh(self, documents: Iterable[LlamaDocument]) -> ReadCost:
         """`refresh` without blocking the event loop."""
         session = await self._llm.asession()
         return await asyncio.to_thread(renew, session, to_corpus(documents, named=True))

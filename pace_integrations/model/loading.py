@@ -25,7 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from pace_integrations.config import KeysAndValues, Overflow, Quantization
+from pace_integrations.config import KvDtype, Overflow, Quantization
 from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
 from pace_integrations.model.rope import stretched
 
@@ -54,7 +54,7 @@ class Loaded:
     quantization: Quantization | None
     overflow: Overflow = "error"
     context: int | None = None
-    kv: KeysAndValues = "full"
+    kv: KvDtype = "full"
     experts: dict[str, Any] | None = None
 
     @cached_property
@@ -94,7 +94,7 @@ def load(
     trust_remote_code: bool = False,
     overflow: Overflow = "error",
     context: int | None = None,
-    kv: KeysAndValues = "full",
+    kv: KvDtype = "full",
 ) -> Loaded:
     """Loads a model by name or path.
 

@@ -15,8 +15,8 @@ from pace_integrations.model.decode import Piece
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.model_thread import Deadline
 from pace_integrations.model.prompts import Message
-from pace_integrations.session.citations import Passage, cite
-from pace_integrations.session.state import ReadState, passages_of
+from pace_integrations.session.citations import Passage, resolve_citations
+from pace_integrations.session.state import ReadState, number_passages
 from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Question = str | Sequence[Message]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class PendingAnswer:
     """A question on its way to an answer.
 
     Attributes:
@@ -55,7 +55,7 @@ class Turn:
         memory = self.context.memory
         answer = Answer(
             text=text,
-            citations=cite(text, words, passages_of(self.state.corpus)),
+            citations=resolve_citations(text, words, number_passages(self.state.corpus)),
             usage=Usage(self.held + len(self.ids), self.held, last.tokens),
             timings=timings,
             memory=MemoryCounts(*memory.total_counts()) if memory is not None else None,
@@ -65,7 +65,7 @@ class Turn:
         return answer
 
 
-class Asking(ABC):
+class SessionBase(ABC):
     """Whatever can be asked about a corpus that a model has read.
 
     Attributes:
@@ -86,7 +86,7 @@ class Asking(ABC):
     @property
     def passages(self) -> tuple[Passage, ...]:
         """The pages under the numbers that answers cite."""
-        return passages_of(self._state.corpus)
+        return number_passages(self._state.corpus)
 
     @property
     def tokens(self) -> int:
@@ -123,9 +123,9 @@ class Asking(ABC):
         timeout: float | None = None,
     ) -> AnswerStream:
         """Answers a question piece by piece; see `ask`."""
-        turn = self._turn(question, generation)
+        turn = self._prepare_answer(question, generation)
         return AnswerStream(
-            self._engine.owner.stream(self._work(turn), Deadline(timeout)), turn.finish
+            self._engine.owner.stream(self._generate_pieces(turn), Deadline(timeout)), turn.finish
         )
 
     async def aask(
@@ -147,20 +147,22 @@ class Asking(ABC):
         timeout: float | None = None,
     ) -> AsyncAnswerStream:
         """Answers a question piece by piece without blocking the event loop; see `ask`."""
-        turn = self._turn(question, generation)
+        turn = self._prepare_answer(question, generation)
         return AsyncAnswerStream(
-            self._engine.owner.astream(self._work(turn), Deadline(timeout)), turn.finish
+            self._engine.owner.astream(self._generate_pieces(turn), Deadline(timeout)), turn.finish
         )
 
     @abstractmethod
-    def _turn(self, question: Question, generation: GenerationConfig | None) -> Turn:
+    def _prepare_answer(
+        self, question: Question, generation: GenerationConfig | None
+    ) -> PendingAnswer:
         """Checks a question and makes what answering it needs."""
 
-    def _ids(self, question: Question) -> list[int]:
+    def _encode_question(self, question: Question) -> list[int]:
         prompts = self._engine.prompts
         return prompts.tail(question) if self._state.corpus else prompts.chat(question)
 
-    def _work(self, turn: Turn) -> Iterator[Piece]:
+    def _generate_pieces(self, turn: PendingAnswer) -> Iterator[Piece]:
         return self._engine.answer(
             turn.ids, turn.context, turn.generation, chunk=self._config.chunk
         )

@@ -24,7 +24,9 @@ class Passage:
     page: Page
 
 
-def cite(text: str, question: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
+def resolve_citations(
+    text: str, question: str, passages: Sequence[Passage]
+) -> tuple[Citation, ...]:
     """Resolves the ``[n]`` in an answer, and checks that the words are there.
 
     Where the model cites nothing, or only pages that hold at most half as many of the answer's
@@ -39,24 +41,31 @@ def cite(text: str, question: str, passages: Sequence[Passage]) -> tuple[Citatio
     bare = _MARKS.sub(" ", text).strip()
     if not passages or not bare or bare.startswith(UNANSWERABLE):
         return ()
-    named = [passages[n - 1] for n in _numbers(text) if 1 <= n <= len(passages)]
-    cited = tuple(_citation(p, best_quote(p.page.text, bare, question), "cited") for p in named)
+    named = [passages[n - 1] for n in _parse_numbers(text) if 1 <= n <= len(passages)]
+    cited = tuple(make_citation(p, best_quote(p.page.text, bare, question), "cited") for p in named)
     supported = max((citation.score for citation in cited), default=0.0)
     if supported > 0.5:  # no page can hold twice as many
         return cited
     match = best_passage([p.page.text for p in passages], bare, question)
     if match is None or match[1].score < 2 * supported or passages[match[0]] in named:
         return cited
-    return _citation(passages[match[0]], match[1], "matched"), *cited
+    return make_citation(passages[match[0]], match[1], "matched"), *cited
 
 
-def _numbers(text: str) -> list[int]:
+def _parse_numbers(text: str) -> list[int]:
     """Cited numbers in order of first mention."""
     groups = (group.split(",") for group in _MARKS.findall(text))
     return list(dict.fromkeys(int(number) for group in groups for number in group))
 
 
-def _citation(passage: Passage, quote: Quote, method: Literal["cited", "matched"]) -> Citation:
+def make_citation(passage: Passage, quote: Quote, method: Literal["cited", "matched"]) -> Citation:
+    """Return the citation of a page with the quote that supports the answer.
+
+    Args:
+        passage: The page under its number.
+        quote: Words of the page and their span.
+        method: ``"cited"`` if the model named the page, ``"matched"`` if a search found it.
+    """
     return Citation(
         document=passage.document.title,
         document_id=passage.document.id,

@@ -10,7 +10,7 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.prompts import Message
-from pace_integrations.session.base import Asking, Question, Turn
+from pace_integrations.session.base import PendingAnswer, Question, SessionBase
 from pace_integrations.session.state import ReadState
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prompt:
+class _CachedPrompt:
     """The prompt of a turn, and the context that holds it after what was read."""
 
     ids: tuple[int, ...]
     context: Context
 
 
-class Conversation(Asking):
+class Conversation(SessionBase):
     """Questions that see the turns before them. Made by `Session.fork`.
 
     A turn counts once its answer is complete: one that fails, is closed or times out leaves the
@@ -47,7 +47,7 @@ class Conversation(Asking):
     ) -> None:
         super().__init__(pace, engine, state, config)
         self.history = history
-        self._last = _Prompt((), state.context)
+        self._last = _CachedPrompt((), state.context)
 
     def fork(self) -> Conversation:
         """A conversation that goes on from here and leaves this one as it is."""
@@ -57,25 +57,29 @@ class Conversation(Asking):
 
     def reset(self) -> None:
         """Forgets all turns."""
-        self.history, self._last = (), _Prompt((), self._state.context)
+        self.history, self._last = (), _CachedPrompt((), self._state.context)
 
-    def _turn(self, question: Question, generation: GenerationConfig | None) -> Turn:
+    def _prepare_answer(
+        self, question: Question, generation: GenerationConfig | None
+    ) -> PendingAnswer:
         new = [Message(role="user", content=question)] if isinstance(question, str) else question
         messages = (*self.history, *new)
-        config, ids = generation or GenerationConfig(), tuple(self._ids(messages))
+        config, ids = generation or GenerationConfig(), tuple(self._encode_question(messages))
         self._check_room(len(ids), config)
-        context, common = self._resumed(ids)
+        context, common = self._reuse_prefix(ids)
 
         def done(answer: Answer) -> None:
             self.history = (*messages, Message(role="assistant", content=answer.text))
             # The answer's own tokens may differ from those its text has in the next prompt.
             held = self._engine.rewound(context, self._state.tokens + len(ids))
-            self._last = _Prompt(ids, held) if held else _Prompt((), self._state.context)
+            self._last = (
+                _CachedPrompt(ids, held) if held else _CachedPrompt((), self._state.context)
+            )
 
         held = self._engine.staying(context, len(ids) - common + config.max_new_tokens)
-        return Turn(messages, ids[common:], context, held, self._state, config, done)
+        return PendingAnswer(messages, ids[common:], context, held, self._state, config, done)
 
-    def _resumed(self, ids: tuple[int, ...]) -> tuple[Context, int]:
+    def _reuse_prefix(self, ids: tuple[int, ...]) -> tuple[Context, int]:
         """A context that holds as much of a prompt as is known, and how many tokens of it."""
         pairs = zip(self._last.ids, ids[:-1], strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

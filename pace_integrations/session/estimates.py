@@ -61,7 +61,7 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(pace: Pace, *, seconds: float = 60.0) -> Estimate:
+def estimate_model(pace: Pace, *, seconds: float = 60.0) -> Estimate:
     """Reads made-up notes chunk by chunk and asks one question about them.
 
     Args:
@@ -70,13 +70,13 @@ def estimate(pace: Pace, *, seconds: float = 60.0) -> Estimate:
     """
     config = ReadConfig(chunk=512)
     limit = min(MOST_TOKENS, pace.context_window - config.reserve)
-    session = pace.read(_notes(pace, config.chunk, 0), config=config)
+    session = pace.read(_make_notes(pace, config.chunk, 0), config=config)
     pasts: list[int] = []
     costs: list[float] = []
     begin = time.perf_counter()
     while session.tokens + 2 * config.chunk < limit:
         past, start = session.tokens, time.perf_counter()
-        session.add(_notes(pace, config.chunk, len(pasts) + 1))
+        session.add(_make_notes(pace, config.chunk, len(pasts) + 1))
         costs.append((time.perf_counter() - start) / (session.tokens - past))
         pasts.append(past)
         if time.perf_counter() - begin > seconds:
@@ -96,7 +96,7 @@ def estimate(pace: Pace, *, seconds: float = 60.0) -> Estimate:
     )
 
 
-def _notes(pace: Pace, tokens: int, number: int) -> Corpus:
+def _make_notes(pace: Pace, tokens: int, number: int) -> Corpus:
     """About `tokens` tokens of text that repeats nothing."""
     lines: list[str] = []
     count = 0

@@ -15,7 +15,7 @@ import torch
 
 from pace_integrations.config import (
     ExpertConfig,
-    KeysAndValues,
+    KvDtype,
     MemoryConfig,
     Overflow,
     Quantization,
@@ -27,12 +27,12 @@ from pace_integrations.memory import Calibration
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.expert_checkpoint import divide
 from pace_integrations.model.loading import load
-from pace_integrations.session.diagnostics.calibration import calibrate
-from pace_integrations.session.diagnostics.module_usage import ModuleUsage, module_usage
-from pace_integrations.session.read_job import Progress, Reading
-from pace_integrations.session.resume import Keeper
+from pace_integrations.session.diagnostics.calibration import calibrate_memory
+from pace_integrations.session.diagnostics.module_usage import ModuleUsage, measure_module_usage
+from pace_integrations.session.read_job import Progress, ReadJob
+from pace_integrations.session.resume import SessionFolder
 from pace_integrations.session.session import Session
-from pace_integrations.session.state import Change, ReadState
+from pace_integrations.session.state import ReadCost, ReadState
 from pace_integrations.store.manifest import Verify, check_namespace
 from pace_integrations.store.store import Sessions
 
@@ -74,7 +74,7 @@ class Pace:
         trust_remote_code: bool = False,
         overflow: Overflow = "error",
         context: int | None = None,
-        kv: KeysAndValues = "full",
+        kv: KvDtype = "full",
     ) -> Self:
         """Loads a model.
 
@@ -170,7 +170,7 @@ class Pace:
 
         With `path` or `store`, what has been read is kept on disk, also when the reading is
         interrupted: the next one goes on after the last document that was kept. What it took is
-        in the session's `change`.
+        in the session's `read_cost`.
 
         Args:
             corpus: What to read.
@@ -192,13 +192,13 @@ class Pace:
         if path is not None and store:
             raise ConfigError("path and store exclude each other; give one of them")
         if path is not None:
-            state, change = self._keeper(path, namespace).read(corpus, config, progress)
+            state, cost = self._open_folder(path, namespace).read(corpus, config, progress)
         elif store:
-            state, change = self._read_stored(corpus, config, progress, namespace)
+            state, cost = self._read_stored(corpus, config, progress, namespace)
         else:
-            reading = Reading(self._engine, ReadState(self._engine.empty()), corpus, config)
-            state, change = reading.run(progress), reading.change
-        return Session(self, self._engine, state, config, namespace=namespace, change=change)
+            reading = ReadJob(self._engine, ReadState(self._engine.empty()), corpus, config)
+            state, cost = reading.run(progress), reading.read_cost
+        return Session(self, self._engine, state, config, namespace=namespace, read_cost=cost)
 
     def open(
         self,
@@ -221,23 +221,23 @@ class Pace:
             IncompatibleSessionError: Another model, precision, memory or namespace read it; the
                 message names what differs.
         """
-        state = self._keeper(path, namespace).open(verify=verify)
-        change = Change(read=0, kept=state.tokens)
-        return Session(self, self._engine, state, config, namespace=namespace, change=change)
+        state = self._open_folder(path, namespace).open(verify=verify)
+        cost = ReadCost(read=0, kept=state.tokens)
+        return Session(self, self._engine, state, config, namespace=namespace, read_cost=cost)
 
-    def _keeper(self, path: str | os.PathLike[str], namespace: str | None) -> Keeper:
-        return Keeper(self._engine, self.fingerprint, Path(path), namespace)
+    def _open_folder(self, path: str | os.PathLike[str], namespace: str | None) -> SessionFolder:
+        return SessionFolder(self._engine, self.fingerprint, Path(path), namespace)
 
     def _read_stored(
         self, corpus: Corpus, config: ReadConfig, progress: bool | Progress, namespace: str | None
-    ) -> tuple[ReadState, Change]:
+    ) -> tuple[ReadState, ReadCost]:
         place = self.sessions.path(self.fingerprint, corpus, namespace)
         lease = self.sessions.use(place)
-        keeper = self._keeper(place, namespace)
+        keeper = self._open_folder(place, namespace)
         # A store is a help: what has been read is not lost when it cannot be kept.
-        state, change = keeper.read(corpus, config, progress, must=False)
+        state, cost = keeper.read(corpus, config, progress, must=False)
         self.sessions.prune()
-        return replace(state, lease=lease), change
+        return replace(state, lease=lease), cost
 
     def module_usage(self, corpus: Corpus, *, progress: Progress | None = None) -> ModuleUsage:
         """Reads a corpus and measures how strongly each module fires on each page.
@@ -251,7 +251,9 @@ class Pace:
             DocumentError: There is nothing in the corpus.
             ContextOverflowError: It does not fit the model's context.
         """
-        return module_usage(self._engine, corpus, self.experts, read=_READ, progress=progress)
+        return measure_module_usage(
+            self._engine, corpus, self.experts, read=_READ, progress=progress
+        )
 
     def calibrate(
         self,
@@ -279,7 +281,7 @@ class Pace:
             DocumentError: The corpus is too short.
             ConfigError: ``blend`` is 0.
         """
-        return calibrate(
+        return calibrate_memory(
             self._engine,
             corpus,
             config or self.memory or MemoryConfig(),

@@ -14,17 +14,17 @@ from pace_integrations.documents import Corpus
 from pace_integrations.errors import ContextOverflowError, DocumentError
 from pace_integrations.model.engine import Engine
 from pace_integrations.session.state import (
-    Change,
     Checkpoint,
+    ReadCost,
     ReadState,
-    thinned,
+    thin_checkpoints,
 )
 
 Progress = Callable[[int, int], None]
 Keep = Callable[[ReadState], None]
 
 
-class Reading:
+class ReadJob:
     """A corpus on its way into a state.
 
     Args:
@@ -53,7 +53,7 @@ class Reading:
         self._engine = engine
         self._corpus = corpus
         self._config = config
-        start = before.before(corpus.documents)
+        start = before.longest_prefix(corpus.documents)
         self.kept = start.tokens if start else 0
         self._first = start.documents if start else 0
         self.state = before
@@ -62,18 +62,18 @@ class Reading:
             self.state = ReadState(
                 start.context if start else engine.empty(),
                 self.kept,
-                self._part(self._first),
+                self._corpus_prefix(self._first),
                 tuple(c for c in known if c.documents < self._first),
                 before.lease,
             )
-        self.ids, self._starts = self._tokens()
-        self._corpus = replace(corpus, report=corpus.report.with_tokens(self._counts(before)))
+        self.ids, self._starts = self._encode_documents()
+        self._corpus = replace(corpus, report=corpus.report.with_tokens(self._count_tokens(before)))
         self._check_room()
 
     @property
-    def change(self) -> Change:
+    def read_cost(self) -> ReadCost:
         """What it takes."""
-        return Change(read=len(self.ids), kept=self.kept)
+        return ReadCost(read=len(self.ids), kept=self.kept)
 
     def run(self, progress: bool | Progress = False, keep: Keep | None = None) -> ReadState:
         """Reads on the model's thread, waiting here.
@@ -85,7 +85,10 @@ class Reading:
         Returns:
             The state with the whole corpus.
         """
-        with closing(self._engine.owner.stream(self.work())) as steps, _Bar(progress) as show:
+        with (
+            closing(self._engine.owner.stream(self.read_chunks())) as steps,
+            _ProgressDisplay(progress) as show,
+        ):
             seen = self.state
             for done in steps:
                 show(done, len(self.ids))
@@ -93,11 +96,11 @@ class Reading:
                     keep(seen := self.state)
         return self.state
 
-    def work(self) -> Iterator[int]:
+    def read_chunks(self) -> Iterator[int]:
         """Reads, yielding how many tokens are done; `state` advances at document boundaries."""
         context, begin = self.state.context.fork(), 0
         self._engine.reserve(context, len(self.ids))
-        for documents, end in self._stops():
+        for documents, end in self._stop_points():
             part = self.ids[begin:end]
             if part:  # a document may have no pages
                 steps = self._engine.read(
@@ -110,25 +113,25 @@ class Reading:
                 for done in steps:
                     yield begin + done
             begin = end
-            self._advance(Checkpoint(documents, self.kept + end, context.fork()))
+            self._advance_state(Checkpoint(documents, self.kept + end, context.fork()))
 
-    def _advance(self, reached: Checkpoint) -> None:
+    def _advance_state(self, reached: Checkpoint) -> None:
         old = self.state
         checkpoints = old.checkpoints
         if old.documents:
             last = Checkpoint(len(old.documents), old.tokens, old.context)
-            checkpoints = thinned((*checkpoints, last), self._config.checkpoints)
-        corpus = self._part(reached.documents)
+            checkpoints = thin_checkpoints((*checkpoints, last), self._config.checkpoints)
+        corpus = self._corpus_prefix(reached.documents)
         self.state = ReadState(reached.context, reached.tokens, corpus, checkpoints, old.lease)
 
-    def _part(self, documents: int) -> Corpus | None:
+    def _corpus_prefix(self, documents: int) -> Corpus | None:
         if documents == len(self._corpus.documents):
             return self._corpus
         return (
             Corpus(self._corpus.documents[:documents], self._corpus.report) if documents else None
         )
 
-    def _tokens(self) -> tuple[list[int], list[int]]:
+    def _encode_documents(self) -> tuple[list[int], list[int]]:
         """The tokens to read, and where in the whole sequence each of their documents starts."""
         prompts, documents = self._engine.prompts, self._corpus.documents
         ids: list[int] = [] if self.kept else prompts.head()
@@ -141,7 +144,7 @@ class Reading:
                 ids += prompts.passage(number, document.title, page.label, page.text)
         return ids, starts
 
-    def _counts(self, before: ReadState) -> dict[str, int]:
+    def _count_tokens(self, before: ReadState) -> dict[str, int]:
         """Tokens of every document, by the path that its file has in the report."""
         known = before.corpus.report.files if before.corpus else ()
         counts = {file.path: file.tokens for file in known if file.tokens is not None}
@@ -151,7 +154,7 @@ class Reading:
             counts[document.source or document.title] = end - start
         return counts
 
-    def _stops(self) -> Iterator[tuple[int, int]]:
+    def _stop_points(self) -> Iterator[tuple[int, int]]:
         """Documents and tokens at which the state is kept: ends of documents a chunk apart."""
         ends = [start - self.kept for start in (*self._starts, self.kept + len(self.ids))][1:]
         last = 0
@@ -173,7 +176,7 @@ class Reading:
             )
 
 
-class _Bar:
+class _ProgressDisplay:
     """Shows progress as asked: not at all, by a bar, or through a function."""
 
     def __init__(self, progress: bool | Progress) -> None:

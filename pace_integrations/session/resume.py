@@ -22,16 +22,16 @@ from pace_integrations.config import ReadConfig
 from pace_integrations.documents import Corpus, Document
 from pace_integrations.errors import IncompatibleSessionError, SessionFileError
 from pace_integrations.model.engine import Engine
-from pace_integrations.session.read_job import Progress, Reading
-from pace_integrations.session.state import Change, ReadState
+from pace_integrations.session.read_job import Progress, ReadJob
+from pace_integrations.session.state import ReadCost, ReadState
 from pace_integrations.store import session_folder as files
-from pace_integrations.store.manifest import FILE, UNFINISHED, Verify, damaged
+from pace_integrations.store.manifest import FILE, UNFINISHED, Verify, damage_error
 
 SHARE = 0.1  # most of the time of a reading that is spent on keeping its beginning
 _log = logging.getLogger(__name__)
 
 
-class Keeper:
+class SessionFolder:
     """A folder in which one session is kept.
 
     Args:
@@ -60,7 +60,7 @@ class Keeper:
             SessionFileError: The folder cannot be written, or holds something else.
         """
         assert state.corpus is not None
-        files.write(
+        files.write_session(
             self._path / UNFINISHED if unfinished else self._path,
             fingerprint=self._fingerprint,
             tokens=state.tokens,
@@ -83,18 +83,18 @@ class Keeper:
             IncompatibleSessionError: It is another model's or namespace's.
         """
         path = self._path / UNFINISHED if unfinished else self._path
-        saved = files.read(
+        saved = files.read_session(
             path, fingerprint=self._fingerprint, verify=verify, namespace=self._namespace
         )
         context = self._engine.context(saved.tensors)
         held, slides = context.cache.get_seq_length(), self._fingerprint["overflow"] == "window"
         if held > saved.tokens or (held < saved.tokens and not slides):
-            raise damaged(path, f"it holds {held} tokens where {saved.tokens} were read")
+            raise damage_error(path, f"it holds {held} tokens where {saved.tokens} were read")
         return ReadState(context, saved.tokens, saved.corpus)
 
     def read(
         self, corpus: Corpus, config: ReadConfig, progress: bool | Progress, *, must: bool = True
-    ) -> tuple[ReadState, Change]:
+    ) -> tuple[ReadState, ReadCost]:
         """Reads a corpus, as far as it is not here already, and keeps it here.
 
         Args:
@@ -107,38 +107,38 @@ class Keeper:
             SessionFileError: The folder cannot be written, or holds something else.
             IncompatibleSessionError: It holds another model's or namespace's session.
         """
-        reading, whole = self._reading(corpus, config)
+        reading, whole = self._make_job(corpus, config)
         state = reading.state
         if reading.ids or not whole:
-            with self._alone():
+            with self._lock_folder():
                 # Another process may have read it meanwhile.
-                reading, whole = self._reading(corpus, config, warn=True)
-                state = self._run(reading, progress)
+                reading, whole = self._make_job(corpus, config, warn=True)
+                state = self._run_job(reading, progress)
                 if reading.ids or not whole:
-                    self._keep(state, must=must)
+                    self._save_result(state, must=must)
         if kept := reading.kept:
             total = kept + len(reading.ids)
             _log.info("%d of %d tokens were read before: %s", kept, total, self._path)
-        return replace(state, corpus=corpus), reading.change
+        return replace(state, corpus=corpus), reading.read_cost
 
-    def _reading(
+    def _make_job(
         self, corpus: Corpus, config: ReadConfig, *, warn: bool = False
-    ) -> tuple[Reading, bool]:
+    ) -> tuple[ReadJob, bool]:
         """A reading that goes on from what is here, and whether that is whole."""
-        known, whole = self._known(corpus, warn=warn)
-        return Reading(self._engine, known, corpus, config), whole
+        known, whole = self._find_prefix(corpus, warn=warn)
+        return ReadJob(self._engine, known, corpus, config), whole
 
-    def _run(self, reading: Reading, progress: bool | Progress) -> ReadState:
+    def _run_job(self, reading: ReadJob, progress: bool | Progress) -> ReadState:
         """Reads, keeping the beginning now and then, and in any case when it is interrupted."""
-        keep = _Sparingly(lambda state: self.save(state, unfinished=True))
+        keep = _ThrottledSaver(lambda state: self.save(state, unfinished=True))
         try:
             return reading.run(progress, keep)
         except BaseException:
             if reading.state.tokens > reading.kept:
-                keep.last(reading.state)
+                keep.save_now(reading.state)
             raise
 
-    def _keep(self, state: ReadState, *, must: bool) -> None:
+    def _save_result(self, state: ReadState, *, must: bool) -> None:
         try:
             self.save(state)
         except SessionFileError as error:
@@ -146,7 +146,7 @@ class Keeper:
                 raise
             _log.warning("the session is not kept: %s", error)
 
-    def _known(self, corpus: Corpus, *, warn: bool) -> tuple[ReadState, bool]:
+    def _find_prefix(self, corpus: Corpus, *, warn: bool) -> tuple[ReadState, bool]:
         """Of what is here, the state that holds most of what `corpus` begins with.
 
         Returns:
@@ -154,15 +154,15 @@ class Keeper:
         """
         best, length, whole = ReadState(self._engine.empty()), 0, False
         for unfinished in (False, True):
-            found = self._found(unfinished=unfinished, warn=warn)
+            found = self._try_open(unfinished=unfinished, warn=warn)
             if found is not None:
-                found = replace(found, corpus=_adopted(found.documents, corpus))
-                start = found.before(corpus.documents)
+                found = replace(found, corpus=_adopt_documents(found.documents, corpus))
+                start = found.longest_prefix(corpus.documents)
                 if start is not None and start.tokens > length:
                     best, length, whole = found, start.tokens, not unfinished
         return best, whole
 
-    def _found(self, *, unfinished: bool, warn: bool) -> ReadState | None:
+    def _try_open(self, *, unfinished: bool, warn: bool) -> ReadState | None:
         try:
             return self.open(unfinished=unfinished)
         except IncompatibleSessionError:
@@ -173,9 +173,9 @@ class Keeper:
             return None
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _lock_folder(self) -> Iterator[None]:
         """Waits until no other process or thread reads into this folder."""
-        files.claim(self._path)
+        files.claim_folder(self._path)
         lock = FileLock(self._path / ".reading", timeout=0)
         try:
             lock.acquire()
@@ -183,14 +183,14 @@ class Keeper:
             _log.warning("%s is being read by another process; waiting for it", self._path)
             lock.acquire(timeout=-1)
         except OSError as error:
-            raise files.cannot_save(self._path, error) from error
+            raise files.save_error(self._path, error) from error
         try:
             yield
         finally:
             lock.release()
 
 
-class _Sparingly:
+class _ThrottledSaver:
     """Saves states in a small share of the time; after an error it stops trying."""
 
     def __init__(self, save: Callable[[ReadState], None]) -> None:
@@ -205,11 +205,11 @@ class _Sparingly:
         """Saves a state if that is in keeping with the time spent so far."""
         start = time.perf_counter()
         if self._works and self._spent + self._cost <= SHARE * (start - self._start):
-            self.last(state)
+            self.save_now(state)
             self._cost = time.perf_counter() - start
             self._spent += self._cost
 
-    def last(self, state: ReadState) -> None:
+    def save_now(self, state: ReadState) -> None:
         """Saves a state unless it is saved already."""
         if state.tokens == self._tokens:
             return
@@ -221,12 +221,12 @@ class _Sparingly:
             _log.warning("what has been read so far is not kept: %s", error)
 
 
-def _adopted(held: Sequence[Document], corpus: Corpus) -> Corpus:
+def _adopt_documents(held: Sequence[Document], corpus: Corpus) -> Corpus:
     """Documents held, each as `corpus` has it where only its place and metadata differ."""
     pairs = zip_longest(held, corpus.documents[: len(held)])
-    same = (new if new and _content(new) == _content(old) else old for old, new in pairs)
+    same = (new if new and _strip_source(new) == _strip_source(old) else old for old, new in pairs)
     return Corpus(tuple(same))
 
 
-def _content(document: Document) -> Document:
+def _strip_source(document: Document) -> Document:
     return replace(document, source=None, metadata={})

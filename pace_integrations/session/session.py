@@ -16,14 +16,14 @@ from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.model_thread import Deadline
-from pace_integrations.session.base import Asking, Question, Turn
+from pace_integrations.session.base import PendingAnswer, Question, SessionBase
 from pace_integrations.session.conversation import Conversation
 from pace_integrations.session.diagnostics.memory_plots import plot_memory
-from pace_integrations.session.diagnostics.memory_report import MemoryReport, memory_report
-from pace_integrations.session.read_job import Progress, Reading
-from pace_integrations.session.resume import Keeper
-from pace_integrations.session.state import Change, ReadState, passages_of, renewed
-from pace_integrations.session.streams import Writing, finished
+from pace_integrations.session.diagnostics.memory_report import MemoryReport, build_memory_report
+from pace_integrations.session.read_job import Progress, ReadJob
+from pace_integrations.session.resume import SessionFolder
+from pace_integrations.session.state import ReadCost, ReadState, number_passages, replace_documents
+from pace_integrations.session.streams import AnswerBuilder, require_answer
 
 if TYPE_CHECKING:
     from pace_integrations.session.pace import Pace
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _READ = ReadConfig()
 
 
-class Session(Asking):
+class Session(SessionBase):
     """What a model has read, ready for questions. Made by `Pace.read` or `Pace.blank`.
 
     Asking leaves no trace: the cache is forked and the memory banks are read, not written, so
@@ -40,7 +40,7 @@ class Session(Asking):
     Attributes:
         pace: The model that read it.
         namespace: Whose it is, or None; saved, it opens under no other.
-        change: What it took to make it: tokens read, and tokens that were found on disk.
+        read_cost: Tokens that were read to make it, and tokens that were found on disk.
     """
 
     def __init__(
@@ -51,12 +51,17 @@ class Session(Asking):
         config: ReadConfig = _READ,
         *,
         namespace: str | None = None,
-        change: Change | None = None,
+        read_cost: ReadCost | None = None,
     ) -> None:
         super().__init__(pace, engine, state, config)
         self.namespace = namespace
-        self.change = change or Change(read=0, kept=0)
+        self.read_cost = read_cost or ReadCost(read=0, kept=0)
         self._changing = threading.Lock()
+
+    @property
+    def change(self) -> ReadCost:
+        """Return `read_cost`, under its name of version 0.1."""
+        return self.read_cost
 
     def ask_many(
         self,
@@ -90,15 +95,15 @@ class Session(Asking):
         """
         if batch < 1:
             raise ConfigError(f"batch must be at least 1, got {batch}")
-        turns = [self._turn(question, generation) for question in questions]
+        turns = [self._prepare_answer(question, generation) for question in questions]
         deadline = Deadline(timeout)
         answers: list[Answer] = []
         for start in range(0, len(turns), batch):
-            answers += self._together(turns[start : start + batch], deadline)
+            answers += self._answer_batch(turns[start : start + batch], deadline)
         return answers
 
-    def _together(self, turns: Sequence[Turn], deadline: Deadline) -> list[Answer]:
-        writings = [Writing(turn.finish) for turn in turns]
+    def _answer_batch(self, turns: Sequence[PendingAnswer], deadline: Deadline) -> list[Answer]:
+        writings = [AnswerBuilder(turn.finish) for turn in turns]
         first, tails = turns[0], [turn.ids for turn in turns]
         work = self._engine.answers(
             tails, first.context, first.generation, chunk=self._config.chunk
@@ -107,7 +112,7 @@ class Session(Asking):
             for step in steps:
                 for i, piece in step:
                     writings[i].add(piece)
-        return [replace(finished(writing.answer), memory=None) for writing in writings]
+        return [replace(require_answer(writing.answer), memory=None) for writing in writings]
 
     def fork(self) -> Conversation:
         """A conversation over what has been read: its questions see the turns before them.
@@ -116,7 +121,7 @@ class Session(Asking):
         """
         return Conversation(self.pace, self._engine, self._state, self._config)
 
-    def add(self, corpus: Corpus, *, progress: bool | Progress = False) -> Change:
+    def add(self, corpus: Corpus, *, progress: bool | Progress = False) -> ReadCost:
         """Reads more documents after those that are there; documents held already are passed over.
 
         Questions that are being answered go on with what they started from. If it fails or is
@@ -131,9 +136,9 @@ class Session(Asking):
         """
         with self._changing:
             held = self._state.corpus
-            return self._become(held + corpus if held else corpus, progress)
+            return self._read_into(held + corpus if held else corpus, progress)
 
-    def remove(self, *names: str, progress: bool | Progress = False) -> Change:
+    def remove(self, *names: str, progress: bool | Progress = False) -> ReadCost:
         """Forgets documents; those after the first of them are read again (see `cost_of_removing`).
 
         Args:
@@ -144,13 +149,13 @@ class Session(Asking):
             DocumentError: A name fits no document, or none would be left.
         """
         with self._changing:
-            return self._become(self._without(names), progress)
+            return self._read_into(self._remove_documents(names), progress)
 
-    def cost_of_removing(self, *names: str) -> Change:
+    def cost_of_removing(self, *names: str) -> ReadCost:
         """What `remove` would have to read again, without doing it."""
-        return self._reading(self._without(names)).change
+        return self._make_job(self._remove_documents(names)).read_cost
 
-    def replace(self, corpus: Corpus, *, progress: bool | Progress = False) -> Change:
+    def replace(self, corpus: Corpus, *, progress: bool | Progress = False) -> ReadCost:
         """Puts documents in the place of those with the same source, or title where there is none.
 
         Documents that fit none that is there are added. Only what follows the first difference is
@@ -164,7 +169,7 @@ class Session(Asking):
             ContextOverflowError: The result does not fit the model's context.
         """
         with self._changing:
-            return self._become(renewed(self._state.corpus, corpus), progress)
+            return self._read_into(replace_documents(self._state.corpus, corpus), progress)
 
     def memory_report(self) -> MemoryReport:
         """What the memory holds: hits by layer and step, slots, and the page each came from.
@@ -205,17 +210,17 @@ class Session(Asking):
         state = self._state
         if state.corpus is None:
             raise DocumentError("a blank session has read nothing that could be saved")
-        Keeper(self._engine, self.pace.fingerprint, Path(path), self.namespace).save(state)
+        SessionFolder(self._engine, self.pace.fingerprint, Path(path), self.namespace).save(state)
 
-    def _become(self, corpus: Corpus, progress: bool | Progress) -> Change:
-        reading = self._reading(corpus)
+    def _read_into(self, corpus: Corpus, progress: bool | Progress) -> ReadCost:
+        reading = self._make_job(corpus)
         self._state = reading.run(progress)
-        return reading.change
+        return reading.read_cost
 
-    def _reading(self, corpus: Corpus) -> Reading:
-        return Reading(self._engine, self._state, corpus, self._config)
+    def _make_job(self, corpus: Corpus) -> ReadJob:
+        return ReadJob(self._engine, self._state, corpus, self._config)
 
-    def _without(self, names: Sequence[str]) -> Corpus:
+    def _remove_documents(self, names: Sequence[str]) -> Corpus:
         corpus = self._state.corpus or Corpus(())
         known = {x for d in corpus.documents for x in (d.id, d.title, d.source)}
         if unknown := [name for name in names if name not in known]:
@@ -230,10 +235,18 @@ class Session(Asking):
         return Corpus(left, corpus.report)
 
     def _memory_report(self, state: ReadState) -> MemoryReport:
-        return memory_report(self._engine, state.context.memory, passages_of(state.corpus))
+        return build_memory_report(
+            self._engine, state.context.memory, number_passages(state.corpus)
+        )
 
-    def _turn(self, question: Question, generation: GenerationConfig | None) -> Turn:
-        config, state, ids = generation or GenerationConfig(), self._state, self._ids(question)
+    def _prepare_answer(
+        self, question: Question, generation: GenerationConfig | None
+    ) -> PendingAnswer:
+        config, state, ids = (
+            generation or GenerationConfig(),
+            self._state,
+            self._encode_question(question),
+        )
         self._check_room(len(ids), config)
         held = self._engine.staying(state.context, len(ids) + config.max_new_tokens)
-        return Turn(question, ids, state.context.fork(), held, state, config)
+        return PendingAnswer(question, ids, state.context.fork(), held, state, config)

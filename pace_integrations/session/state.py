@@ -48,7 +48,7 @@ class ReadState:
         """The documents read, in order."""
         return self.corpus.documents if self.corpus else ()
 
-    def before(self, documents: Sequence[Document]) -> Checkpoint | None:
+    def longest_prefix(self, documents: Sequence[Document]) -> Checkpoint | None:
         """The longest known state that holds the first of `documents` and nothing else."""
         pairs = zip(self.documents, documents, strict=False)
         common = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
@@ -60,7 +60,7 @@ class ReadState:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ReadCost:
     """What it took to change what a session holds.
 
     Attributes:
@@ -72,13 +72,16 @@ class Change:
     kept: int
 
 
-def passages_of(corpus: Corpus | None) -> tuple[Passage, ...]:
+Change = ReadCost  # its name in version 0.1
+
+
+def number_passages(corpus: Corpus | None) -> tuple[Passage, ...]:
     """The pages of a corpus under the numbers by which the model sees them."""
     pages = corpus.pages() if corpus else ()
     return tuple(Passage(n, document, page) for n, (document, page) in enumerate(pages, 1))
 
 
-def thinned(checkpoints: Sequence[Checkpoint], most: int) -> tuple[Checkpoint, ...]:
+def thin_checkpoints(checkpoints: Sequence[Checkpoint], most: int) -> tuple[Checkpoint, ...]:
     """At most `most` checkpoints: those that are closest to their neighbours go first.
 
     The last one stays: removing or replacing the newest document is the commonest change.
@@ -91,14 +94,14 @@ def thinned(checkpoints: Sequence[Checkpoint], most: int) -> tuple[Checkpoint, .
     return tuple(kept)
 
 
-def renewed(corpus: Corpus | None, other: Corpus) -> Corpus:
+def replace_documents(corpus: Corpus | None, other: Corpus) -> Corpus:
     """A corpus with documents of another one in the place of their older versions."""
     if corpus is None:
         return other
-    new = {_place(d): d for d in other.documents}
-    kept = tuple(new.pop(_place(d), d) for d in corpus.documents)
+    new = {_document_key(d): d for d in other.documents}
+    kept = tuple(new.pop(_document_key(d), d) for d in corpus.documents)
     return Corpus(kept, corpus.report) + Corpus(tuple(new.values()), other.report)
 
 
-def _place(document: Document) -> str:
+def _document_key(document: Document) -> str:
     return document.source or document.title

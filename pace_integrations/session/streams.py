@@ -15,7 +15,7 @@ from pace_integrations.model.model_thread import AsyncStream, Stream
 Finish = Callable[[str, Piece, Timings], Answer]
 
 
-class Writing:
+class AnswerBuilder:
     """Collects pieces into an answer."""
 
     def __init__(self, finish: Finish) -> None:
@@ -39,7 +39,7 @@ class Writing:
         return text
 
 
-def finished(answer: Answer | None) -> Answer:
+def require_answer(answer: Answer | None) -> Answer:
     """An answer that must be there.
 
     Raises:
@@ -60,7 +60,7 @@ class AnswerStream(Iterator[str]):
 
     def __init__(self, pieces: Stream[Piece], finish: Finish) -> None:
         self._pieces = pieces
-        self._writing = Writing(finish)
+        self._writing = AnswerBuilder(finish)
 
     def __next__(self) -> str:
         while True:
@@ -76,7 +76,7 @@ class AnswerStream(Iterator[str]):
         """
         for _ in self:
             pass
-        return finished(self._writing.answer)
+        return require_answer(self._writing.answer)
 
     def close(self) -> None:
         """Stops the generation."""
@@ -99,7 +99,7 @@ class AsyncAnswerStream(AsyncIterator[str]):
 
     def __init__(self, pieces: AsyncStream[Piece], finish: Finish) -> None:
         self._pieces = pieces
-        self._writing = Writing(finish)
+        self._writing = AnswerBuilder(finish)
 
     async def __anext__(self) -> str:
         while True:
@@ -113,7 +113,7 @@ class AsyncAnswerStream(AsyncIterator[str]):
         Raises:
             PaceError: The stream has not ended, or was closed before its end.
         """
-        return finished(self._writing.answer)
+        return require_answer(self._writing.answer)
 
     async def drain(self) -> Answer:
         """Waits for the end and returns the whole answer."""

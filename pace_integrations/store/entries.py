@@ -51,7 +51,7 @@ class Entry:
         return asdict(self)
 
 
-def entry_of(path: Path, *, in_use: bool, verify: Verify) -> Entry:
+def describe_entry(path: Path, *, in_use: bool, verify: Verify) -> Entry:
     """Describes an entry; what is wrong with it is in its `problem`.
 
     Args:
@@ -63,19 +63,19 @@ def entry_of(path: Path, *, in_use: bool, verify: Verify) -> Entry:
     unfinished = path / manifests.UNFINISHED
     folder = path if (path / manifests.FILE).exists() or not unfinished.exists() else unfinished
     try:
-        manifest = manifests.load(folder)
-        facts = _facts(manifest)
+        manifest = manifests.load_manifest(folder)
+        facts = _manifest_facts(manifest)
         manifests.check_files(folder, manifest, verify)
         status = "whole" if folder == path else "unfinished"
     except SessionFileError as error:
         # A reading that has kept nothing yet, or never came to it, leaves an empty entry.
         begun = not any(path.glob("data-*")) and not (folder / manifests.FILE).exists()
         status, problem = ("unfinished", None) if begun else ("damaged", str(error))
-    size, used = bytes_of(path), used_at(path)
+    size, used = folder_size(path), last_used(path)
     return Entry(path.stem, str(path), status, size, used, in_use, problem=problem, **facts)
 
 
-def _facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model": manifest["fingerprint"].get("model"),
         "namespace": manifest["namespace"],
@@ -85,7 +85,7 @@ def _facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def bytes_of(path: Path) -> int:
+def folder_size(path: Path) -> int:
     """Size of a folder's files."""
     total = 0
     for folder, _, names in os.walk(path):
@@ -95,7 +95,7 @@ def bytes_of(path: Path) -> int:
     return total
 
 
-def used_at(path: Path) -> float:
+def last_used(path: Path) -> float:
     """When an entry was last used, in seconds since 1970."""
     for file in (path / ".used", path):
         with contextlib.suppress(OSError):

@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z][a-z0-9.-]*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 
 
-def load(path: Path) -> dict[str, Any]:
+def load_manifest(path: Path) -> dict[str, Any]:
     """The manifest of the session in a folder, its seal checked.
 
     Raises:
@@ -50,9 +50,9 @@ def load(path: Path) -> dict[str, Any]:
             "interrupted; read the documents again"
         ) from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise damaged(path, f"{FILE} cannot be read") from error
-    if seal != _seal(manifest):
-        raise damaged(path, f"{FILE} was changed")
+        raise damage_error(path, f"{FILE} cannot be read") from error
+    if seal != _checksum(manifest):
+        raise damage_error(path, f"{FILE} was changed")
     found = manifest.get("format")
     if found != FORMAT:
         raise SessionFileError(
@@ -61,16 +61,16 @@ def load(path: Path) -> dict[str, Any]:
         )
     for field, kind in _FIELDS.items():
         if not isinstance(manifest.get(field), kind):
-            raise damaged(path, f"{FILE} lacks {field!r}")
+            raise damage_error(path, f"{FILE} lacks {field!r}")
     for name in (manifest["data"], *manifest["files"]):
         if not _NAME.fullmatch(name):  # what is named lies inside
-            raise damaged(path, f"{FILE} names {name!r}")
+            raise damage_error(path, f"{FILE} names {name!r}")
     return dict(manifest)
 
 
-def put(path: Path, manifest: Mapping[str, Any]) -> None:
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     """Replaces the manifest of a folder at once, after everything beside it is on disk."""
-    text = json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1)
+    text = json.dumps({**manifest, "sha256": _checksum(manifest)}, indent=1)
     beside = path / f".{FILE}.new"  # one writer at a time: what a killed one left is reused
     try:
         beside.write_text(text, encoding="utf-8")
@@ -82,19 +82,21 @@ def put(path: Path, manifest: Mapping[str, Any]) -> None:
     sync(path)
 
 
-def compare(path: Path, manifest: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> None:
+def compare_fingerprint(
+    path: Path, manifest: Mapping[str, Any], fingerprint: Mapping[str, Any]
+) -> None:
     """Raises `IncompatibleSessionError` on the first field in which fingerprints differ."""
     # The revision tells models apart; the name may be a path, and the model may have moved.
     saved, own = (
         {**json.loads(json.dumps(f)), "model": None} for f in (manifest["fingerprint"], fingerprint)
     )
-    _compare(path, saved, own, "")
+    _compare_fields(path, saved, own, "")
 
 
-def _compare(path: Path, saved: Any, own: Any, field: str) -> None:  # noqa: ANN401 - JSON
+def _compare_fields(path: Path, saved: Any, own: Any, field: str) -> None:  # noqa: ANN401 - JSON
     if isinstance(saved, dict) and isinstance(own, dict):
         for key in sorted(saved.keys() | own.keys()):
-            _compare(path, saved.get(key), own.get(key), f"{field}.{key}" if field else key)
+            _compare_fields(path, saved.get(key), own.get(key), f"{field}.{key}" if field else key)
     elif saved != own:
         raise IncompatibleSessionError(
             f"{str(path)!r} was saved with {field} = {saved!r}, and this model has {own!r}; load "
@@ -135,15 +137,15 @@ def check_files(path: Path, manifest: Mapping[str, Any], verify: Verify) -> None
         file = folder / name
         try:
             if file.stat().st_size != facts["bytes"]:
-                raise damaged(path, f"{name} has the wrong size")
+                raise damage_error(path, f"{name} has the wrong size")
             thorough = verify == "full" or name == CORPUS
-            if thorough and _hash(file) != facts["sha256"]:
-                raise damaged(path, f"{name} was changed")
+            if thorough and _hash_file(file) != facts["sha256"]:
+                raise damage_error(path, f"{name} was changed")
         except OSError as error:
-            raise damaged(path, f"{name} cannot be read ({error.strerror})") from error
+            raise damage_error(path, f"{name} cannot be read ({error.strerror})") from error
 
 
-def damaged(path: Path, what: str) -> SessionFileError:
+def damage_error(path: Path, what: str) -> SessionFileError:
     """The error of a session that is not whole."""
     return SessionFileError(
         f"the session in {str(path)!r} is damaged: {what}; read the documents again"
@@ -161,10 +163,10 @@ def sync(path: Path) -> None:
         os.fsync(handle)
 
 
-def _hash(file: Path) -> str:
+def _hash_file(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _seal(manifest: Mapping[str, Any]) -> str:
+def _checksum(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

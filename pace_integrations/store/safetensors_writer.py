@@ -51,15 +51,15 @@ def write_tensors(file: Path, tensors: Parts, data: str) -> str:
     ordered = sorted(tensors.items(), key=lambda item: (-item[1][0].element_size(), item[0]))
     digest = hashlib.sha256()
     with file.open("wb") as stream:
-        stream.write(header := _header(ordered, data))
+        stream.write(header := _encode_header(ordered, data))
         digest.update(header)
-        for piece in _all_bytes(ordered):
+        for piece in _iter_bytes(ordered):
             digest.update(piece)
             stream.write(piece)
     return digest.hexdigest()
 
 
-def _header(ordered: Sequence[tuple[str, Sequence[Tensor]]], data: str) -> bytes:
+def _encode_header(ordered: Sequence[tuple[str, Sequence[Tensor]]], data: str) -> bytes:
     entries: dict[str, Any] = {"__metadata__": {"data": data}}
     start = 0
     for name, parts in ordered:
@@ -75,14 +75,14 @@ def _header(ordered: Sequence[tuple[str, Sequence[Tensor]]], data: str) -> bytes
     return len(text).to_bytes(8, "little") + text
 
 
-def _all_bytes(ordered: Sequence[tuple[str, Sequence[Tensor]]]) -> Iterator[memoryview]:
+def _iter_bytes(ordered: Sequence[tuple[str, Sequence[Tensor]]]) -> Iterator[memoryview]:
     for _, parts in ordered:
-        for row in _rows(parts):
+        for row in _iter_rows(parts):
             # numpy knows no bfloat16; bytes are bytes.
             yield row.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
-def _rows(parts: Sequence[Tensor]) -> Iterator[Tensor]:
+def _iter_rows(parts: Sequence[Tensor]) -> Iterator[Tensor]:
     """A tensor's content in order: one head at a time, of one part after the other."""
     if parts[0].dim() <= _AXIS:
         yield from parts

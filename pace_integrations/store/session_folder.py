@@ -33,7 +33,7 @@ from pace_integrations.store.manifest import (
     Verify,
     check_files,
     check_namespace,
-    damaged,
+    damage_error,
     sync,
 )
 from pace_integrations.store.safetensors_writer import Parts, write_tensors
@@ -42,7 +42,7 @@ _ATTEMPTS = 8  # of a reader, while other processes replace the session under it
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class SavedSession:
     """What a saved session holds.
 
     Attributes:
@@ -56,7 +56,7 @@ class Saved:
     tensors: Mapping[str, dict[str, torch.Tensor]]
 
 
-def write(
+def write_session(
     path: Path,
     *,
     fingerprint: Mapping[str, Any],
@@ -84,19 +84,19 @@ def write(
         "namespace": check_namespace(namespace),
         "tokens": tokens,
     }
-    claim(path)
+    claim_folder(path)
     try:
         with FileLock(path / ".lock", timeout=0):
-            _write(path, facts, corpus, tensors)
+            _write_files(path, facts, corpus, tensors)
     except Timeout:
         raise SessionFileError(
             f"{str(path)!r} is being saved by another process; wait for it or choose another name"
         ) from None
     except OSError as error:
-        raise cannot_save(path, error) from error
+        raise save_error(path, error) from error
 
 
-def claim(path: Path) -> None:
+def claim_folder(path: Path) -> None:
     """Makes a session's folder, unless it is there.
 
     Raises:
@@ -109,10 +109,12 @@ def claim(path: Path) -> None:
             )
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise cannot_save(path, error) from error
+        raise save_error(path, error) from error
 
 
-def _write(path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[str, Parts]) -> None:
+def _write_files(
+    path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[str, Parts]
+) -> None:
     folder = path / f"data-{uuid.uuid4().hex[:12]}"
     folder.mkdir()
     try:
@@ -130,7 +132,7 @@ def _write(path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[s
             "documents": [document.title for document in corpus.documents],
             "report": corpus.report.to_dict(),
         }
-        manifests.put(path, manifest)
+        manifests.write_manifest(path, manifest)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -139,13 +141,13 @@ def _write(path: Path, facts: dict[str, Any], corpus: Corpus, tensors: Mapping[s
             shutil.rmtree(old, ignore_errors=True)
 
 
-def read(
+def read_session(
     path: Path,
     *,
     fingerprint: Mapping[str, Any],
     verify: Verify = "full",
     namespace: str | None = None,
-) -> Saved:
+) -> SavedSession:
     """Opens a saved session.
 
     Args:
@@ -160,33 +162,33 @@ def read(
     """
     check_namespace(namespace)
     for _ in range(_ATTEMPTS):
-        manifest = manifests.load(path)
+        manifest = manifests.load_manifest(path)
         manifests.compare_namespace(path, manifest, namespace)
-        manifests.compare(path, manifest, fingerprint)
+        manifests.compare_fingerprint(path, manifest, fingerprint)
         try:
             check_files(path, manifest, verify)
-            return _contents(path, manifest)
+            return _load_contents(path, manifest)
         except SessionFileError:
-            if manifests.load(path)["data"] == manifest["data"]:
+            if manifests.load_manifest(path)["data"] == manifest["data"]:
                 raise
             # Another process replaced the session meanwhile; the new one is as good.
     raise SessionFileError(f"{str(path)!r} is being replaced all the time; try again later")
 
 
-def _contents(path: Path, manifest: Mapping[str, Any]) -> Saved:
+def _load_contents(path: Path, manifest: Mapping[str, Any]) -> SavedSession:
     folder = path / manifest["data"]
     try:
         lines = (folder / CORPUS).read_text(encoding="utf-8").split("\n")
-        documents = tuple(_document(json.loads(line)) for line in lines if line)
-        corpus = Corpus(documents, _report(manifest["report"]))
+        documents = tuple(_parse_document(json.loads(line)) for line in lines if line)
+        corpus = Corpus(documents, _parse_report(manifest["report"]))
         names = [name for name in manifest["files"] if name != CORPUS]
-        tensors = {name: _tensors(folder / name) for name in names}
-        return Saved(int(manifest["tokens"]), corpus, tensors)
+        tensors = {name: _load_tensors(folder / name) for name in names}
+        return SavedSession(int(manifest["tokens"]), corpus, tensors)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, f"{type(error).__name__}: {error}") from error
+        raise damage_error(path, f"{type(error).__name__}: {error}") from error
 
 
-def _tensors(file: Path) -> dict[str, torch.Tensor]:
+def _load_tensors(file: Path) -> dict[str, torch.Tensor]:
     """Tensors mapped from a file that belongs to the folder it lies in."""
     with safe_open(file, framework="pt") as stream:
         if (stream.metadata() or {}).get("data") != file.parent.name:
@@ -200,17 +202,17 @@ def _write_corpus(file: Path, corpus: Corpus) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _document(row: dict[str, Any]) -> Document:
+def _parse_document(row: dict[str, Any]) -> Document:
     pages = tuple(Page(**page) for page in row.pop("pages"))
     return Document(**row, pages=pages)
 
 
-def _report(saved: dict[str, Any]) -> Report:
+def _parse_report(saved: dict[str, Any]) -> Report:
     rows = ({**row, "warnings": tuple(row["warnings"])} for row in saved["files"])
     return Report(tuple(FileReport(**row) for row in rows))
 
 
-def cannot_save(path: Path, error: OSError) -> SessionFileError:
+def save_error(path: Path, error: OSError) -> SessionFileError:
     """The error of a folder that does not take a session."""
     return SessionFileError(
         f"cannot save to {str(path)!r}: {error.strerror or error}; an earlier session there is "

@@ -28,7 +28,7 @@ from platformdirs import user_cache_path
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.store import manifest as manifests
-from pace_integrations.store.entries import Entry, bytes_of, entry_of, used_at
+from pace_integrations.store.entries import Entry, describe_entry, folder_size, last_used
 from pace_integrations.store.manifest import Verify, check_namespace
 
 BUDGET = 32 * 2**30
@@ -45,7 +45,7 @@ class Lease:
     """The use of an entry. It ends with `close`, with its last reference or with the process."""
 
     def __init__(self, lock: BaseFileLock) -> None:
-        self._end = weakref.finalize(self, _release, lock)
+        self._end = weakref.finalize(self, _release_lock, lock)
 
     def close(self) -> None:
         """Ends the use."""
@@ -69,9 +69,9 @@ class Sessions:
     def __init__(
         self, root: str | os.PathLike[str] | None = None, *, budget: int | str | None = None
     ) -> None:
-        self.root = Path(root) if root is not None else home() / "sessions"
+        self.root = Path(root) if root is not None else home_folder() / "sessions"
         given = budget if budget is not None else os.environ.get("PACE_BUDGET", BUDGET)
-        self.budget = size_of(given)
+        self.budget = parse_size(given)
 
     def path(
         self, fingerprint: Mapping[str, Any], corpus: Corpus, namespace: str | None = None
@@ -98,7 +98,7 @@ class Sessions:
         marks = self.root / "in-use"
         try:
             marks.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with self._locked():
+            with self._lock_store():
                 lock = FileLock(marks / f"{path.stem}-{uuid.uuid4().hex[:12]}")
                 lock.acquire()
                 path.mkdir(exist_ok=True)
@@ -112,7 +112,7 @@ class Sessions:
 
     def list(self) -> tuple[Entry, ...]:
         """All sessions, the one used last first."""
-        found = [self._entry(path) for path in self._paths()]
+        found = [self._describe_path(path) for path in self._entry_paths()]
         return tuple(sorted(found, key=lambda entry: entry.used, reverse=True))
 
     def describe(self, key: str) -> Entry:
@@ -124,14 +124,14 @@ class Sessions:
         Raises:
             SessionFileError: No session has that key, or several have.
         """
-        fitting = [path for path in self._paths() if key and path.stem.startswith(key)]
+        fitting = [path for path in self._entry_paths() if key and path.stem.startswith(key)]
         if len(fitting) != 1:
             found = "several sessions" if fitting else "no session"
             raise SessionFileError(
                 f"{found} in {str(self.root)!r} with a key that begins with {key!r}; "
                 "'pace sessions list' shows all of them"
             )
-        return self._entry(fitting[0])
+        return self._describe_path(fitting[0])
 
     def verify(self, key: str | None = None, *, verify: Verify = "full") -> tuple[Entry, ...]:
         """Checks the files of one session or of all; what is wrong is in each entry's `problem`.
@@ -142,7 +142,7 @@ class Sessions:
         """
         chosen = self.list() if key is None else (self.describe(key),)
         paths = [Path(entry.path) for entry in chosen]
-        return tuple(self._entry(path, verify) for path in paths)
+        return tuple(self._describe_path(path, verify) for path in paths)
 
     def remove(self, key: str) -> Entry:
         """Removes a session.
@@ -154,7 +154,7 @@ class Sessions:
             SessionFileError: There is none, or it is in use.
         """
         entry = self.describe(key)
-        if not self._remove(Path(entry.path)):
+        if not self._remove_entry(Path(entry.path)):
             raise SessionFileError(f"session {entry.key} is in use; remove it when it is not")
         return entry
 
@@ -167,31 +167,31 @@ class Sessions:
         Returns:
             What was removed. What is in use stays, also where the rest does not fit then.
         """
-        most = self.budget if budget is None else size_of(budget)
-        oldest = sorted(self._paths(), key=used_at)
-        sizes = {path: bytes_of(path) for path in oldest}
+        most = self.budget if budget is None else parse_size(budget)
+        oldest = sorted(self._entry_paths(), key=last_used)
+        sizes = {path: folder_size(path) for path in oldest}
         removed, total = [], sum(sizes.values())
         for path in oldest:
             if total <= most:
                 break
-            entry = self._entry(path)
-            if self._remove(path):
+            entry = self._describe_path(path)
+            if self._remove_entry(path):
                 total -= sizes[path]
                 removed.append(entry)
                 _log.info("removed session %s (%d bytes)", entry.key, entry.bytes)
         return tuple(removed)
 
-    def _entry(self, path: Path, verify: Verify = "fast") -> Entry:
-        with self._locked():
+    def _describe_path(self, path: Path, verify: Verify = "fast") -> Entry:
+        with self._lock_store():
             in_use = self._is_used(path)
-        return entry_of(path, in_use=in_use, verify=verify)
+        return describe_entry(path, in_use=in_use, verify=verify)
 
-    def _paths(self) -> Iterator[Path]:
+    def _entry_paths(self) -> Iterator[Path]:
         pattern = re.compile(r"[0-9a-f]{32}\.pace")
         with contextlib.suppress(FileNotFoundError):
             yield from sorted(p for p in self.root.iterdir() if pattern.fullmatch(p.name))
 
-    def _locked(self) -> BaseFileLock:
+    def _lock_store(self) -> BaseFileLock:
         return FileLock(self.root / ".lock")
 
     def _is_used(self, path: Path) -> bool:
@@ -207,10 +207,10 @@ class Sessions:
                 continue  # another process cleared it away
         return used
 
-    def _remove(self, path: Path) -> bool:
+    def _remove_entry(self, path: Path) -> bool:
         """Removes an entry, unless it is in use."""
         gone = self.root / f".gone-{uuid.uuid4().hex[:12]}"
-        with self._locked():
+        with self._lock_store():
             if self._is_used(path):
                 return False
             with contextlib.suppress(FileNotFoundError):
@@ -220,18 +220,18 @@ class Sessions:
         return True
 
 
-def _release(lock: BaseFileLock) -> None:
+def _release_lock(lock: BaseFileLock) -> None:
     lock.release()
     Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def home() -> Path:
+def home_folder() -> Path:
     """The folder that PACE_HOME names, or the user's cache folder."""
     named = os.environ.get("PACE_HOME")
     return Path(named) if named else user_cache_path("pace-integrations", appauthor=False)
 
 
-def size_of(value: int | str) -> int:
+def parse_size(value: int | str) -> int:
     """Bytes from a number or from words like ``"20GB"`` and ``"512 MiB"``.
 
     Raises:

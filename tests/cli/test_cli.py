@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from pace_integrations import Corpus, GenerationConfig, Pace, __version__, entry
 from pace_integrations.cli import app
-from pace_integrations.cli.output import printable
+from pace_integrations.cli.output import to_printable
 
 PAGES = ["The gate opens at 7:30. The oak stands near the pond.", "Bread is baked on Mondays."]
 
@@ -151,7 +151,7 @@ def test_without_the_extra_the_script_says_how_to_install_it(
 
 
 def test_a_document_cannot_steer_the_terminal() -> None:
-    assert printable("a\x1b[31mred\x07\tb\n") == "a[31mred\tb\n"
+    assert to_printable("a\x1b[31mred\x07\tb\n") == "a[31mred\tb\n"
 
 
 def test_the_installed_script_runs_in_its_own_process(folder: Path, tiny_path: Path) -> None:

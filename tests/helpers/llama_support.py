@@ -270,8 +270,10 @@ def citing(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """From now on answers cite what this text would cite: random weights cite nothing."""
     from pace_integrations.session import base as asking
 
-    cite = asking.cite
-    monkeypatch.setattr(asking, "cite", lambda _, question, pages: cite(text, question, pages))
+    cite = asking.resolve_citations
+    monkeypatch.setattr(
+        asking, "resolve_citations", lambda _, question, pages: cite(text, question, pages)
+    )
 
 
 class Sign(BaseModel):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pace_integrations.documents import Document, Page
 from pace_integrations.model.prompts import UNANSWERABLE
-from pace_integrations.session.citations import Passage, cite
+from pace_integrations.session.citations import Passage, resolve_citations
 
 TEXTS = [
     "The lease begins on 1 May. The rent is 900 euros a month.",
@@ -26,7 +26,7 @@ PASSAGES = [Passage(i + 1, DOCUMENT, page) for i, page in enumerate(DOCUMENT.pag
 
 
 def test_a_mark_resolves_to_page_label_and_quote() -> None:
-    (citation,) = cite("1,800 euros [2]", "How much is the deposit?", PASSAGES)
+    (citation,) = resolve_citations("1,800 euros [2]", "How much is the deposit?", PASSAGES)
     assert (citation.page, citation.page_label, citation.passage) == (4, "A-1", 2)
     assert (citation.document, citation.source, citation.method) == ("Lease", "lease.pdf", "cited")
     assert citation.quote == "The deposit is 1,800 euros."
@@ -36,27 +36,27 @@ def test_a_mark_resolves_to_page_label_and_quote() -> None:
 
 
 def test_several_marks_are_kept_in_order_and_once() -> None:
-    cited = cite("Pets [3], rent [1, 3] and more [1]", "?", PASSAGES)
+    cited = resolve_citations("Pets [3], rent [1, 3] and more [1]", "?", PASSAGES)
     assert [citation.passage for citation in cited] == [3, 1]
 
 
 @pytest.mark.parametrize("text", ["six weeks [9]", "six weeks [0]", "six weeks"])
 def test_without_a_usable_mark_the_best_match_is_offered_and_said_to_be_one(text: str) -> None:
-    (citation,) = cite(text, "When is the deposit paid back?", PASSAGES)
+    (citation,) = resolve_citations(text, "When is the deposit paid back?", PASSAGES)
     assert (citation.passage, citation.method) == (2, "matched")
     assert "paid back within six weeks" in citation.quote
 
 
 def test_a_page_without_the_words_is_not_taken_at_its_word() -> None:
-    matched, cited = cite("1,800 euros [3]", "How much is the deposit?", PASSAGES)
+    matched, cited = resolve_citations("1,800 euros [3]", "How much is the deposit?", PASSAGES)
     assert (matched.passage, matched.method, matched.score) == (2, "matched", 1.0)
     assert (cited.passage, cited.method, cited.score) == (3, "cited", 0.0)
-    matched, cited = cite("1,800 euros [1]", "How much is the deposit?", PASSAGES)
+    matched, cited = resolve_citations("1,800 euros [1]", "How much is the deposit?", PASSAGES)
     assert (matched.passage, cited.passage, cited.score) == (2, 1, 0.5)
 
 
 def test_a_page_with_most_of_the_words_is_kept_alone() -> None:
-    (citation,) = cite("about 1,800 euros altogether [2]", "How much is it?", PASSAGES)
+    (citation,) = resolve_citations("about 1,800 euros altogether [2]", "How much is it?", PASSAGES)
     assert (citation.passage, citation.method) == (2, "cited")
 
 
@@ -64,15 +64,15 @@ def test_a_page_with_most_of_the_words_is_kept_alone() -> None:
     "text", ["", " [2]", UNANSWERABLE, f"{UNANSWERABLE} [1]", "zebra xylophone"]
 )
 def test_where_nothing_is_claimed_nothing_is_cited(text: str) -> None:
-    assert cite(text, "?", PASSAGES) == ()
+    assert resolve_citations(text, "?", PASSAGES) == ()
 
 
 def test_without_passages_there_is_no_citation() -> None:
-    assert cite("six weeks [1]", "?", []) == ()
+    assert resolve_citations("six weeks [1]", "?", []) == ()
 
 
 @given(st.text(max_size=50), st.text(max_size=30))
 def test_no_answer_makes_up_a_page(text: str, question: str) -> None:
-    for citation in cite(text, question, PASSAGES):
+    for citation in resolve_citations(text, question, PASSAGES):
         page = next(p for p in DOCUMENT.pages if p.index == citation.page)
         assert page.text[slice(*citation.span)] == citation.quote

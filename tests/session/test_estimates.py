@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pace_integrations import Pace
 from pace_integrations.cli.app import app
-from pace_integrations.session.estimates import Estimate, estimate
+from pace_integrations.session.estimates import Estimate, estimate_model
 
 
 def test_times_and_bytes_follow_from_the_rates() -> None:
@@ -20,7 +20,7 @@ def test_times_and_bytes_follow_from_the_rates() -> None:
 
 
 def test_a_model_is_tried_within_its_context(pace: Pace) -> None:
-    found = estimate(pace, seconds=3.0)
+    found = estimate_model(pace, seconds=3.0)
     assert 512 <= found.tokens <= pace.context_window
     assert found.seconds(2000) > found.seconds(1000) > 0
     config = pace._engine.loaded.model.config

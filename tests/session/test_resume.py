@@ -60,9 +60,9 @@ def test_an_interrupted_reading_goes_on_where_it_was(
     with caplog.at_level(logging.INFO):
         session = pace.read(corpus, config=CHUNKED, **place)
     pace.sessions = before
-    assert whole.tokens * 0.4 < session.change.kept < whole.tokens * 0.8
-    assert session.change.kept + session.change.read == whole.tokens
-    assert f"{session.change.kept} of {whole.tokens} tokens were read before" in caplog.text
+    assert whole.tokens * 0.4 < session.read_cost.kept < whole.tokens * 0.8
+    assert session.read_cost.kept + session.read_cost.read == whole.tokens
+    assert f"{session.read_cost.kept} of {whole.tokens} tokens were read before" in caplog.text
     assert answer(session) == answer(whole)
     assert session.corpus == corpus
 
@@ -75,8 +75,8 @@ def test_interrupted_twice_it_goes_on_twice(pace: Pace, tmp_path: Path) -> None:
                 corpus, config=CHUNKED, progress=Interrupt(share), path=tmp_path / "trees.pace"
             )
     session = pace.read(corpus, config=CHUNKED, path=tmp_path / "trees.pace")
-    kept.append(session.change.kept)
-    assert session.change.kept > 0.4 * session.tokens
+    kept.append(session.read_cost.kept)
+    assert session.read_cost.kept > 0.4 * session.tokens
     assert answer(session) == answer(pace.read(corpus))
 
 
@@ -89,7 +89,7 @@ def test_what_was_whole_stays_whole_until_the_next_is(pace: Pace, tmp_path: Path
     assert opened.corpus == old.corpus
     assert answer(opened) == answer(old)
     session = pace.read(texts("yew", "elm", "ash"), config=CHUNKED, path=path)
-    assert session.change.kept > 0
+    assert session.read_cost.kept > 0
     assert pace.open(path).corpus == session.corpus
     assert not (path / "unfinished").exists()
 
@@ -106,10 +106,10 @@ def test_more_documents_are_read_after_those_that_are_kept(pace: Pace, tmp_path:
     path = tmp_path / "trees.pace"
     first = pace.read(texts("oak", "elm"), path=path)
     more = pace.read(texts("oak", "elm", "ash"), path=path)
-    assert more.change.kept == first.tokens
+    assert more.read_cost.kept == first.tokens
     assert answer(more) == answer(pace.read(texts("oak", "elm", "ash")))
     again = pace.read(texts("oak", "elm", "ash"), path=path)
-    assert (again.change.read, again.change.kept) == (0, more.tokens)
+    assert (again.read_cost.read, again.read_cost.kept) == (0, more.tokens)
 
 
 def test_a_path_of_another_namespace_is_refused_before_reading(pace: Pace, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_two_readers_of_one_path_read_once(pace: Pace, tmp_path: Path) -> None:
     path, changes = tmp_path / "trees.pace", []
 
     def read() -> None:
-        changes.append(pace.read(texts(*NAMES), config=CHUNKED, path=path).change)
+        changes.append(pace.read(texts(*NAMES), config=CHUNKED, path=path).read_cost)
 
     threads = [threading.Thread(target=read) for _ in range(3)]
     for thread in threads:
@@ -197,5 +197,5 @@ def test_a_killed_process_leaves_what_it_kept(
     assert killed.returncode in (-kind, 130)
     session = pace.read(texts(*NAMES), config=CHUNKED, path=path)
     # Ctrl-C keeps all whole documents; a kill at least the first boundary that was kept.
-    assert session.change.kept > (0.4 if kind == signal.SIGINT else 0.0) * session.tokens
+    assert session.read_cost.kept > (0.4 if kind == signal.SIGINT else 0.0) * session.tokens
     assert answer(session) == answer(pace.read(texts(*NAMES)))

@@ -16,7 +16,7 @@ import pytest
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, Session
 from pace_integrations.errors import ConfigError, SessionFileError
-from pace_integrations.store.store import Sessions, size_of
+from pace_integrations.store.store import Sessions, parse_size
 
 SHORT = GenerationConfig(max_new_tokens=8)
 
@@ -34,7 +34,7 @@ def texts(*names: str) -> Corpus:
 
 
 def found(session: Session) -> bool:
-    return session.change.read == 0 and session.change.kept == session.tokens
+    return session.read_cost.read == 0 and session.read_cost.kept == session.tokens
 
 
 def answer(session: Session) -> str:
@@ -232,13 +232,13 @@ def test_the_root_is_where_the_environment_says(
 
 @pytest.mark.parametrize(("size", "count"), [(7, 7), ("20GB", 20 * 10**9), ("512 MiB", 2**29)])
 def test_sizes_are_numbers_or_words(size: int | str, count: int) -> None:
-    assert size_of(size) == count
+    assert parse_size(size) == count
 
 
 @pytest.mark.parametrize("size", ["", "-1", "many", "1 PB", "1 2", None, 1.5e400])
 def test_other_sizes_are_refused(size: object) -> None:
     with pytest.raises(ConfigError, match="a size is"):
-        size_of(size)
+        parse_size(size)
 
 
 def test_a_store_that_cannot_be_written_says_so(own: Pace, tmp_path: Path) -> None:

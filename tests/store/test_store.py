@@ -24,7 +24,7 @@ from pace_integrations.errors import (
     IncompatibleSessionError,
     SessionFileError,
 )
-from pace_integrations.store.session_folder import Saved, read, write
+from pace_integrations.store.session_folder import SavedSession, read_session, write_session
 from recipes.crash_sessions import damages, kills
 
 QUESTIONS = ["Where is the oak?", "When does the gate open?", "Which oven?"]
@@ -271,9 +271,9 @@ def test_saving_and_opening_take_no_second_copy(tmp_path: Path) -> None:
         tensors[name] = (whole[:, :, :60_000], whole[:, :, 65_000:])
     path = tmp_path / "large.pace"
     facts = {"fingerprint": {"model": "m"}, "tokens": 95_000, "corpus": Corpus(())}
-    saving = peak(lambda: write(path, **facts, tensors={"kv.safetensors": tensors}))
-    opened: list[Saved] = []
-    opening = peak(lambda: opened.append(read(path, fingerprint={"model": "m"})))
+    saving = peak(lambda: write_session(path, **facts, tensors={"kv.safetensors": tensors}))
+    opened: list[SavedSession] = []
+    opening = peak(lambda: opened.append(read_session(path, fingerprint={"model": "m"})))
     for name, parts in tensors.items():
         assert torch.equal(opened[0].tensors["kv.safetensors"][name], torch.cat(parts, dim=2))
     assert sum(part.numel() * 4 for parts in tensors.values() for part in parts) > 90 * 2**20

@@ -212,7 +212,7 @@ def test_a_read_only_folder_is_refused_for_writing_and_serves_for_reading(
             path.chmod(0o555)
         with unprivileged():
             opened = pace.open(place)
-            assert pace.read(corpus, path=place).change.read == 0
+            assert pace.read(corpus, path=place).read_cost.read == 0
             more = corpus + Corpus.from_texts({"Cellar": "Wine lies on the left."})
             for target in (place, Path(folder) / "new.pace"):
                 with pytest.raises(SessionFileError, match="Permission denied"):

@@ -19,7 +19,7 @@ from pace_integrations.cli.arguments import (
     Quantised,
 )
 from pace_integrations.cli.options import Held, Options, Overflow
-from pace_integrations.cli.output import Output, errors
+from pace_integrations.cli.output import Output, report_errors
 
 if TYPE_CHECKING:
     from pace_integrations.session.estimates import Estimate
@@ -56,29 +56,29 @@ def bench(
         kv=kv,
     )
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         pace = options.load(output)
-        from pace_integrations.session.estimates import TOKENS_PER_PAGE, estimate
+        from pace_integrations.session.estimates import TOKENS_PER_PAGE, estimate_model
 
-        with output.waiting("reading and asking"):
-            found = estimate(pace, seconds=seconds)
-        pages = [_expected(found, count, TOKENS_PER_PAGE) for count in _PAGES]
-        tables = [_measured(pace.name, found), _table(found, TOKENS_PER_PAGE)]
-        output.tables(tables, {"model": pace.name, **found.to_dict(), "pages": pages})
+        with output.show_status("reading and asking"):
+            found = estimate_model(pace, seconds=seconds)
+        pages = [_estimate_pages(found, count, TOKENS_PER_PAGE) for count in _PAGES]
+        tables = [_make_rates_table(pace.name, found), _make_pages_table(found, TOKENS_PER_PAGE)]
+        output.show_tables(tables, {"model": pace.name, **found.to_dict(), "pages": pages})
 
 
-def _expected(found: Estimate, pages: int, size: int) -> dict[str, float]:
+def _estimate_pages(found: Estimate, pages: int, size: int) -> dict[str, float]:
     tokens = pages * size
     return {"pages": pages, "seconds": found.seconds(tokens), "bytes": found.bytes(tokens)}
 
 
-def _measured(name: str, found: Estimate) -> Table:
+def _make_rates_table(name: str, found: Estimate) -> Table:
     table = Table(title=f"{name}, measured over {found.tokens} tokens")
     table.add_column("what")
     table.add_column("figure", justify="right")
     rates = {
         "reading at the start": f"{1 / found.per_token:,.0f} tokens/s",
-        "reading at the end": f"{1 / _late(found):,.0f} tokens/s",
+        "reading at the end": f"{1 / _last_token_seconds(found):,.0f} tokens/s",
         "first token of an answer": f"{found.first_token:.3f} s",
         "writing": f"{found.written_per_second:,.0f} tokens/s",
         "weights": f"{found.weights / 2**20:,.0f} MiB",
@@ -91,11 +91,11 @@ def _measured(name: str, found: Estimate) -> Table:
     return table
 
 
-def _late(found: Estimate) -> float:
+def _last_token_seconds(found: Estimate) -> float:
     return found.per_token + found.tokens * found.per_past_token
 
 
-def _table(found: Estimate, size: int) -> Table:
+def _make_pages_table(found: Estimate, size: int) -> Table:
     table = Table(title=f"to expect, at {size} tokens per page")
     for head in ("pages", "time to read", "held in memory", "fits the context"):
         table.add_column(head, justify="right")

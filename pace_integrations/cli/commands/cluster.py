@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from pace_integrations.cli.arguments import Dtype, Json
-from pace_integrations.cli.options import loading
-from pace_integrations.cli.output import Output, errors
+from pace_integrations.cli.options import show_loading
+from pace_integrations.cli.output import Output, report_errors
 from pace_integrations.config import ExpertConfig
 
 Name = Annotated[
@@ -51,22 +51,22 @@ def cluster(
     at the next layer.
     """
     show = Output(json=json)
-    with errors(show):
+    with report_errors(show):
         config = ExpertConfig(
             experts=experts,
             solver=solver.value,
             seed=seed,
             by="coactivation" if coactivation else "weights",
-            text=_text(coactivation),
+            text=_read_text(coactivation),
         )
-        facts = _write(model, dtype, config, output, show)
+        facts = _cluster_model(model, dtype, config, output, show)
         if json:
-            show.tables((), facts)
+            show.show_tables((), facts)
         else:
-            show.notes([f"{facts['layers']} layers, {experts} experts each, in {output}"])
+            show.show_notes([f"{facts['layers']} layers, {experts} experts each, in {output}"])
 
 
-def _text(file: Path | None) -> str:
+def _read_text(file: Path | None) -> str:
     from pace_integrations.documents import Corpus
 
     if file is None:
@@ -74,7 +74,7 @@ def _text(file: Path | None) -> str:
     return "\n".join(page.text for _, page in Corpus.from_paths([file]).pages())
 
 
-def _write(
+def _cluster_model(
     name: str | None, dtype: str, config: ExpertConfig, folder: Path, show: Output
 ) -> dict[str, object]:
     """Loads, divides and writes; imports PyTorch."""
@@ -82,13 +82,13 @@ def _write(
     from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME, load
 
     divide.check_folder(folder)  # before anything takes long
-    with loading(name, show):
+    with show_loading(name, show):
         # By its path the embedded model keeps the precision of its checkpoint.
         loaded = load(name or EMBEDDED, dtype=dtype, device="cpu")
         loaded = replace(loaded, name=name or EMBEDDED_NAME)
-    with show.progress("clustering", "layers") as step:
+    with show.track_progress("clustering", "layers") as step:
         loaded, done = divide.divide(loaded, config, progress=step)
-    with show.waiting(f"writing {folder}"):
+    with show.show_status(f"writing {folder}"):
         divide.write(loaded, done, folder)
     return {
         "path": str(folder),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pace_integrations.cli.arguments import Chunk, Device, Dtype, Model, Quantised
-from pace_integrations.cli.output import Output, errors
+from pace_integrations.cli.output import Output, report_errors
 from pace_integrations.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ DEFAULT_ARMS = "released,slotwise,scale_only,permuted"
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _RowRequest:
     """Which rows are to be made."""
 
     tasks: Sequence[str]
@@ -79,7 +79,7 @@ def evaluate(
     stopped. Without a task, the report in --report is made again from its records.
     """
     output = Output(json=False)
-    with errors(output):
+    with report_errors(output):
         # Imports PyTorch: after the options were understood.
         from pace_integrations.evaluation import report as reports
         from pace_integrations.evaluation.reader import Setting
@@ -87,7 +87,7 @@ def evaluate(
         command = None
         if tasks:
             command = reports.typed(sys.argv[1:])
-            wanted = _Wanted(tasks, _numbers(lengths), rows, seed, haystack, on)
+            wanted = _RowRequest(tasks, _parse_numbers(lengths), rows, seed, haystack, on)
             setting = Setting(
                 model=model,
                 dtype=dtype,
@@ -98,13 +98,13 @@ def evaluate(
                 max_new_tokens=max_new_tokens,
                 prefix=prefix,
             )
-            _run(wanted, _words(arms), report, setting, orders, processes, output)
+            _run_arms(wanted, _split_words(arms), report, setting, orders, processes, output)
         for file in reports.write(report, command=command):
-            output.notes([f"written: {file}"])
+            output.show_notes([f"written: {file}"])
 
 
-def _run(
-    wanted: _Wanted,
+def _run_arms(
+    wanted: _RowRequest,
     arms: Sequence[str],
     folder: Path,
     setting: Setting,
@@ -119,8 +119,8 @@ def _run(
 
     disable_progress_bar()
     chosen = choose(arms)
-    made = _rows(wanted, setting)
-    with output.progress("answering", "answers") as show:
+    made = _make_rows(wanted, setting)
+    with output.track_progress("answering", "answers") as show:
         run(
             made,
             chosen,
@@ -128,11 +128,11 @@ def _run(
             setting=setting,
             orders=orders,
             processes=processes,
-            show=_shown(show, output),
+            show=_make_progress(show, output),
         )
 
 
-def _rows(wanted: _Wanted, setting: Setting) -> list[Row]:
+def _make_rows(wanted: _RowRequest, setting: Setting) -> list[Row]:
     """Rows of all tasks and lengths; the model's own tokenizer counts."""
     from pace_integrations.evaluation.tasks import GENERATED, Spec, generate, load_rows
     from pace_integrations.session import Pace
@@ -160,7 +160,7 @@ def _rows(wanted: _Wanted, setting: Setting) -> list[Row]:
     return rows
 
 
-def _shown(bar: Callable[[int, int], None], output: Output) -> Callable[[Progress], None]:
+def _make_progress(bar: Callable[[int, int], None], output: Output) -> Callable[[Progress], None]:
     """Moves the bar; where there is none, a line now and then."""
     last = -1
 
@@ -170,18 +170,18 @@ def _shown(bar: Callable[[int, int], None], output: Output) -> Callable[[Progres
         percent = 100 * progress.done // max(progress.total, 1)
         if not sys.stderr.isatty() and percent // 5 != last // 5:
             left = f"{progress.seconds_left or 0:.0f} s left"
-            output.notes([f"{progress.done} of {progress.total} ({progress.arm}), {left}"])
+            output.show_notes([f"{progress.done} of {progress.total} ({progress.arm}), {left}"])
         last = percent
 
     return show
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _numbers(text: str) -> list[int]:
+def _parse_numbers(text: str) -> list[int]:
     try:
-        return [int(word) for word in _words(text)]
+        return [int(word) for word in _split_words(text)]
     except ValueError:
         raise ConfigError(f"--lengths takes numbers with commas, not {text!r}") from None

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from pace_integrations.cli.arguments import Device, Dtype, Json, Model, Paths
 from pace_integrations.cli.commands.cluster import ClusterSeed, Experts, Solver, Solving
-from pace_integrations.cli.options import corpus_of, loading
-from pace_integrations.cli.output import Output, errors, printable
+from pace_integrations.cli.options import open_corpus, show_loading
+from pace_integrations.cli.output import Output, report_errors, to_printable
 from pace_integrations.config import ExpertConfig
 from pace_integrations.errors import MissingExtraError
 
@@ -45,21 +45,21 @@ def experts(
     specific to a document as far as it fires more strongly there than on the other documents.
     """
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         if plot and importlib.util.find_spec("matplotlib") is None:
             raise MissingExtraError("--plot", "eval")  # before anything is read
         config = ExpertConfig(
             experts=experts, solver=solver.value, seed=seed, layers=tuple(layer) if layer else None
         )
-        usage = _usage(paths, model, config, dtype, device, output)
+        usage = _measure_usage(paths, model, config, dtype, device, output)
         if plot:
             usage.plot(plot)
         drawn = str(plot) if plot else None
-        output.tables([_table(usage, top)], {**usage.to_dict(top), "plot": drawn})
-        output.notes([f"drawn: {drawn}"] if drawn else [])
+        output.show_tables([_make_table(usage, top)], {**usage.to_dict(top), "plot": drawn})
+        output.show_notes([f"drawn: {drawn}"] if drawn else [])
 
 
-def _usage(
+def _measure_usage(
     paths: list[Path],
     model: str | None,
     config: ExpertConfig,
@@ -67,17 +67,17 @@ def _usage(
     device: str | None,
     output: Output,
 ) -> ModuleUsage:
-    corpus = corpus_of(paths, output)
-    output.report(corpus.report)
+    corpus = open_corpus(paths, output)
+    output.show_report(corpus.report)
     from pace_integrations.session import Pace
 
-    with loading(model, output, "loading and clustering"):
+    with show_loading(model, output, "loading and clustering"):
         pace = Pace.load(model, memory=None, experts=config, dtype=dtype, device=device)
-    with pace, output.progress("reading", "tokens") as show:
+    with pace, output.track_progress("reading", "tokens") as show:
         return pace.module_usage(corpus, progress=show)
 
 
-def _table(usage: ModuleUsage, top: int) -> Table:
+def _make_table(usage: ModuleUsage, top: int) -> Table:
     against = "times the others" if len(usage.documents) > 1 else "times the layer's mean"
     table = Table(box=None, show_edge=False, pad_edge=False, title_justify="left")
     table.title = f"{usage.experts} modules in each of {len(usage.layers)} layers"
@@ -85,7 +85,7 @@ def _table(usage: ModuleUsage, top: int) -> Table:
     for column in ("layer", "module", "usage", against):
         table.add_column(column, justify="right")
     for document in usage.documents:
-        title = printable(document.title)
+        title = to_printable(document.title)
         for found in usage.specific(document, top):
             numbers = (str(found.layer), str(found.module), f"{found.usage:.4g}")
             table.add_row(title, *numbers, f"{found.times:.2f}")

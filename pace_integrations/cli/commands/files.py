@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 
 from pace_integrations.cli.arguments import Json, Paths
-from pace_integrations.cli.options import corpus_of
-from pace_integrations.cli.output import Output, errors, printable
+from pace_integrations.cli.options import open_corpus
+from pace_integrations.cli.output import Output, report_errors, to_printable
 from pace_integrations.documents import NothingReadError, Report
 from pace_integrations.documents.options import ReadLimits, ReadOptions
 
@@ -47,13 +47,13 @@ def files(
 ) -> None:
     """Show what can be read of files, and what to do about the rest."""
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         options = read_options(password, ocr, pdf, include, exclude, hidden, drop, time_limit)
         try:
-            report = corpus_of(paths, output, options, quiet=True).report
+            report = open_corpus(paths, output, options, quiet=True).report
         except NothingReadError as error:
             report = error.report
-        output.tables([table_of(report)], report.to_dict())
+        output.show_tables([make_report_table(report)], report.to_dict())
 
 
 def read_options(
@@ -84,7 +84,7 @@ def read_options(
     )
 
 
-def _folder_of(report: Report) -> str | None:
+def _common_folder(report: Report) -> str | None:
     """The folder that all files are in, where there are several; their names are then short."""
     folders = {os.path.dirname(os.path.abspath(file.path)) for file in report.files}  # noqa: PTH100, PTH120
     try:
@@ -93,9 +93,9 @@ def _folder_of(report: Report) -> str | None:
         return None
 
 
-def table_of(report: Report) -> Table:
+def make_report_table(report: Report) -> Table:
     """The report as a table."""
-    folder = _folder_of(report)
+    folder = _common_folder(report)
     table = Table(show_edge=False, pad_edge=False, box=None, title=folder, title_justify="left")
     for title in ("file", "status", "pages", "words", "seconds", "what to know"):
         right = title in ("pages", "words", "seconds")
@@ -107,5 +107,5 @@ def table_of(report: Report) -> Table:
         words = "\n".join(part for part in (file.remedy, *file.on_pages, same, again) if part)
         name = os.path.relpath(file.path, folder) if folder else file.path
         cells = (name, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
-        table.add_row(*(printable(cell) for cell in cells))
+        table.add_row(*(to_printable(cell) for cell in cells))
     return table

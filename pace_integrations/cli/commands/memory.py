@@ -13,7 +13,7 @@ from rich.table import Table
 
 from pace_integrations.cli.arguments import Chunk, Device, Dtype, Json, Model, Paths, Quantised
 from pace_integrations.cli.options import MemoryRule, Options
-from pace_integrations.cli.output import Output, errors, printable
+from pace_integrations.cli.output import Output, report_errors, to_printable
 from pace_integrations.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ def memory(
         model=model, quantization=quantization, chunk=chunk, dtype=dtype, device=device, rule=rule
     )
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         if plot and importlib.util.find_spec("matplotlib") is None:
             raise MissingExtraError("--plot", "eval")  # before anything is read
         session = options.read(paths, output)
         report = session.memory_report()
         files = session.plot_memory(plot) if plot else ()
-        tables = [_layers(report), _steps(report), _pages(report)]
-        output.tables(tables, {**report.to_dict(), "plots": [str(file) for file in files]})
-        output.notes([f"drawn: {file}" for file in files])
+        tables = [_make_layer_table(report), _make_step_table(report), _make_page_table(report)]
+        output.show_tables(tables, {**report.to_dict(), "plots": [str(file) for file in files]})
+        output.show_notes([f"drawn: {file}" for file in files])
 
 
-def _layers(report: MemoryReport) -> Table:
-    table = _table(
+def _make_layer_table(report: MemoryReport) -> Table:
+    table = _make_table(
         f"{report.tokens} tokens read", "layer", "slots", *_RATES, "rank", "cosine", "age"
     )
     for layer in report.layers:
@@ -67,7 +67,7 @@ def _layers(report: MemoryReport) -> Table:
         table.add_row(
             str(layer.layer),
             f"{len(layer.slots)}/{layer.capacity}",
-            *_percent(layer.hits),
+            *_format_rates(layer.hits),
             f"{layer.effective_rank:.1f}",
             f"{layer.mean_cosine:.2f}",
             f"{min(ages)} to {max(ages)}",
@@ -75,25 +75,25 @@ def _layers(report: MemoryReport) -> Table:
     return table
 
 
-def _steps(report: MemoryReport) -> Table:
-    table = _table("hits while reading", "layer", "tokens", *_RATES)
+def _make_step_table(report: MemoryReport) -> Table:
+    table = _make_table("hits while reading", "layer", "tokens", *_RATES)
     for layer in report.layers:
-        for group in _grouped(layer.steps):
+        for group in _group_steps(layer.steps):
             span = f"{group[0].start} to {group[-1].stop}"
-            table.add_row(str(layer.layer), span, *_percent(_sum(group)))
+            table.add_row(str(layer.layer), span, *_format_rates(_sum_hits(group)))
     return table
 
 
-def _pages(report: MemoryReport) -> Table:
-    table = _table("where the slots came from", "layer", "slots", "uses", "document", "page")
+def _make_page_table(report: MemoryReport) -> Table:
+    table = _make_table("where the slots came from", "layer", "slots", "uses", "document", "page")
     table.add_column("words around the most used", overflow="fold")
     for layer in report.layers:
         pages = sorted(report.by_page(layer).items(), key=lambda item: -len(item[1]))
         for span, slots in pages[:_MOST_PAGES]:
             used = max(slots, key=lambda slot: slot.usage)
-            words = printable(report.origin(used).words)
+            words = to_printable(report.origin(used).words)
             uses = sum(slot.usage for slot in slots)
-            table.add_row(str(layer.layer), str(len(slots)), str(uses), *_place(span), words)
+            table.add_row(str(layer.layer), str(len(slots)), str(uses), *_format_page(span), words)
         if more := pages[_MOST_PAGES:]:
             count = sum(len(slots) for _, slots in more)
             table.add_row(str(layer.layer), str(count), "", f"({len(more)} other pages)", "", "")
@@ -103,33 +103,33 @@ def _pages(report: MemoryReport) -> Table:
 _RATES = ("high", "medium", "low")
 
 
-def _percent(hits: Hits) -> Iterator[str]:
+def _format_rates(hits: Hits) -> Iterator[str]:
     return (f"{100 * rate:.1f} %" for rate in hits.rates)
 
 
-def _grouped(steps: Sequence[StepHits]) -> list[Sequence[StepHits]]:
+def _group_steps(steps: Sequence[StepHits]) -> list[Sequence[StepHits]]:
     """Consecutive steps in at most `_MOST_STEPS` groups of nearly one size."""
     count = min(len(steps), _MOST_STEPS)
     borders = [i * len(steps) // max(count, 1) for i in range(count + 1)]
     return [steps[a:b] for a, b in pairwise(borders)]
 
 
-def _sum(steps: Sequence[StepHits]) -> Hits:
+def _sum_hits(steps: Sequence[StepHits]) -> Hits:
     from pace_integrations.memory import Hits
 
     hits = [step.hits for step in steps]
     return Hits(sum(h.high for h in hits), sum(h.medium for h in hits), sum(h.low for h in hits))
 
 
-def _place(span: Span | None) -> tuple[str, str]:
+def _format_page(span: Span | None) -> tuple[str, str]:
     if span is None:
         return "(the instruction)", ""
     label = span.page_label
     page = str(span.page) if label in (None, str(span.page)) else f"{label} ({span.page})"
-    return printable(span.document), printable(page)
+    return to_printable(span.document), to_printable(page)
 
 
-def _table(title: str, *columns: str) -> Table:
+def _make_table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False, box=None)
     for column in columns:
         numbers = column not in ("document", "page")

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from pace_integrations.cli.arguments import Json
-from pace_integrations.cli.output import Output, errors, printable
+from pace_integrations.cli.output import Output, report_errors, to_printable
 from pace_integrations.store.entries import Entry
 from pace_integrations.store.store import Sessions
 
@@ -31,76 +31,78 @@ Budget = Annotated[
 
 
 @sessions.command("list")
-def list_(json: Json = False) -> None:
+def list_sessions(json: Json = False) -> None:
     """Show all sessions, the one used last first."""
     output = Output(json=json)
-    with errors(output):
-        _show(output, Sessions().list())
+    with report_errors(output):
+        _show_entries(output, Sessions().list())
 
 
-@sessions.command()
-def describe(key: Key, json: Json = False) -> None:
+@sessions.command("describe")
+def describe_session(key: Key, json: Json = False) -> None:
     """Show all that is known of a session."""
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         entry = Sessions().describe(key)
-        table = _table("", "")
-        for name, value in _flat(entry.to_dict()):
-            table.add_row(name, printable(value))
-        output.tables([table], entry.to_dict())
+        table = _make_table("", "")
+        for name, value in _flatten_value(entry.to_dict()):
+            table.add_row(name, to_printable(value))
+        output.show_tables([table], entry.to_dict())
 
 
-@sessions.command()
-def verify(key: OneKey = None, fast: Fast = False, json: Json = False) -> None:
+@sessions.command("verify")
+def verify_sessions(key: OneKey = None, fast: Fast = False, json: Json = False) -> None:
     """Check the files of a session, or of all; the exit code is 1 where one is damaged."""
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         entries = Sessions().verify(key, verify="fast" if fast else "full")
-        _show(output, entries)
+        _show_entries(output, entries)
         problems = [entry.problem for entry in entries if entry.problem]
-        output.notes(problems)
+        output.show_notes(problems)
         if problems:
             raise typer.Exit(1)
 
 
-@sessions.command()
-def prune(budget: Budget = None, json: Json = False) -> None:
+@sessions.command("prune")
+def prune_sessions(budget: Budget = None, json: Json = False) -> None:
     """Remove the sessions used longest ago, until the rest fits; those in use stay."""
     output = Output(json=json)
-    with errors(output):
-        _removed(output, Sessions().prune(budget))
+    with report_errors(output):
+        _show_removed(output, Sessions().prune(budget))
 
 
-@sessions.command()
-def remove(keys: Keys, json: Json = False) -> None:
+@sessions.command("remove")
+def remove_sessions(keys: Keys, json: Json = False) -> None:
     """Remove sessions."""
     output = Output(json=json)
-    with errors(output):
+    with report_errors(output):
         store = Sessions()
         known = [store.describe(key).key for key in keys]  # all of them, before any is removed
-        _removed(output, [store.remove(key) for key in dict.fromkeys(known)])
+        _show_removed(output, [store.remove(key) for key in dict.fromkeys(known)])
 
 
-def _show(output: Output, entries: Sequence[Entry]) -> None:
+def _show_entries(output: Output, entries: Sequence[Entry]) -> None:
     columns = ("key", "status", "namespace", "model", "tokens", "size", "used", "documents")
-    table = _table(*columns)
+    table = _make_table(*columns)
     for e in entries:
         row = (e.key[:12], e.status, e.namespace or "", e.model or "", str(e.tokens))
-        ago = "now" if e.in_use else _ago(time.time() - e.used)
-        table.add_row(*(printable(cell) for cell in (*row, _size(e.bytes), ago, _titles(e))))
+        ago = "now" if e.in_use else _format_age(time.time() - e.used)
+        table.add_row(
+            *(to_printable(cell) for cell in (*row, _format_size(e.bytes), ago, _format_titles(e)))
+        )
     total = sum(entry.bytes for entry in entries)
     value = {"sessions": [entry.to_dict() for entry in entries], "bytes": total}
-    output.tables([table] if entries else [], value)
-    output.notes([f"{_count(entries)}, {_size(total)}, in {Sessions().root}"])
+    output.show_tables([table] if entries else [], value)
+    output.show_notes([f"{_count_sessions(entries)}, {_format_size(total)}, in {Sessions().root}"])
 
 
-def _removed(output: Output, entries: Sequence[Entry]) -> None:
+def _show_removed(output: Output, entries: Sequence[Entry]) -> None:
     freed = sum(entry.bytes for entry in entries)
-    output.tables([], {"removed": [entry.to_dict() for entry in entries], "bytes": freed})
-    output.notes([f"removed {_count(entries)}, {_size(freed)}"])
+    output.show_tables([], {"removed": [entry.to_dict() for entry in entries], "bytes": freed})
+    output.show_notes([f"removed {_count_sessions(entries)}, {_format_size(freed)}"])
 
 
-def _table(*columns: str) -> Table:
+def _make_table(*columns: str) -> Table:
     table = Table(show_edge=False, pad_edge=False, box=None, show_header=any(columns))
     for column in columns:
         right = column in ("tokens", "size", "used")
@@ -110,26 +112,26 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _flat(value: object, name: str = "") -> list[tuple[str, str]]:
+def _flatten_value(value: object, name: str = "") -> list[tuple[str, str]]:
     """Nested values as rows; ``{"a": {"b": 1}}`` gives ``a.b``."""
     if isinstance(value, dict):
-        rows = (_flat(v, f"{name}.{k}" if name else k) for k, v in value.items())
+        rows = (_flatten_value(v, f"{name}.{k}" if name else k) for k, v in value.items())
         return [row for group in rows for row in group]
     if isinstance(value, tuple | list):
         return [(name, str(item)) for item in value]
     return [] if value is None else [(name, str(value))]
 
 
-def _count(entries: Sequence[Entry]) -> str:
+def _count_sessions(entries: Sequence[Entry]) -> str:
     return "1 session" if len(entries) == 1 else f"{len(entries)} sessions"
 
 
-def _titles(entry: Entry) -> str:
+def _format_titles(entry: Entry) -> str:
     first = ", ".join(entry.documents[:2])
     return first + (f" and {len(entry.documents) - 2} more" if len(entry.documents) > 2 else "")
 
 
-def _size(count: float) -> str:
+def _format_size(count: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
@@ -137,7 +139,7 @@ def _size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-def _ago(seconds: float) -> str:
+def _format_age(seconds: float) -> str:
     for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit} ago"

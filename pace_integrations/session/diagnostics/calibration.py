@@ -12,13 +12,13 @@ from pace_integrations.documents import Corpus
 from pace_integrations.errors import DocumentError
 from pace_integrations.memory import Calibration, Calibrator
 from pace_integrations.model.engine import Engine
-from pace_integrations.model.scoring import token_losses
-from pace_integrations.session.state import passages_of
+from pace_integrations.model.forward import token_losses
+from pace_integrations.session.state import number_passages
 
 LEAST = 256  # tokens of a window: less text says nothing about a memory
 
 
-def calibrate(
+def calibrate_memory(
     engine: Engine,
     corpus: Corpus,
     base: MemoryConfig,
@@ -40,7 +40,7 @@ def calibrate(
     Raises:
         DocumentError: The corpus is too short.
     """
-    windows = [torch.tensor([ids]) for ids in _windows(engine, corpus, base.step, tokens)]
+    windows = [torch.tensor([ids]) for ids in _cut_windows(engine, corpus, base.step, tokens)]
     model = engine.loaded.model
     calibrator = Calibrator(
         model,
@@ -57,13 +57,13 @@ def calibrate(
     return calibrator.result
 
 
-def _windows(engine: Engine, corpus: Corpus, step: int, tokens: int) -> list[list[int]]:
+def _cut_windows(engine: Engine, corpus: Corpus, step: int, tokens: int) -> list[list[int]]:
     """Pieces of the corpus, spread evenly over it, each after the head of the prompt.
 
     Each is two memory steps long, as far as there is text: one to read and one to score.
     """
     ids: list[int] = []
-    for p in passages_of(corpus):
+    for p in number_passages(corpus):
         ids += engine.prompts.passage(p.number, p.document.title, p.page.label, p.page.text)
     held = min(len(ids), tokens)
     size = min(max(2 * step, LEAST), held // 2, engine.loaded.context_window)

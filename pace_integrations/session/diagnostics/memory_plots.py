@@ -45,8 +45,8 @@ def plot_memory(state: MemoryState, report: MemoryReport, folder: Path) -> tuple
     with warnings.catch_warnings():
         # Titles may hold characters that no installed font has; boxes stand in for them.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")
-        _activations(figure(5.2 * len(report.layers), 4.8), state, report).savefig(files[0])
-        _provenance(figure(11.0, 1.2 + 3.2 * len(report.layers)), report).savefig(files[1])
+        _draw_activations(figure(5.2 * len(report.layers), 4.8), state, report).savefig(files[0])
+        _draw_provenance(figure(11.0, 1.2 + 3.2 * len(report.layers)), report).savefig(files[1])
     return files
 
 
@@ -66,7 +66,7 @@ def _figures() -> Callable[[float, float], Figure]:
     return make
 
 
-def _activations(figure: Figure, state: MemoryState, report: MemoryReport) -> Figure:
+def _draw_activations(figure: Figure, state: MemoryState, report: MemoryReport) -> Figure:
     panels = figure.subplots(1, len(report.layers), squeeze=False)[0]
     for axes, layer in zip(panels, report.layers, strict=True):
         current, stored = picture(state, layer.layer)
@@ -76,19 +76,19 @@ def _activations(figure: Figure, state: MemoryState, report: MemoryReport) -> Fi
             # Of several modules, the first stands for the others.
             c=[slot.usage for slot in layer.slots if slot.module == 0],
             cmap=_COLOURS,
-            norm=_scale(layer),
+            norm=_usage_norm(layer),
             s=32,
             edgecolors="black",
             linewidths=0.4,
             label="stored",
         )
         figure.colorbar(dots, ax=axes, label="uses")
-        axes.set(title=_title(layer), xlabel="component 1", ylabel="component 2")
+        axes.set(title=_layer_title(layer), xlabel="component 1", ylabel="component 2")
         axes.legend(loc="best", fontsize="small")
     return figure
 
 
-def _provenance(figure: Figure, report: MemoryReport) -> Figure:
+def _draw_provenance(figure: Figure, report: MemoryReport) -> Figure:
     panels = figure.subplots(len(report.layers), 1, squeeze=False, sharex=True)[:, 0]
     for axes, layer in zip(panels, report.layers, strict=True):
         for span in report.spans:
@@ -98,17 +98,17 @@ def _provenance(figure: Figure, report: MemoryReport) -> Figure:
             [slot.module * layer.capacity / layer.modules + slot.index for slot in layer.slots],
             c=[slot.usage for slot in layer.slots],
             cmap=_COLOURS,
-            norm=_scale(layer),
+            norm=_usage_norm(layer),
             s=16,
         )
         figure.colorbar(dots, ax=axes, label="uses")
-        axes.set(title=_title(layer), ylabel="slot", ylim=(-1, layer.capacity))
+        axes.set(title=_layer_title(layer), ylabel="slot", ylim=(-1, layer.capacity))
         axes.set_xlim(0, max(report.tokens, 1))
-        _documents(axes, report.spans)
+        _mark_documents(axes, report.spans)
     return figure
 
 
-def _documents(axes: Axes, spans: Sequence[Span]) -> None:
+def _mark_documents(axes: Axes, spans: Sequence[Span]) -> None:
     """Marks where documents start; names them while there is room for names."""
     whole = [list(group) for _, group in groupby(spans, key=lambda span: span.document_id)]
     for pages in whole:
@@ -118,23 +118,26 @@ def _documents(axes: Axes, spans: Sequence[Span]) -> None:
         return
     axes.set_xticks([(pages[0].start + pages[-1].stop) / 2 for pages in whole])
     names = axes.set_xticklabels(
-        [_short(pages[0].document) for pages in whole], rotation=30, ha="right", fontsize="small"
+        [_shorten_title(pages[0].document) for pages in whole],
+        rotation=30,
+        ha="right",
+        fontsize="small",
     )
     for name in names:
         name.set_parse_math(False)  # a dollar sign in a title is no formula
 
 
-def _scale(layer: LayerReport) -> LogNorm:
+def _usage_norm(layer: LayerReport) -> LogNorm:
     from matplotlib.colors import LogNorm
 
     return LogNorm(1, max([10, *(slot.usage for slot in layer.slots)]))
 
 
-def _title(layer: LayerReport) -> str:
+def _layer_title(layer: LayerReport) -> str:
     modules = f", {layer.modules} modules" if layer.modules > 1 else ""
     slots = f"{len(layer.slots)} of {layer.capacity} slots"
     return f"layer {layer.layer}{modules}: {slots}, effective rank {layer.effective_rank:.1f}"
 
 
-def _short(text: str) -> str:
+def _shorten_title(text: str) -> str:
     return text if len(text) <= 28 else f"{text[:27]}…"

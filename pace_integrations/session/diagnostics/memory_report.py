@@ -105,11 +105,11 @@ class MemoryReport:
         }
 
     def _layer(self, layer: LayerReport) -> dict[str, Any]:
-        slots = [{**asdict(slot), **_origin(self.origin(slot))} for slot in layer.slots]
+        slots = [{**asdict(slot), **_flatten_origin(self.origin(slot))} for slot in layer.slots]
         return {**asdict(layer), "hits": asdict(layer.hits), "slots": slots}
 
 
-def memory_report(
+def build_memory_report(
     engine: Engine, state: MemoryState | None, passages: Sequence[Passage]
 ) -> MemoryReport:
     """Looks into a memory and traces its slots back to pages.
@@ -137,35 +137,35 @@ def memory_report(
     ids = [token for piece in pieces for token in piece]
     borders = list(accumulate(map(len, pieces)))
     spans = tuple(
-        _page(p, start, stop)
+        _page_span(p, start, stop)
         for p, start, stop in zip(passages, borders, borders[1:], strict=False)
     )
     layers = report(state)
     stored = sorted({slot.position for layer in layers for slot in layer.slots})
-    words = _words(engine, ids, stored)
-    origins = {at: Origin(at, _span(spans, at), words[at]) for at in stored}
+    words = _decode_around(engine, ids, stored)
+    origins = {at: Origin(at, _find_span(spans, at), words[at]) for at in stored}
     return MemoryReport(state.position, layers, spans, origins)
 
 
-def _page(passage: Passage, start: int, stop: int) -> Span:
+def _page_span(passage: Passage, start: int, stop: int) -> Span:
     document, page = passage.document, passage.page
     return Span(passage.number, document.title, document.id, page.index, page.label, start, stop)
 
 
-def _span(spans: Sequence[Span], position: int) -> Span | None:
+def _find_span(spans: Sequence[Span], position: int) -> Span | None:
     """The page that holds a position."""
     index = bisect_right(spans, position, key=lambda span: span.start) - 1
     return spans[index] if index >= 0 and position < spans[index].stop else None
 
 
-def _words(engine: Engine, ids: Sequence[int], positions: Sequence[int]) -> dict[int, str]:
+def _decode_around(engine: Engine, ids: Sequence[int], positions: Sequence[int]) -> dict[int, str]:
     """The text around each position, on one line."""
     pieces = [ids[max(0, at - _AROUND) : at + _AROUND + 1] for at in positions]
     texts = (engine.loaded.tokenizer.decode(list(piece)) for piece in pieces)
     return {at: " ".join(str(text).split()) for at, text in zip(positions, texts, strict=True)}
 
 
-def _origin(origin: Origin) -> dict[str, Any]:
+def _flatten_origin(origin: Origin) -> dict[str, Any]:
     """Where a slot came from, flat; None for what is not on a page."""
     span = origin.span
     return {

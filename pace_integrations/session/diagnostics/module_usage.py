@@ -18,8 +18,8 @@ from pace_integrations.experts.activation_meters import UsageMeter
 from pace_integrations.feed_forward import find_blocks
 from pace_integrations.model.engine import Engine
 from pace_integrations.session.citations import Passage
-from pace_integrations.session.read_job import Reading
-from pace_integrations.session.state import ReadState, passages_of
+from pace_integrations.session.read_job import ReadJob
+from pace_integrations.session.state import ReadState, number_passages
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,13 @@ class ModuleUsage:
 
     def of(self, document: Document) -> Tensor:
         """Mean absolute activation over a document's tokens ``(layers, experts)``."""
-        return self._mean([p.document is document for p in self.passages])
+        return self._mean_over([p.document is document for p in self.passages])
 
     def specific(self, document: Document, top: int = 5) -> list[Specific]:
         """The modules that tell a document from the others, the most telling first."""
         own = self.of(document)
         if len(self.documents) > 1:
-            other = self._mean([p.document is not document for p in self.passages])
+            other = self._mean_over([p.document is not document for p in self.passages])
         else:
             other = own.mean(1, keepdim=True).expand_as(own)
         # A module that is nearly silent everywhere says little, whatever the ratio.
@@ -122,14 +122,14 @@ class ModuleUsage:
         figure = Figure(figsize=(3.2 * columns + 1, 2.6 * rows + 0.6), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
         for panel, layer, mean in zip(panels, self.layers, self.mean, strict=False):
-            shown = self._panel(panel, mean)
+            shown = self._draw_panel(panel, mean)
             panel.set_title(f"layer {layer}", fontsize=9)
         for panel in panels[len(self.layers) :]:
             panel.set_axis_off()
         figure.colorbar(shown, ax=panels, label="log2 of usage over the module's mean")
         figure.savefig(file, dpi=120)
 
-    def _panel(self, panel: Any, mean: Tensor) -> Any:  # noqa: ANN401 - matplotlib's types
+    def _draw_panel(self, panel: Any, mean: Tensor) -> Any:  # noqa: ANN401 - matplotlib's types
         """Draws one layer ``(pages, experts)``; pages carry the numbers the model sees."""
         typical = mean.mean(0, keepdim=True).clamp(min=1e-12)
         shown = panel.imshow(
@@ -144,17 +144,17 @@ class ModuleUsage:
         panel.set_xlabel("page, in reading order", fontsize=8)
         panel.set_ylabel("module", fontsize=8)
         panel.locator_params(axis="x", integer=True)
-        for border in self._borders():
+        for border in self._document_borders():
             panel.axvline(border + 0.5, color="black", linewidth=0.6)
         return shown
 
-    def _borders(self) -> Iterator[int]:
+    def _document_borders(self) -> Iterator[int]:
         """Places where another document begins."""
         for i, passage in enumerate(self.passages[1:], 1):
             if passage.document is not self.passages[i - 1].document:
                 yield i
 
-    def _mean(self, chosen: Sequence[bool]) -> Tensor:
+    def _mean_over(self, chosen: Sequence[bool]) -> Tensor:
         """Mean over the tokens of some pages ``(layers, experts)``."""
         weights = self.mean.new_tensor(
             [t if c else 0 for t, c in zip(self.tokens, chosen, strict=True)]
@@ -163,7 +163,7 @@ class ModuleUsage:
         return weighted
 
 
-def module_usage(
+def measure_module_usage(
     engine: Engine,
     corpus: Corpus,
     config: ExpertConfig | None,
@@ -174,8 +174,8 @@ def module_usage(
     """Reads a corpus and watches the modules; see `Pace.module_usage`."""
     if config is None:
         raise ConfigError("the model has no modules: load it with Pace.load(experts=...)")
-    reading = Reading(engine, ReadState(engine.empty()), corpus, read)
-    passages = passages_of(corpus)
+    reading = ReadJob(engine, ReadState(engine.empty()), corpus, read)
+    passages = number_passages(corpus)
     prompts = engine.prompts
     tokens = [
         len(prompts.passage(p.number, p.document.title, p.page.label, p.page.text))
@@ -183,7 +183,7 @@ def module_usage(
     ]
     blocks = find_blocks(engine.loaded.model, config.layers)
     meter = UsageMeter(blocks, config.experts, [len(prompts.head()), *tokens])
-    with closing(engine.owner.stream(_watching(reading.work(), meter))) as steps:
+    with closing(engine.owner.stream(_meter_steps(reading.read_chunks(), meter))) as steps:
         for done in steps:
             if progress:
                 progress(done, len(reading.ids))
@@ -191,7 +191,7 @@ def module_usage(
     return ModuleUsage(layers, config.experts, passages, tuple(tokens), meter.mean[:, 1:])
 
 
-def _watching(work: Iterator[int], meter: UsageMeter) -> Iterator[int]:
+def _meter_steps(work: Iterator[int], meter: UsageMeter) -> Iterator[int]:
     """Does the work with the meter on, and off between its steps, when others use the model."""
     while True:
         with meter.watching():
