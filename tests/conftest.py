@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,36 @@ import torch
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the Hub's client, which reads it once
 
 from pace_integrations import Corpus, MemoryConfig, Pace, Session
+
+
+TESTED = Path(__file__).parents[1] / "constraints/tested.txt"
+
+
+def has_tested_versions() -> bool:
+    """Whether everything installed that `constraints/tested.txt` names has the version it names."""
+    for name, version in re.findall(r"^([\w.-]+)==(\S+)$", TESTED.read_text("utf-8"), re.M):
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if installed != version:
+            return False
+    return True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make other packages' warnings errors too, where they were seen to give none.
+
+    Warnings that this package raises or causes are errors everywhere (pyproject.toml); what other
+    packages say in other versions than the tested ones is theirs to mend.
+    """
+    if has_tested_versions():
+        config.addinivalue_line("filterwarnings", "error")
+        config.addinivalue_line("filterwarnings", SWIG)
+
+
+# SWIG-built C extensions (a dependency of pypdf's neighbors) on Python 3.12 and later.
+SWIG = "ignore:builtin type .* has no __module__ attribute:DeprecationWarning"
 
 
 @pytest.fixture(scope="session", autouse=True)

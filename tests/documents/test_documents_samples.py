@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "../shared/data/pdfs"
 EXAMPLES = ROOT / "examples/documents"
 
-samples = pytest.mark.skipif(not SAMPLES.is_dir(), reason=f"no sample PDFs at {SAMPLES}")
+# Skipped where the shared folder is not laid beside the checkout; a file missing in it fails.
+samples = pytest.mark.skipif(
+    not SAMPLES.parents[1].is_dir(), reason=f"no sample PDFs at {SAMPLES.parents[1]}"
+)
 
 PICTURES = {
     "cmyk-image.pdf",
