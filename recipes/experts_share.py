@@ -22,12 +22,12 @@ from torch import Tensor
 from transformers.utils.logging import disable_progress_bar
 
 from pace_integrations import Corpus, ExpertConfig
-from pace_integrations.experts import switched
+from pace_integrations.experts import mask_experts
 from pace_integrations.feed_forward import find_blocks
 from pace_integrations.model.expert_checkpoint import divide
+from pace_integrations.model.forward import token_losses
 from pace_integrations.model.loading import Loaded, load
 from pace_integrations.model.prompts import Prompts
-from pace_integrations.model.scoring import token_losses
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.125)
 WINDOW = 512
@@ -65,7 +65,7 @@ def measure(
             _, done = divide(loaded, config)
             row = {}
             for share in shares:
-                with switched(loaded.model, replace(config, active=share)):
+                with mask_experts(loaded.model, replace(config, active=share)):
                     row[share] = losses(loaded, windows)
             done.restore()
             yield name, row

@@ -11,13 +11,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.cache_utils import Cache
 
 from pace_integrations.config import GenerationConfig
-from pace_integrations.model._transformers import next_token_logits, takes_argument
+from pace_integrations.model._transformers import Cache, takes_argument
 from pace_integrations.model.decode import Piece, Writer
-from pace_integrations.model.forward import Around
-from pace_integrations.model.kv_cache.attention import segmented
+from pace_integrations.model.forward import ForwardContext, predict_next
 from pace_integrations.model.kv_cache.segments import SegmentLayer
 
 
@@ -35,7 +33,7 @@ def decode_batch(
     cache: Cache,
     config: GenerationConfig,
     *,
-    around: Around,
+    around: ForwardContext,
 ) -> Iterator[list[tuple[int, Piece]]]:
     """Continues `cache` with each of several tails and writes their answers together.
 
@@ -43,7 +41,7 @@ def decode_batch(
         model: A causal language model for which `can_batch` holds.
         tokenizer: Its tokenizer.
         tails: The prompts' tails, at least one token each.
-        cache: Cache to continue, of one row; it is extended by all of them.
+        cache: PermutationCache to continue, of one row; it is extended by all of them.
         config: Length, sampling and stop strings of each answer.
         around: Makes the context that each forward runs in.
 
@@ -56,7 +54,7 @@ def decode_batch(
     positions = (torch.arange(ids.shape[1], device=ids.device) - padding[:, None]).clamp(0) + start
     writers = {i: Writer(model, tokenizer, config) for i in range(len(tails))}
     while writers:
-        logits = _next_logits(model, ids, positions, cache, around)
+        logits = predict_next(model, ids, cache, around=around, positions=positions)
         taken = {i: writers[i].take(row) for i, row in zip(writers, logits.split(1), strict=True)}
         yield [(i, piece) for i, (_, piece) in taken.items()]
         going = [n for n, (_, piece) in enumerate(taken.values()) if piece.finish is None]
@@ -65,14 +63,6 @@ def decode_batch(
             writers = {i: writers[i] for i, (_, piece) in taken.items() if piece.finish is None}
         ids = torch.stack([taken[i][0].view(1) for i in writers]) if writers else ids
         positions = positions[going, -1:] + 1
-
-
-def _next_logits(
-    model: PreTrainedModel, ids: Tensor, positions: Tensor, cache: Cache, around: Around
-) -> Tensor:
-    """Logits ``(rows, vocabulary)`` of the token after each row, in float32."""
-    with torch.inference_mode(), segmented(model), around():
-        return next_token_logits(model, ids, cache, positions)
 
 
 def _padded(tails: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from transformers import (
-    LogitsProcessorList,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
-from transformers.cache_utils import Cache
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
-from pace_integrations.model._transformers import next_token_logits
+from pace_integrations.model._transformers import Cache, make_sampling_filter
 from pace_integrations.model.constrained.guide import guide_for
-from pace_integrations.model.forward import Around, prefill
-from pace_integrations.model.kv_cache.attention import segmented
+from pace_integrations.model.forward import ForwardContext, predict_next, prefill
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +38,7 @@ def decode(
     config: GenerationConfig,
     *,
     chunk: int,
-    around: Around,
+    around: ForwardContext,
 ) -> Iterator[Piece]:
     """Continues from `cache` with `ids` and writes an answer.
 
@@ -56,7 +46,7 @@ def decode(
         model: A causal language model.
         tokenizer: Its tokenizer.
         ids: The prompt's tail: at least one token.
-        cache: Cache to continue; it is extended.
+        cache: PermutationCache to continue; it is extended.
         config: Length, sampling and stop strings.
         chunk: Most prompt tokens of one forward.
         around: Makes the context that each forward runs in.
@@ -72,19 +62,11 @@ def decode(
             yield Piece("", 0)
     writer, fed = Writer(model, tokenizer, config), prompt[:, last:]
     while True:
-        token, piece = writer.take(_next_logits(model, fed, cache, around()))
+        token, piece = writer.take(predict_next(model, fed, cache, around=around))
         yield piece
         if piece.finish:
             return
         fed = token.view(1, 1)
-
-
-def _next_logits(
-    model: PreTrainedModel, ids: torch.Tensor, cache: Cache, context: AbstractContextManager[object]
-) -> torch.Tensor:
-    """Logits ``(1, vocabulary)`` of the token after `ids`, in float32."""
-    with torch.inference_mode(), segmented(model), context:
-        return next_token_logits(model, ids, cache)
 
 
 class Writer:
@@ -128,7 +110,6 @@ class _Chooser:
 
     def __init__(self, config: GenerationConfig, device: torch.device) -> None:
         self._greedy = config.temperature == 0
-        self._warp = LogitsProcessorList()
         if self._greedy:
             return
         self._random = torch.Generator(device=device)
@@ -136,17 +117,13 @@ class _Chooser:
             self._random.seed()
         else:
             self._random.manual_seed(config.seed)
-        self._warp.append(TemperatureLogitsWarper(float(config.temperature)))
-        if config.top_k:
-            self._warp.append(TopKLogitsWarper(config.top_k))
-        if config.top_p < 1.0:
-            self._warp.append(TopPLogitsWarper(config.top_p))
+        self._filter = make_sampling_filter(float(config.temperature), config.top_k, config.top_p)
 
     def __call__(self, logits: torch.Tensor) -> torch.Tensor:
         if self._greedy:
             return logits.argmax(dim=-1)
         with torch.inference_mode():
-            scores = self._warp(torch.LongTensor(), logits)  # no warper looks at the tokens so far
+            scores = self._filter(logits)
             return torch.multinomial(scores.softmax(-1), 1, generator=self._random)[0]
 
 

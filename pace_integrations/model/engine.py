@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from transformers.cache_utils import Cache
 
 from pace_integrations.config import GenerationConfig, MemoryConfig
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.memory import MemoryPatch, MemoryState
+from pace_integrations.model._transformers import Cache
 from pace_integrations.model.batch import can_batch, decode_batch
 from pace_integrations.model.decode import Piece, decode
-from pace_integrations.model.forward import Around, prefill
+from pace_integrations.model.forward import ForwardContext, prefill
 from pace_integrations.model.kv_cache.cache import cache_of, cut, fork, new_cache, parts_of, reserve
 from pace_integrations.model.kv_cache.sliding_window import Window
 from pace_integrations.model.loading import Loaded
@@ -216,7 +216,7 @@ class Engine:
             with torch.inference_mode():
                 self.window.make_room(context.cache, coming)
 
-    def _asking(self, context: Context) -> Around:
+    def _asking(self, context: Context) -> ForwardContext:
         patch, memory = self._patch, context.memory
         return nullcontext if patch is None or memory is None else partial(patch.asking, memory)
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from pace_integrations.config import ExpertConfig
 from pace_integrations.errors import ConfigError, ModelLoadError
-from pace_integrations.experts import Reordering, reorder
+from pace_integrations.experts import Reordering, reorder_neurons
 from pace_integrations.experts.activation_meters import CoactivationMeter
-from pace_integrations.experts.masking import Switch
+from pace_integrations.experts.masking import ExpertMask
 from pace_integrations.feed_forward import Block
 from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache.cache import new_cache
@@ -51,9 +51,9 @@ def divide(
     def activations(blocks: Sequence[Block]) -> Mapping[int, Tensor]:
         return _activations(loaded, blocks, config.text)
 
-    done = reorder(loaded.model, config, activations=activations, progress=progress)
+    done = reorder_neurons(loaded.model, config, activations=activations, progress=progress)
     if config.active is not None:
-        Switch(loaded.model, config)
+        ExpertMask(loaded.model, config)
     return replace(loaded, experts=_identity(config, done)), done
 
 
@@ -124,7 +124,7 @@ def _activations(loaded: Loaded, blocks: Sequence[Block], text: str) -> dict[int
     ids = [*prompts.head(), *prompts.plain(text)][: loaded.context_window]
     tokens = torch.tensor([ids], device=loaded.model.device)
     meter = CoactivationMeter(blocks, len(ids))
-    around: Callable[[], AbstractContextManager[object]] = meter.watching
+    around: Callable[[], AbstractContextManager[object]] = meter.watch_forwards
     for _ in prefill(loaded.model, tokens, new_cache(loaded.model), chunk=_CHUNK, around=around):
         pass
     return meter.describe()

@@ -16,8 +16,8 @@ from transformers import PreTrainedModel
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
 from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.memory import Calibration, Calibrator, MemoryPatch
-from pace_integrations.memory.calibration.norm_control import before_memory, lengths_only
-from pace_integrations.model.scoring import token_losses
+from pace_integrations.memory.calibration.norm_control import keep_norms_only, record_inputs
+from pace_integrations.model.forward import token_losses
 
 BASE = MemoryConfig(step=16, slots=8)
 Losses = Callable[[Tensor], Tensor]
@@ -57,7 +57,7 @@ def lengths(model: PreTrainedModel, signs: dict[int, float]) -> Losses:
 
 def run(model: PreTrainedModel, losses: Losses, layers: tuple[int, ...] = (0, 1, 3)) -> Calibration:
     calibrator = Calibrator(model, losses, (windows()[:2], windows()[2:]), BASE, layers)
-    assert len(list(calibrator.work())) >= 2 + len(layers)
+    assert len(list(calibrator.run_steps())) >= 2 + len(layers)
     return calibrator.result
 
 
@@ -76,7 +76,7 @@ def test_the_layer_that_lowers_the_loss_is_kept(model: PreTrainedModel, good: in
 
 def test_nothing_is_kept_where_every_layer_raises_the_loss(model: PreTrainedModel) -> None:
     found = run(model, lengths(model, {0: -1.0, 1: -1.0, 3: -1.0}))
-    assert (found.config, found.held_out, found.length_alone) == (None, None, None)
+    assert (found.config, found.held_out, found.norm_alone) == (None, None, None)
     assert "memory off" in str(found)
 
 
@@ -106,8 +106,8 @@ def test_the_settings_do_what_the_report_says(model: PreTrainedModel) -> None:
     assert found.held_out is not None
     assert found.held_out.mean == pytest.approx(float(on - off), rel=1e-4)
     # This loss is a length, so the control that changes lengths alone reaches the same.
-    assert found.length_alone is not None
-    assert found.length_alone.mean == pytest.approx(found.held_out.mean, rel=1e-4)
+    assert found.norm_alone is not None
+    assert found.norm_alone.mean == pytest.approx(found.held_out.mean, rel=1e-4)
     for layer, low, high in found.config.thresholds or ():
         bank = state.bank(layer).config
         assert (bank.theta_low, bank.theta_high) == (low, high)
@@ -139,7 +139,7 @@ def test_nothing_stays_on_the_model_also_after_an_exception(model: PreTrainedMod
     for losses in (lengths(model, {1: 1.0}), failing):
         calibrator = Calibrator(model, losses, (windows()[:2], windows()[2:]), BASE)
         try:
-            for _ in calibrator.work():
+            for _ in calibrator.run_steps():
                 assert hooks(model) == before
         except ZeroDivisionError:
             with pytest.raises(ConfigError, match="not finished"):
@@ -191,7 +191,7 @@ def test_a_pace_calibrates_beside_an_answer_and_loads_with_what_it_found(
     assert steps[-1] == "held-out windows"
     assert [layer.layer for layer in found.layers] == [0, 1, 2, 3]
     assert 512 <= found.tokens <= 1024
-    assert str(found).count("\n") == 6 + (found.length_alone is not None)
+    assert str(found).count("\n") == 6 + (found.norm_alone is not None)
     with Pace.load(tiny_path, memory=found.config) as other:
         other.read(corpus).ask("Where?", generation=short)
 
@@ -223,13 +223,13 @@ def test_the_control_keeps_directions_and_takes_lengths(
             seen[name].append(output if outputs else args[0])
 
         with ExitStack() as stack:
-            noted = stack.enter_context(before_memory([module], outputs=outputs))
+            noted = stack.enter_context(record_inputs([module], outputs=outputs))
             if memory:
                 patch = MemoryPatch(model, replace(BASE, layers=(1,), values=values))
                 stack.callback(patch.remove)
                 stack.enter_context(patch.reading(patch.new_state()))
             if control:
-                stack.enter_context(lengths_only([module], noted, outputs=outputs))
+                stack.enter_context(keep_norms_only([module], noted, outputs=outputs))
             stack.callback(module.register_forward_hook(keep).remove)
             model(window)
 

@@ -8,26 +8,27 @@ one matrix product.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, PreTrainedConfig, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from pace_integrations.model._transformers import (
+    attention_set,
+    register_attention,
+    replaceable_attention,
+    sdpa_attention,
+    sliding_window_mask,
+)
 from pace_integrations.model.kv_cache.int8 import unpack
 from pace_integrations.model.kv_cache.segments import Segments, dense, in_segments
 
 NAME = "pace_segments"
 SCORES = 2**26  # most scores at a time where no kernel gives the log-sum-exp
 OPENED = 2**14  # most tokens of the past unpacked at a time
-
-# Untyped upstream.
-_plain: Callable[..., tuple[Tensor, None]] = sdpa_attention_forward
-_windowed: Callable[..., Tensor | None] = sdpa_mask
 
 Partial = tuple[Tensor, Tensor]  # output (batch, heads, queries, size), log-sum-exp (.., queries)
 _configs: WeakKeyDictionary[nn.Module, list[PreTrainedConfig]] = WeakKeyDictionary()
@@ -41,27 +42,14 @@ def can_segment(model: PreTrainedModel) -> bool:
 @contextmanager
 def segmented(model: PreTrainedModel) -> Iterator[None]:
     """Forwards inside attend to segments; afterwards the model is as it was."""
-    configs = _text_configs(model)
-    for config in configs:
-        config._attn_implementation_internal = NAME
-    try:
-        with in_segments():
-            yield
-    finally:
-        for config in configs:
-            config._attn_implementation_internal = "sdpa"
+    with attention_set(_text_configs(model), NAME), in_segments():
+        yield
 
 
 def _text_configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
     """Configurations by which the decoder's layers look up their attention, if they do."""
     if model not in _configs:
-        decoder = model.get_decoder()
-        # Models without the interface of attentions compute it in code of their own.
-        free = decoder._can_set_attn_implementation()
-        found = (getattr(module, "config", None) for module in decoder.modules())
-        unique = list({id(c): c for c in found if isinstance(c, PreTrainedConfig)}.values())
-        sdpa = all(config._attn_implementation == "sdpa" for config in unique)
-        _configs[model] = unique if free and sdpa else []
+        _configs[model] = replaceable_attention(model)
     return _configs[model]
 
 
@@ -90,7 +78,7 @@ def attend(
     """
     if attention_mask is not None or not isinstance(key, Segments):
         k, v = dense(key), dense(value)
-        return _plain(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
+        return sdpa_attention(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
     assert isinstance(value, Segments)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     parts: list[Partial] = []
@@ -201,8 +189,7 @@ def _merged(parts: list[Partial]) -> Tensor:
 
 def _mask(local_size: int | None = None, **kwargs: object) -> Tensor | None:
     """No mask for full attention, which is causal by construction here; windows need theirs."""
-    return None if local_size is None else _windowed(local_size=local_size, **kwargs)
+    return None if local_size is None else sliding_window_mask(local_size=local_size, **kwargs)
 
 
-AttentionInterface.register(NAME, attend)
-AttentionMaskInterface.register(NAME, _mask)
+register_attention(NAME, attend, _mask)

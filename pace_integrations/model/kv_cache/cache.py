@@ -8,15 +8,17 @@ from typing import TypeVar
 
 import torch
 from transformers import PreTrainedModel
-from transformers.cache_utils import (
+
+from pace_integrations.config import KvDtype
+from pace_integrations.errors import ConfigError, PaceError, SessionFileError
+from pace_integrations.model._transformers import (
     Cache,
     DynamicCache,
     DynamicLayer,
     DynamicSlidingWindowLayer,
+    drop_last_tokens,
+    replace_growing_layers,
 )
-
-from pace_integrations.config import KeysAndValues
-from pace_integrations.errors import ConfigError, PaceError, SessionFileError
 from pace_integrations.model.kv_cache.attention import can_segment
 from pace_integrations.model.kv_cache.segments import PackedLayer, SegmentLayer
 
@@ -26,7 +28,7 @@ Layer = TypeVar("Layer")
 _SHAREABLE = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
-def new_cache(model: PreTrainedModel, kv: KeysAndValues = "full") -> Cache:
+def new_cache(model: PreTrainedModel, kv: KvDtype = "full") -> Cache:
     """An empty cache with the layer kinds (full, sliding, ...) that the model needs.
 
     Args:
@@ -38,9 +40,7 @@ def new_cache(model: PreTrainedModel, kv: KeysAndValues = "full") -> Cache:
     """
     cache = DynamicCache(config=model.config)
     if can_segment(model):
-        made = PackedLayer if kv == "int8" else SegmentLayer
-        cache.layers = [made() if type(x) is DynamicLayer else x for x in cache.layers]
-        cache.layer_class_to_replicate = cache.layer_class_to_replicate and made
+        replace_growing_layers(cache, PackedLayer if kv == "int8" else SegmentLayer)
     elif kv == "int8":
         raise ConfigError("this model's attention cannot use packed keys and values; leave kv out")
     return cache
@@ -59,7 +59,7 @@ def cut(cache: Cache, tokens: int) -> bool:
     if len(layers) < len(cache.layers):
         return False
     for layer in layers:
-        layer.crop(-tokens)
+        layer.crop(-tokens) if isinstance(layer, SegmentLayer) else drop_last_tokens(layer, tokens)
     return True
 
 
@@ -102,7 +102,7 @@ def parts_of(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
 
 
 def cache_of(
-    model: PreTrainedModel, named: Mapping[str, torch.Tensor], kv: KeysAndValues = "full"
+    model: PreTrainedModel, named: Mapping[str, torch.Tensor], kv: KvDtype = "full"
 ) -> Cache:
     """A cache of `model` from what `parts_of` gave.
 

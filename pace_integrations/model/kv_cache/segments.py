@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import CacheLayerMixin
 
+from pace_integrations.model._transformers import CacheLayer
 from pace_integrations.model.kv_cache.int8 import pack, unpack
 
 ROOM = 256
@@ -74,7 +74,7 @@ def in_segments() -> Iterator[None]:
         _mode.on = before
 
 
-class SegmentLayer(CacheLayerMixin):
+class SegmentLayer(CacheLayer):
     """One layer's keys and values: shared segments, then a buffer of its own.
 
     Attributes:
@@ -82,13 +82,10 @@ class SegmentLayer(CacheLayerMixin):
         padding: Tokens at the start of its own that are padding ``(batch,)``, or None.
     """
 
-    is_sliding = False
-    is_croppable = True
-
     packs = False
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.padding: Tensor | None = None
         self._shared: Pairs = ()
         self._keys: Tensor | None = None
@@ -174,14 +171,6 @@ class SegmentLayer(CacheLayerMixin):
     def get_seq_length(self) -> int:
         """Tokens held, padding included."""
         return sum(keys.shape[2] for keys, _ in self._shared) + self._length
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length and offset of the keys that `query_length` more tokens see."""
-        return self.get_seq_length() + query_length, 0
-
-    def get_max_length(self) -> int:
-        """No limit."""
-        return -1
 
 
 class PackedLayer(SegmentLayer):

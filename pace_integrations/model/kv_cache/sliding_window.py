@@ -8,15 +8,14 @@ back by as much. The memory banks hold what they took from the tokens that are g
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
 
 from pace_integrations.errors import ConfigError
+from pace_integrations.model._transformers import Cache, rotary_positions
 from pace_integrations.model.kv_cache.cache import new_cache
 from pace_integrations.model.kv_cache.segments import SegmentLayer
 
@@ -41,18 +40,14 @@ class Window:
     def __init__(self, model: PreTrainedModel, tokens: int, sinks: int = SINKS) -> None:
         if tokens < 2 * sinks:
             raise ConfigError(f"a window needs at least {2 * sinks} tokens, got {tokens}")
-        self._rotary = getattr(model.get_decoder(), "rotary_emb", None)
-        source = sys.modules[type(model.get_decoder()).__module__]
-        self._rotate: Callable[..., tuple[Tensor, Tensor]] | None = getattr(
-            source, "apply_rotary_pos_emb", None
-        )
+        rotary = rotary_positions(model)
         segments = all(isinstance(layer, SegmentLayer) for layer in new_cache(model).layers)
-        steady = getattr(self._rotary, "rope_type", None) in _STEADY
-        if self._rotate is None or not steady or not segments:
+        if rotary is None or getattr(rotary[0], "rope_type", None) not in _STEADY or not segments:
             raise ConfigError(
                 f"{type(model).__name__} cannot read on in a window: that needs rotary positions "
                 "and full attention in every layer; read fewer documents, or try overflow='yarn'"
             )
+        self._rotary, self._rotate = rotary
         self.tokens = tokens
         self.sinks = sinks
 
@@ -99,8 +94,6 @@ class Window:
 
     def _moved_up(self, keys: Tensor, places: int) -> Tensor:
         """Keys ``(batch, heads, tokens, size)`` as they are `places` positions earlier."""
-        assert self._rotary is not None
-        assert self._rotate is not None
         positions = torch.tensor([[places]], device=keys.device)
         cos, sin = self._rotary(keys.float(), positions)
         scaling = getattr(self._rotary, "attention_scaling", 1.0)

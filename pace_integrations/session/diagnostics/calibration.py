@@ -50,7 +50,7 @@ def calibrate_memory(
         base,
         layers,
     )
-    with closing(engine.owner.stream(calibrator.work())) as steps:
+    with closing(engine.owner.stream(calibrator.run_steps())) as steps:
         for step in steps:
             if progress is not None:
                 progress(step)
