@@ -15,14 +15,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any
 
+import pace_integrations
 from pace_integrations.documents.sandbox.child import Request
 
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from pace_integrations.documents.sandbox.child import main; main()"
-)
+# Isolated: no module comes from the working directory, where a user's json.py may lie. Only this
+# package is loaded by its path, wherever that is.
+_BOOT = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("pace_integrations", sys.argv[1])
+sys.modules["pace_integrations"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+sys.path[:] = sys.argv[2:]
+from pace_integrations.documents.sandbox.child import main
+main()
+"""
 _MOST_IDLE = 2
 
 _idle: list[Worker] = []
@@ -33,7 +42,8 @@ class Worker:
     """A process that parses one file at a time."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-c", _BOOT, json.dumps([os.path.abspath(p) for p in sys.path])]  # noqa: PTH100
+        package = pace_integrations.__file__
+        command = [sys.executable, "-I", "-c", _BOOT, package, *_import_paths()]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -74,6 +84,12 @@ class Worker:
             yield record
             if "end" in record:
                 return
+
+
+def _import_paths() -> list[str]:
+    """Return the folders this process imports from, but for the working directory."""
+    here = Path.cwd()
+    return [entry for entry in sys.path if entry and Path(entry).resolve() != here]
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
