@@ -1,4 +1,4 @@
-"""What the site takes from programs: the help of every command, and the colours of code."""
+"""What the site takes from programs: the help of every command, and the colors of code."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ WIDTH = 88
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Puts the help of every command in the place of a mark."""
-    return markdown.replace(MARK, "\n".join(sections())) if MARK in markdown else markdown
+    """Replace a mark by the help of every command."""
+    return markdown.replace(MARK, "\n".join(iter_sections())) if MARK in markdown else markdown
 
 
 def on_post_build(config: Mapping[str, Any]) -> None:
-    """Writes the style sheet that the classes of highlighted code belong to."""
+    """Write the style sheet that the classes of highlighted code belong to."""
     sheet = Path(config["site_dir"]) / "css" / "code.css"
     sheet.write_text(HtmlFormatter().get_style_defs(".highlight"), encoding="utf-8")
 
 
-def sections() -> Iterator[str]:
-    """A section for each command: its name and what its ``--help`` prints."""
+def iter_sections() -> Iterator[str]:
+    """Return a section for each command: its name and what its ``--help`` prints."""
     from pace_integrations.cli import app
 
-    for words, command in commands(typer.main.get_command(app), ("pace",)):
+    for words, command in iter_commands(typer.main.get_command(app), ("pace",)):
         yield f"## {' '.join(words)}\n\n```console\n$ {' '.join(words)} --help\n"
-        yield f"{help_of(command, words)}```\n"
+        yield f"{capture_help(command, words)}```\n"
 
 
-def commands(
+def iter_commands(
     command: click.Command, words: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """A command and those below it."""
+    """Yield a command and those below it."""
     yield words, command
     for name, below in getattr(command, "commands", {}).items():
-        yield from commands(below, (*words, name))
+        yield from iter_commands(below, (*words, name))
 
 
-def help_of(command: click.Command, words: tuple[str, ...]) -> str:
-    """What ``--help`` prints in a terminal of fixed width."""
+def capture_help(command: click.Command, words: tuple[str, ...]) -> str:
+    """Return what ``--help`` prints in a terminal of fixed width."""
     out, before = io.StringIO(), os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(WIDTH)
     try:

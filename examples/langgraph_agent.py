@@ -9,7 +9,7 @@ from pace_integrations.langchain import ChatPace, PaceCorpusTool
 
 
 def agent(pace: Pace, corpus: Corpus):
-    """A graph in which the model may call the tool until it has what it needs."""
+    """Build a graph in which the model may call the tool until it has what it needs."""
     tool = PaceCorpusTool(session=pace.read(corpus))
     llm = ChatPace(pace=pace, max_tokens=96).bind_tools([tool])
     graph = StateGraph(MessagesState)

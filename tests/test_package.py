@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,14 @@ def test_the_wheel_holds_the_package_and_its_model_and_nothing_else(wheel: Path)
     assert "pace_integrations/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 60e6
+
+
+def test_the_description_on_the_package_index_has_no_relative_link(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        _, description = archive.read(name).decode().split("\n\n", 1)
+    assert "# pace-integrations" in description
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", description) == []
 
 
 def test_the_sdist_holds_the_tests_and_no_training(built: Path) -> None:
