@@ -65,10 +65,10 @@ def find_blocks(model: nn.Module, layers: Sequence[int] | None = None) -> list[B
     """
     chosen = dense_layers(model) if layers is None else layers
     outputs = find_projections(model, chosen)
-    return [_block(index, output, model) for index, output in outputs.items()]
+    return [_build_block(index, output, model) for index, output in outputs.items()]
 
 
-def _block(index: int, output: nn.Module, model: nn.Module) -> Block:
+def _build_block(index: int, output: nn.Module, model: nn.Module) -> Block:
     parent = next(m for m in model.modules() if any(c is output for c in m.children()))
     children = dict(parent.named_children())
     name = next(n for n, child in children.items() if child is output)
@@ -76,19 +76,19 @@ def _block(index: int, output: nn.Module, model: nn.Module) -> Block:
     names = [n for n in leading if n in children]
     names += [c for n in names for c in _COMPANIONS.get(n, ()) if c in children]
     names.sort(key=lambda n: n not in _GATES)
-    neurons, taken = width(output), {name, *names}
+    neurons, taken = input_width(output), {name, *names}
     # Told from norms of the residual stream by their length alone.
     others = (child for n, child in children.items() if n not in taken)
     vectors = tuple(
         p
         for child in others
         for p in child.parameters()
-        if p.shape == (neurons,) and neurons != out_width(output)
+        if p.shape == (neurons,) and neurons != output_width(output)
     )
     return Block(index, tuple(children[n] for n in names), output, vectors, neurons)
 
 
-def out_width(projection: nn.Module) -> int:
+def output_width(projection: nn.Module) -> int:
     """Features that a projection gives out.
 
     Raises:
@@ -121,7 +121,7 @@ def find_decoder(model: nn.Module) -> nn.Module:
     Raises:
         ModelPatchError: No list of layers with feed-forward blocks is found.
     """
-    owners = [module for module in model.modules() if _layers(module) is not None]
+    owners = [module for module in model.modules() if _layer_list(module) is not None]
     words = getattr(model, "get_input_embeddings", lambda: None)()
     for owner in owners:
         if words is not None and any(module is words for module in owner.modules()):
@@ -149,7 +149,7 @@ def find_projections(
         ModelPatchError: A layer does not exist, holds no block of a known form, or routes its
             tokens to experts.
     """
-    found = [model.get_submodule(m) for m in modules] if modules else list(_decoder_layers(model))
+    found = [model.get_submodule(m) for m in modules] if modules else list(_find_layers(model))
     chosen = default_layers(len(found)) if layers is None else tuple(layers)
     for layer in chosen:
         if not 0 <= layer < len(found):
@@ -157,7 +157,7 @@ def find_projections(
                 f"layer {layer} does not exist: {type(model).__name__} has {len(found)} decoder "
                 f"layers, 0 to {len(found) - 1}; set MemoryConfig.layers to existing ones"
             )
-    return {i: found[i] if modules else _projection(found[i], i) for i in chosen}
+    return {i: found[i] if modules else _find_projection(found[i], i) for i in chosen}
 
 
 def dense_layers(model: nn.Module) -> tuple[int, ...]:
@@ -166,15 +166,17 @@ def dense_layers(model: nn.Module) -> tuple[int, ...]:
     Raises:
         ModelPatchError: There is none.
     """
-    layers = _decoder_layers(model)
-    dense = (not _routes(layer) and len(list(_matches(layer))) == 1 for layer in layers)
+    layers = _find_layers(model)
+    dense = (
+        not _is_mixture(layer) and len(list(_matching_outputs(layer))) == 1 for layer in layers
+    )
     found = tuple(i for i, fits in enumerate(dense) if fits)
     if not found:
         raise ModelPatchError(f"{type(model).__name__} has no dense feed-forward block; " + _REMEDY)
     return found
 
 
-def width(projection: nn.Module) -> int:
+def input_width(projection: nn.Module) -> int:
     """Features that an output projection takes in.
 
     Raises:
@@ -190,7 +192,7 @@ def width(projection: nn.Module) -> int:
     return features
 
 
-def _matches(layer: nn.Module) -> Iterator[nn.Module]:
+def _matching_outputs(layer: nn.Module) -> Iterator[nn.Module]:
     """Output projections in a layer whose block also has a projection that leads into it."""
     for module in layer.modules():
         children = dict(module.named_children())
@@ -199,7 +201,7 @@ def _matches(layer: nn.Module) -> Iterator[nn.Module]:
                 yield children[output]
 
 
-def _routes(layer: nn.Module) -> bool:
+def _is_mixture(layer: nn.Module) -> bool:
     """Whether a layer sends its tokens to experts: fused ones have three-dimensional weights."""
     if any("expert" in name.rpartition(".")[2] for name, _ in layer.named_modules()):
         return True
@@ -208,10 +210,10 @@ def _routes(layer: nn.Module) -> bool:
 
 
 def _has_block(layer: nn.Module) -> bool:
-    return next(_matches(layer), None) is not None or _routes(layer)
+    return next(_matching_outputs(layer), None) is not None or _is_mixture(layer)
 
 
-def _layers(owner: nn.Module) -> nn.ModuleList | None:
+def _layer_list(owner: nn.Module) -> nn.ModuleList | None:
     """The list of decoder layers among a module's children."""
     for child in owner.children():
         if isinstance(child, nn.ModuleList) and any(map(_has_block, child)):
@@ -219,20 +221,20 @@ def _layers(owner: nn.Module) -> nn.ModuleList | None:
     return None
 
 
-def _decoder_layers(model: nn.Module) -> nn.ModuleList:
-    layers = _layers(find_decoder(model))
+def _find_layers(model: nn.Module) -> nn.ModuleList:
+    layers = _layer_list(find_decoder(model))
     assert layers is not None
     return layers
 
 
-def _projection(layer: nn.Module, index: int) -> nn.Module:
-    if _routes(layer):
+def _find_projection(layer: nn.Module, index: int) -> nn.Module:
+    if _is_mixture(layer):
         raise ModelPatchError(
             f"layer {index} ({type(layer).__name__}) is a mixture of experts, whose tokens take "
             "different feed-forward blocks; the memory needs dense ones: choose dense layers with "
             "MemoryConfig.layers if the model has some, or turn the memory off with memory=None"
         )
-    found = list(_matches(layer))
+    found = list(_matching_outputs(layer))
     if len(found) == 1:
         return found[0]
     raise ModelPatchError(

@@ -18,12 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pace_integrations import MemoryConfig
-from pace_integrations.evaluation.arms import Arm, choose
-from pace_integrations.evaluation.reader import Reader, Setting
-from pace_integrations.evaluation.report import write
-from pace_integrations.evaluation.runner import Progress, run
-from pace_integrations.evaluation.statistics import compare
-from pace_integrations.evaluation.tasks import Row, Spec, generate
+from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings
+from pace_integrations.evaluation.arms import Arm, choose_arms
+from pace_integrations.evaluation.report import write_report
+from pace_integrations.evaluation.runner import Progress, run_arms
+from pace_integrations.evaluation.statistics import compare_arms
+from pace_integrations.evaluation.tasks import Row, TaskSpec, generate_rows
 from pace_integrations.feed_forward import default_layers
 
 # PaceLLM, arXiv 2506.17310, Table 5: its baseline (its clustering alone, which changes nothing),
@@ -80,21 +80,21 @@ def ablate(
     command: str | None = None,
 ) -> list[str]:
     """Runs an ablation, writes its report, and gives the lines to print."""
-    setting = Setting(model=model)
-    reader = Reader(Arm("off", "memory off"), setting)
+    setting = RunSettings(model=model)
+    reader = ArmRunner(Arm("off", "memory off"), setting)
     made: list[Row] = [
         row
         for task in tasks
         for length in lengths
-        for row in generate(task, Spec(length, rows, count=reader.pace.count_tokens))
+        for row in generate_rows(task, TaskSpec(length, rows, count=reader.pace.count_tokens))
     ]
     depth = int(reader.network.config.get_text_config().num_hidden_layers)
     reader.close()
-    arms = [*choose(["off"]), *ABLATIONS[kind](depth), *choose(["permuted"])[1:]]
-    records = run(made, arms, folder, setting=setting, orders=orders, show=_show)
-    files = write(folder, command=command)
+    arms = [*choose_arms(["off"]), *ABLATIONS[kind](depth), *choose_arms(["permuted"])[1:]]
+    records = run_arms(made, arms, folder, setting=setting, orders=orders, show=_show)
+    files = write_report(folder, command=command)
     lines = [f"{'arm':32} score   less off (95 % interval)     verdict"]
-    for c in compare(records):
+    for c in compare_arms(records):
         d = c.difference
         span = f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
         lines.append(f"{c.arm:32} {c.score.mean:.3f}   {span:28} {c.verdict}")

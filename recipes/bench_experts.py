@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pace_integrations.experts import cluster_neurons, inertia
+from pace_integrations.experts import cluster_neurons, measure_inertia
 
 SHAPES = ("1408x512/16", "4864x896/64", "18944x3584/64")
 
@@ -59,14 +59,14 @@ def measure(shape: str, seed: int = 0) -> dict[str, float | bool]:
         start = time.process_time()
         labels[solver] = cluster_neurons(weight, experts, solver=solver, seed=seed)
         result[f"{solver}_seconds"] = time.process_time() - start
-        result[f"{solver}_inertia"] = inertia(weight, labels[solver])
+        result[f"{solver}_inertia"] = measure_inertia(weight, labels[solver])
         counts = labels[solver].bincount(minlength=experts)
         result[f"{solver}_equal"] = bool((counts == neurons // experts).all())
     again = cluster_neurons(weight, experts, seed=seed)
     result["repeatable"] = bool(torch.equal(again, labels["fast"]))
     result["times_faster"] = result["constrained_seconds"] / result["fast_seconds"]
     result["inertia_ratio"] = result["fast_inertia"] / result["constrained_inertia"]
-    result["random_inertia"] = inertia(weight, torch.arange(neurons) % experts)
+    result["random_inertia"] = measure_inertia(weight, torch.arange(neurons) % experts)
     return result
 
 

@@ -24,22 +24,22 @@ from transformers.utils.logging import disable_progress_bar
 from pace_integrations import Corpus, ExpertConfig
 from pace_integrations.experts import mask_experts
 from pace_integrations.feed_forward import find_blocks
-from pace_integrations.model.expert_checkpoint import divide
+from pace_integrations.model.expert_checkpoint import divide_into_experts
 from pace_integrations.model.forward import token_losses
-from pace_integrations.model.loading import Loaded, load
+from pace_integrations.model.loading import LoadedModel, load_model
 from pace_integrations.model.prompts import Prompts
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.125)
 WINDOW = 512
 
 
-def losses(loaded: Loaded, windows: Sequence[Tensor]) -> float:
+def losses(loaded: LoadedModel, windows: Sequence[Tensor]) -> float:
     """Mean loss in nats of the tokens in the later half of each window."""
     parts = [token_losses(loaded.model, ids, ids.shape[1] // 2) for ids in windows]
     return float(torch.cat(parts).mean())
 
 
-def groupings(loaded: Loaded, experts: int, text: str, cache: str) -> dict[str, ExpertConfig]:
+def groupings(loaded: LoadedModel, experts: int, text: str, cache: str) -> dict[str, ExpertConfig]:
     """The clusterings and their controls, by name."""
     base = ExpertConfig(experts=experts, cache=cache)
     # Single neurons are not clustered at all; any order of them will do.
@@ -53,16 +53,16 @@ def groupings(loaded: Loaded, experts: int, text: str, cache: str) -> dict[str, 
 
 
 def measure(
-    loaded: Loaded, text: str, *, experts: int, tokens: int, shares: Sequence[float] = SHARES
+    loaded: LoadedModel, text: str, *, experts: int, tokens: int, shares: Sequence[float] = SHARES
 ) -> Iterator[tuple[str, dict[float, float]]]:
     """Loss by share of active modules, grouping by grouping; the model is as before after each."""
     middle = len(text) // 2
-    ids = Prompts(loaded.tokenizer).plain(text[middle:])[:tokens]
+    ids = Prompts(loaded.tokenizer).encode_text(text[middle:])[:tokens]
     windows = [torch.tensor([ids[i : i + WINDOW]]) for i in range(0, len(ids), WINDOW)]
     windows = [window for window in windows if window.shape[1] >= 4]
     with tempfile.TemporaryDirectory() as cache:
         for name, config in groupings(loaded, experts, text[:middle], cache).items():
-            _, done = divide(loaded, config)
+            _, done = divide_into_experts(loaded, config)
             row = {}
             for share in shares:
                 with mask_experts(loaded.model, replace(config, active=share)):
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     disable_progress_bar()
     text = "\n".join(page.text for _, page in Corpus.from_paths(given.paths).pages())
-    loaded = load(given.model, dtype="float32")
+    loaded = load_model(given.model, dtype="float32")
     if not given.json:
         print("loss in nats by share of modules used:", *SHARES, sep=" | ")
     for name, row in measure(loaded, text, experts=given.experts, tokens=given.tokens):

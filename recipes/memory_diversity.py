@@ -24,7 +24,7 @@ from torch.nn.functional import normalize
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pace_integrations.config import MemoryConfig, Rule
-from pace_integrations.feed_forward import find_projections, width
+from pace_integrations.feed_forward import find_projections, input_width
 from pace_integrations.memory import ActivationMemoryBank
 
 WINDOW = 1024
@@ -67,7 +67,7 @@ class Collector:
         x = args[0].reshape(1, -1, args[0].shape[-1])
         span = torch.arange(len(self.seen) * WINDOW, (len(self.seen) + 1) * WINDOW)[None]
         for rule, bank in self.banks.items():
-            _, found = bank.look(x)
+            _, found = bank.begin_step(x)
             self.counts[rule] += found.counts(bank.config)
             bank.update(found, positions=span)
         self.seen.append(x[0].bfloat16())
@@ -120,7 +120,7 @@ def main() -> None:
     given = parser.parse_args()
     model = AutoModelForCausalLM.from_pretrained(given.model, dtype=torch.float32).eval()
     places = find_projections(model, None)
-    collectors = {layer: Collector(width(module)) for layer, module in places.items()}
+    collectors = {layer: Collector(input_width(module)) for layer, module in places.items()}
     for layer, module in places.items():
         module.register_forward_pre_hook(collectors[layer])
     with torch.inference_mode():

@@ -9,12 +9,12 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.controls import (
     Attach,
-    clustered_order,
-    random_memory,
-    random_order,
-    scale_only,
+    attach_norm_control,
+    attach_random_memory,
+    reorder_by_cluster,
+    reorder_randomly,
 )
-from pace_integrations.evaluation.selection import best_matching, last
+from pace_integrations.evaluation.selection import select_bm25, select_last
 from pace_integrations.evaluation.tasks import Row
 from pace_integrations.evaluation.tasks.rows import Count
 
@@ -44,7 +44,7 @@ class Arm:
     one_pass: bool = False
 
 
-def arms() -> dict[str, Arm]:
+def list_arms() -> dict[str, Arm]:
     """Every arm that this installation has, by name; ``off`` is what the others are held to."""
     released = MemoryConfig(rule="released")
     experts = replace(released, similarity="experts", experts=EXPERTS)
@@ -55,26 +55,31 @@ def arms() -> dict[str, Arm]:
         Arm("paper", "the paper's Algorithm 1", MemoryConfig(rule="paper")),
         Arm("slotwise", "slot by slot, ours", MemoryConfig(rule="slotwise")),
         Arm("keep_length", "released rule, lengths kept", replace(released, preserve_norm=True)),
-        Arm("experts", f"memory by {EXPERTS} experts", experts, clustered_order),
+        Arm("experts", f"memory by {EXPERTS} experts", experts, reorder_by_cluster),
         Arm("blend0", "control: memory with blend 0", replace(released, blend=0.0)),
-        Arm("scale_only", "control: the memory's change of length alone", released, scale_only),
-        Arm("random", "control: released rule, random values", released, random_memory),
-        Arm("experts_random", "control: experts of random neurons", experts, random_order),
-        Arm("permuted", "noise floor: neurons reordered", None, random_order),
+        Arm(
+            "scale_only",
+            "control: the memory's change of length alone",
+            released,
+            attach_norm_control,
+        ),
+        Arm("random", "control: released rule, random values", released, attach_random_memory),
+        Arm("experts_random", "control: experts of random neurons", experts, reorder_randomly),
+        Arm("permuted", "noise floor: neurons reordered", None, reorder_randomly),
         Arm("full", "everything in one forward", one_pass=True),
-        Arm("window", "the last documents, a share of the tokens", select=last),
-        Arm("bm25", "BM25's best documents, the same share", select=best_matching),
+        Arm("window", "the last documents, a share of the tokens", select=select_last),
+        Arm("bm25", "BM25's best documents, the same share", select=select_bm25),
     ]
     return {arm.name: arm for arm in found}
 
 
-def choose(names: Sequence[str]) -> list[Arm]:
+def choose_arms(names: Sequence[str]) -> list[Arm]:
     """Arms by name, in order, each once, with ``off`` in front.
 
     Raises:
         ConfigError: There is no such arm.
     """
-    known = arms()
+    known = list_arms()
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(f"no arm {', '.join(unknown)}; there are {', '.join(known)}")
     return [known[name] for name in dict.fromkeys(["off", *names])]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pace_integrations.config import ClusterBy, ExpertConfig, MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts import reorder
+from pace_integrations.experts import reorder_neurons
 from pace_integrations.feed_forward import find_projections
 
 
@@ -30,7 +30,7 @@ Attach = Callable[[nn.Module, MemoryConfig | None], Removable]
 Change = Callable[[Tensor, Tensor], Tensor]
 
 
-class Around:
+class MemoryHookPair:
     """Hooks before and after the memory's hook.
 
     Args:
@@ -65,12 +65,12 @@ class Around:
         return self._change(self._before.pop(module), args[0]), *args[1:]
 
 
-def scale_only(model: nn.Module, config: MemoryConfig | None) -> Removable:
+def attach_norm_control(model: nn.Module, config: MemoryConfig | None) -> Removable:
     """Each activation multiplied by the ratio of norms the memory would have caused, no memory."""
-    return Around(model, _needed(config), _scaled)
+    return MemoryHookPair(model, _require_memory(config), _scaled)
 
 
-def random_memory(model: nn.Module, config: MemoryConfig | None) -> Removable:
+def attach_random_memory(model: nn.Module, config: MemoryConfig | None) -> Removable:
     """What the banks give back, turned into another direction of the same length.
 
     Look-ups and updates stay as they are; what was retrieved goes through a fixed random
@@ -79,13 +79,13 @@ def random_memory(model: nn.Module, config: MemoryConfig | None) -> Removable:
     Raises:
         ConfigError: The memory's rule is not the released one, whose output is a plain blend.
     """
-    settings = _needed(config)
+    settings = _require_memory(config)
     if settings.rule != "released":
         raise ConfigError(f"random memory needs rule='released', not {settings.rule!r}")
-    return Around(model, settings, _Turned(1.0 - settings.blend))
+    return MemoryHookPair(model, settings, _RandomTurn(1.0 - settings.blend))
 
 
-def random_order(model: nn.Module, config: MemoryConfig | None) -> Removable:
+def reorder_randomly(model: nn.Module, config: MemoryConfig | None) -> Removable:
     """The neurons of every block in a random order.
 
     The function stays the same but for rounding: without a memory this is the noise floor. With a
@@ -94,24 +94,24 @@ def random_order(model: nn.Module, config: MemoryConfig | None) -> Removable:
     Raises:
         ModelPatchError: The neurons of this model cannot be moved.
     """
-    return _Ordered(model, _experts(config), "random")
+    return _ReorderedModel(model, _expert_count(config), "random")
 
 
-def clustered_order(model: nn.Module, config: MemoryConfig | None) -> Removable:
+def reorder_by_cluster(model: nn.Module, config: MemoryConfig | None) -> Removable:
     """The neurons of every block expert by expert, as the paper divides them.
 
     Raises:
         ModelPatchError: The neurons of this model cannot be moved.
         ConfigError: The number of experts does not divide the width.
     """
-    return _Ordered(model, _experts(config), "weights")
+    return _ReorderedModel(model, _expert_count(config), "weights")
 
 
-def _experts(config: MemoryConfig | None) -> int:
+def _expert_count(config: MemoryConfig | None) -> int:
     return (config.experts if config else None) or 1
 
 
-def _needed(config: MemoryConfig | None) -> MemoryConfig:
+def _require_memory(config: MemoryConfig | None) -> MemoryConfig:
     if config is None:
         raise ConfigError("this control needs a memory to control for")
     return config
@@ -124,7 +124,7 @@ def _scaled(before: Tensor, after: Tensor) -> Tensor:
     return (x * ratio).to(before.dtype)
 
 
-class _Turned:
+class _RandomTurn:
     """Turns what the memory added; `keep` is the activation's own share where it added some."""
 
     def __init__(self, keep: float) -> None:
@@ -133,24 +133,24 @@ class _Turned:
     def __call__(self, before: Tensor, after: Tensor) -> Tensor:
         x, out = before.float(), after.float()
         added = out - self._keep * x
-        order, signs = _turn(x.shape[-1])
+        order, signs = _draw_turn(x.shape[-1])
         turned = self._keep * x + added[..., order.to(x.device)] * signs.to(x.device)
         touched = (before != after).any(-1, keepdim=True)
         return torch.where(touched, turned, x).to(before.dtype)
 
 
-def _turn(features: int) -> tuple[Tensor, Tensor]:
+def _draw_turn(features: int) -> tuple[Tensor, Tensor]:
     """A fixed random order and signs for vectors of a width."""
     random = torch.Generator().manual_seed(features)
     order = torch.randperm(features, generator=random)
     return order, torch.randint(0, 2, (features,), generator=random).float() * 2 - 1
 
 
-class _Ordered:
+class _ReorderedModel:
     """A model whose neurons were reordered, until they are put back."""
 
     def __init__(self, model: nn.Module, experts: int, by: ClusterBy) -> None:
-        self._reordering = reorder(model, ExpertConfig(experts=experts, by=by))
+        self._reordering = reorder_neurons(model, ExpertConfig(experts=experts, by=by))
 
     def remove(self) -> None:
         """Puts every neuron back."""

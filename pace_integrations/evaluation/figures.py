@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pace_integrations.errors import MissingExtraError
-from pace_integrations.evaluation.statistics import Record, bootstrap
+from pace_integrations.evaluation.statistics import Record, bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Cells = Mapping[tuple[float, float], float]
 
 
-def draw(records: Sequence[Record], folder: Path) -> list[tuple[str, str]]:
+def draw_figures(records: Sequence[Record], folder: Path) -> list[tuple[str, str]]:
     """Draws what the records allow.
 
     Args:
@@ -38,7 +38,7 @@ def draw(records: Sequence[Record], folder: Path) -> list[tuple[str, str]]:
     for task in dict.fromkeys(r["task"] for r in records):
         own = [r for r in records if r["task"] == task]
         for kind, about, paint in _PICTURES:
-            if _varies(own, kind):
+            if _is_drawable(own, kind):
                 name = f"{task}-{kind}.png"
                 painted = paint(figure, own)
                 painted.savefig(folder / name, dpi=120)
@@ -46,7 +46,7 @@ def draw(records: Sequence[Record], folder: Path) -> list[tuple[str, str]]:
     return drawn
 
 
-def grid(records: Iterable[Record]) -> dict[tuple[float, float], float]:
+def average_by_cell(records: Iterable[Record]) -> dict[tuple[float, float], float]:
     """Mean score by length and position, which every record has."""
     found: dict[tuple[float, float], list[float]] = defaultdict(list)
     for record in records:
@@ -54,7 +54,7 @@ def grid(records: Iterable[Record]) -> dict[tuple[float, float], float]:
     return {cell: sum(scores) / len(scores) for cell, scores in found.items()}
 
 
-def _varies(records: Sequence[Record], kind: str) -> bool:
+def _is_drawable(records: Sequence[Record], kind: str) -> bool:
     lengths = {r["length"] for r in records}
     positions = {r["position"] for r in records}
     placed = None not in positions and 1 < len(positions) <= 20
@@ -63,7 +63,7 @@ def _varies(records: Sequence[Record], kind: str) -> bool:
     return placed if kind == "position" else placed and None not in lengths
 
 
-def _heat(figure: Callable[[float, float], Figure], records: Sequence[Record]) -> Figure:
+def _draw_heatmap(figure: Callable[[float, float], Figure], records: Sequence[Record]) -> Figure:
     arms = list(dict.fromkeys(r["arm"] for r in records))
     columns = min(len(arms), 3)
     rows = -(-len(arms) // columns)
@@ -76,7 +76,7 @@ def _heat(figure: Callable[[float, float], Figure], records: Sequence[Record]) -
         if place >= len(arms):
             ax.axis("off")
             continue
-        cells = grid(r for r in records if r["arm"] == arms[place])
+        cells = average_by_cell(r for r in records if r["arm"] == arms[place])
         values = [[cells.get((n, d), float("nan")) for n in lengths] for d in depths]
         image = ax.imshow(values, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto")
         ax.set_title(arms[place])
@@ -93,28 +93,28 @@ def _heat(figure: Callable[[float, float], Figure], records: Sequence[Record]) -
     return drawn
 
 
-def _lines(key: str, label: str) -> Callable[..., Figure]:
-    def paint(figure: Callable[[float, float], Figure], records: Sequence[Record]) -> Figure:
+def _make_line_plot(key: str, label: str) -> Callable[..., Figure]:
+    def draw_lines(figure: Callable[[float, float], Figure], records: Sequence[Record]) -> Figure:
         drawn = figure(6.4, 4.0)
         ax = drawn.subplots()
         places = sorted({r[key] for r in records})
         arms = list(dict.fromkeys(r["arm"] for r in records))
         for i, arm in enumerate(arms):
             own = [r for r in records if r["arm"] == arm]
-            _line(ax, arm, i, places, [_rows(own, key, p) for p in places])
+            _draw_line(ax, arm, i, places, [_scores_at(own, key, p) for p in places])
         ax.set(xlabel=label, ylabel="score", ylim=(-0.02, 1.05), xticks=range(len(places)))
         ax.set_xticklabels([f"{p:g}" for p in places])
         ax.legend(fontsize=8)
         return drawn
 
-    return paint
+    return draw_lines
 
 
-def _line(
+def _draw_line(
     ax: Axes, arm: str, index: int, places: Sequence[float], scores: Sequence[Sequence[float]]
 ) -> None:
     """A line with its intervals, a little beside those of other arms."""
-    found = [bootstrap(values, resamples=2000) for values in scores]
+    found = [bootstrap_interval(values, resamples=2000) for values in scores]
     means = [f.mean for f in found]
     below = [f.mean - f.low for f in found]
     above = [f.high - f.mean for f in found]
@@ -122,7 +122,7 @@ def _line(
     ax.errorbar(at, means, yerr=[below, above], marker="o", capsize=2, label=arm)
 
 
-def _rows(records: Iterable[Record], key: str, place: float) -> list[float]:
+def _scores_at(records: Iterable[Record], key: str, place: float) -> list[float]:
     """Scores at a place, one per row."""
     rows: dict[str, list[float]] = defaultdict(list)
     for record in records:
@@ -132,9 +132,13 @@ def _rows(records: Iterable[Record], key: str, place: float) -> list[float]:
 
 
 _PICTURES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
-    ("heat", "{task}: score by length and depth", _heat),
-    ("length", "{task}: score against length", _lines("length", "tokens")),
-    ("position", "{task}: score against position", _lines("position", "position of the answer")),
+    ("heat", "{task}: score by length and depth", _draw_heatmap),
+    ("length", "{task}: score against length", _make_line_plot("length", "tokens")),
+    (
+        "position",
+        "{task}: score against position",
+        _make_line_plot("position", "position of the answer"),
+    ),
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pace_integrations.errors import DocumentError
-from pace_integrations.evaluation.figures import draw
+from pace_integrations.evaluation.figures import draw_figures
 from pace_integrations.evaluation.render import (
     Code,
     Heading,
@@ -27,8 +27,8 @@ from pace_integrations.evaluation.statistics import (
     Comparison,
     Interval,
     Record,
-    compare,
-    order_spread,
+    compare_arms,
+    measure_order_spread,
 )
 
 MARKDOWN, HTML = "report.md", "report.html"
@@ -44,7 +44,7 @@ _READING = (
 )
 
 
-def write(folder: Path, *, command: str | None = None) -> list[Path]:
+def write_report(folder: Path, *, command: str | None = None) -> list[Path]:
     """Writes ``report.md``, ``report.html`` and pictures from the records in a folder.
 
     Args:
@@ -65,59 +65,61 @@ def write(folder: Path, *, command: str | None = None) -> list[Path]:
     if command is not None:
         note.write_text(command + "\n", encoding="utf-8")
     typed = note.read_text(encoding="utf-8").strip() if note.exists() else None
-    pictures = [Image(file, shown) for file, shown in draw(records, folder)]
-    parts = [*body(records, about, typed), *_pictures(pictures)]
+    pictures = [Image(file, shown) for file, shown in draw_figures(records, folder)]
+    parts = [*build_report(records, about, typed), *_list_figures(pictures)]
     (folder / MARKDOWN).write_text(markdown(parts), encoding="utf-8")
     (folder / HTML).write_text(html(parts, folder), encoding="utf-8")
     return [folder / MARKDOWN, folder / HTML]
 
 
-def body(records: Sequence[Record], about: dict[str, Any], command: str | None) -> list[Part]:
+def build_report(
+    records: Sequence[Record], about: dict[str, Any], command: str | None
+) -> list[Part]:
     """The report without its pictures."""
     arms = about.get("arms", {})
     parts: list[Part] = [
         Heading(1, "Does the memory help?"),
-        Text(_what(records, about)),
+        Text(_describe_run(records, about)),
         *([Code(command)] if command else []),
         Heading(2, "All rows together"),
-        verdicts(records, {name: arm["about"] for name, arm in arms.items()}),
+        make_verdict_table(records, {name: arm["about"] for name, arm in arms.items()}),
         Text(_READING),
-        Text(_floor(records)),
+        Text(_describe_floor(records)),
         Heading(2, "By task and length"),
-        by_task(records),
+        make_task_table(records),
     ]
     tasks = list(dict.fromkeys(r["task"] for r in records))
     for task in tasks if len(tasks) > 1 else []:
         own = [r for r in records if r["task"] == task]
-        parts += [Heading(3, task), verdicts(own, {})]
-    parts += [Heading(2, "Answers, citations, tokens and time"), costs(records)]
+        parts += [Heading(3, task), make_verdict_table(own, {})]
+    parts += [Heading(2, "Answers, citations, tokens and time"), make_cost_table(records)]
     return parts
 
 
-def verdicts(records: Sequence[Record], about: dict[str, str]) -> Table:
+def make_verdict_table(records: Sequence[Record], about: dict[str, str]) -> Table:
     """Every arm against memory off."""
     header = ["arm", "rows", "score", "difference to off", "p", "verdict"]
     rows = [
-        [_named(c.arm, about), str(c.rows), interval(c.score), *_judged(c)]
-        for c in compare(records)
+        [_label_arm(c.arm, about), str(c.rows), format_interval(c.score), *_difference_cells(c)]
+        for c in compare_arms(records)
     ]
     return Table(header, rows)
 
 
-def by_task(records: Sequence[Record]) -> Table:
+def make_task_table(records: Sequence[Record]) -> Table:
     """Mean scores by task and length, and the difference to memory off."""
     cells = list(dict.fromkeys((r["task"], r["length"]) for r in records))
     columns = {}
     for task, length in cells:
         own = [r for r in records if (r["task"], r["length"]) == (task, length)]
-        columns[task, length] = {c.arm: c for c in compare(own)}
+        columns[task, length] = {c.arm: c for c in compare_arms(own)}
     arms = list(dict.fromkeys(r["arm"] for r in records))
     header = ["arm", *(f"{task} {length}" if length else task for task, length in cells)]
-    rows = [[arm, *(_brief(columns[cell].get(arm)) for cell in cells)] for arm in arms]
+    rows = [[arm, *(_score_cell(columns[cell].get(arm)) for cell in cells)] for arm in arms]
     return Table(header, rows)
 
 
-def costs(records: Sequence[Record]) -> Table:
+def make_cost_table(records: Sequence[Record]) -> Table:
     """Answers unlike those with memory off; citations, tokens and seconds, as means by arm."""
     header = ["arm", "other answers", "citation precision", "citation recall", "tokens read"]
     header += ["s to read", "s each"]
@@ -125,7 +127,7 @@ def costs(records: Sequence[Record]) -> Table:
     rows = []
     for arm in dict.fromkeys(r["arm"] for r in records):
         own = [r for r in records if r["arm"] == arm]
-        means = [_mean(r[field] for r in own) for field in fields]
+        means = [_mean_known(r[field] for r in own) for field in fields]
         shown = ["-" if m is None else f"{m:.0f}" if m >= 100 else f"{m:.2f}" for m in means]
         rows.append([arm, _other_answers(own, records), *shown])
     return Table(header, rows)
@@ -139,17 +141,17 @@ def _other_answers(own: Sequence[Record], records: Sequence[Record]) -> str:
     return f"{unlike} of {len(both)}"
 
 
-def interval(found: Interval) -> str:
+def format_interval(found: Interval) -> str:
     """A mean and its interval."""
     return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
-def typed(arguments: Sequence[str]) -> str:
+def format_command(arguments: Sequence[str]) -> str:
     """A command as it can be typed again."""
     return shlex.join(["pace", *arguments])
 
 
-def _what(records: Sequence[Record], about: dict[str, Any]) -> str:
+def _describe_run(records: Sequence[Record], about: dict[str, Any]) -> str:
     model = about.get("setting", {}).get("model") or "the embedded model"
     rows = len({r["id"] for r in records})
     orders = 1 + max(r["order"] for r in records)
@@ -160,11 +162,11 @@ def _what(records: Sequence[Record], about: dict[str, Any]) -> str:
     )
 
 
-def _floor(records: Sequence[Record]) -> str:
+def _describe_floor(records: Sequence[Record]) -> str:
     arms = {r["arm"] for r in records}
-    spread = order_spread(records)
+    spread = measure_order_spread(records)
     said = (
-        f"Noise floor: {max((c.floor for c in compare(records)), default=0.0):.3f}."
+        f"Noise floor: {max((c.floor for c in compare_arms(records)), default=0.0):.3f}."
         if FLOOR in arms
         else f"The noise floor was not measured (arm {FLOOR!r})."
     )
@@ -173,27 +175,27 @@ def _floor(records: Sequence[Record]) -> str:
     return said
 
 
-def _judged(c: Comparison) -> list[str]:
+def _difference_cells(c: Comparison) -> list[str]:
     """Difference, its chance, and the verdict; nothing to say of memory off itself."""
     if c.arm == REFERENCE:
         return ["-", "-", "-"]
     d = c.difference
-    chance = "< 0.01" if c.chance < 0.01 else f"{c.chance:.2f}"
+    chance = "< 0.01" if c.p_value < 0.01 else f"{c.p_value:.2f}"
     return [f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]", chance, c.verdict]
 
 
-def _named(arm: str, about: dict[str, str]) -> str:
+def _label_arm(arm: str, about: dict[str, str]) -> str:
     return f"{arm}: {about[arm]}" if about.get(arm) else arm
 
 
-def _brief(c: Comparison | None) -> str:
+def _score_cell(c: Comparison | None) -> str:
     if c is None:
         return "-"
     own = f"{c.score.mean:.3f}"
     return own if c.arm == REFERENCE else f"{own} ({c.difference.mean:+.3f})"
 
 
-def _pictures(images: Sequence[Image]) -> list[Part]:
+def _list_figures(images: Sequence[Image]) -> list[Part]:
     if not images:
         return []
     parts: list[Part] = [Heading(2, "Pictures")]
@@ -202,6 +204,6 @@ def _pictures(images: Sequence[Image]) -> list[Part]:
     return parts
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
+def _mean_known(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

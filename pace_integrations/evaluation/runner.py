@@ -13,8 +13,8 @@ from typing import Any
 
 from pace_integrations import __version__
 from pace_integrations.errors import ConfigError
-from pace_integrations.evaluation.arms import Arm, choose
-from pace_integrations.evaluation.reader import Reader, Setting
+from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings
+from pace_integrations.evaluation.arms import Arm, choose_arms
 from pace_integrations.evaluation.tasks import Row
 from pace_integrations.evaluation.tasks.rows import write_jsonl
 
@@ -41,19 +41,19 @@ class Progress:
 
 Show = Callable[[Progress], None]
 Job = tuple[Row, int]
-MakeReader = Callable[[Arm, Setting], Reader]
+MakeRunner = Callable[[Arm, RunSettings], ArmRunner]
 
 
-def run(
+def run_arms(
     rows: Sequence[Row],
     arms: Sequence[Arm],
     folder: Path,
     *,
-    setting: Setting | None = None,
+    setting: RunSettings | None = None,
     orders: int = 3,
     processes: int = 1,
     show: Show | None = None,
-    make: MakeReader = Reader,
+    make: MakeRunner = ArmRunner,
 ) -> list[dict[str, Any]]:
     """Answers every row under every arm in several document orders.
 
@@ -76,38 +76,38 @@ def run(
     Raises:
         ConfigError: The folder holds a run of another model, setting or rows.
     """
-    setting = setting or Setting()
+    setting = setting or RunSettings()
     folder.mkdir(parents=True, exist_ok=True)
-    _check_same(folder, _describe(rows, arms, setting))
-    jobs = [(row, order) for row in rows for order in range(_orders(row, orders))]
-    records = _recover(folder / RESULTS)
-    done = {_key(r) for r in records}
+    _check_same(folder, _describe_run(rows, arms, setting))
+    jobs = [(row, order) for row in rows for order in range(_count_orders(row, orders))]
+    records = _recover_records(folder / RESULTS)
+    done = {_record_key(r) for r in records}
     todo = [
         (arm, [(row, order) for row, order in jobs if (arm.name, row.id, order) not in done])
         for arm in arms
     ]
-    meter = _Meter(len(records), sum(len(left) for _, left in todo), show)
+    meter = _ProgressMeter(len(records), sum(len(left) for _, left in todo), show)
     with (folder / RESULTS).open("a", encoding="utf-8") as file:
-        for record in _answers(todo, setting, processes, make):
+        for record in _generate_records(todo, setting, processes, make):
             _check_model(record, records, folder)
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
             records.append(record)
             meter.step(record["arm"])
     wanted = {(arm.name, row.id, order) for arm in arms for row, order in jobs}
-    return [record for record in records if _key(record) in wanted]
+    return [record for record in records if _record_key(record) in wanted]
 
 
 def load_records(folder: Path) -> list[dict[str, Any]]:
     """The records of a folder; a line that a killed run left incomplete is passed over."""
-    return [record for record, _ in _lines(folder / RESULTS)]
+    return [record for record, _ in _iter_records(folder / RESULTS)]
 
 
-def _answers(
-    todo: Iterable[tuple[Arm, list[Job]]], setting: Setting, processes: int, make: MakeReader
+def _generate_records(
+    todo: Iterable[tuple[Arm, list[Job]]], setting: RunSettings, processes: int, make: MakeRunner
 ) -> Iterator[dict[str, Any]]:
     if processes > 1:
-        yield from _in_processes(todo, setting, processes)
+        yield from _run_in_processes(todo, setting, processes)
         return
     for arm, jobs in todo:
         if not jobs:
@@ -120,15 +120,15 @@ def _answers(
             reader.close()
 
 
-def _in_processes(
-    todo: Iterable[tuple[Arm, list[Job]]], setting: Setting, processes: int
+def _run_in_processes(
+    todo: Iterable[tuple[Arm, list[Job]]], setting: RunSettings, processes: int
 ) -> Iterator[dict[str, Any]]:
     """Answers from several processes, in whatever order they come."""
     # Forking would copy locks that PyTorch's threads hold.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         waiting: set[Future[list[dict[str, Any]]]] = {
-            pool.submit(_batch, arm.name, jobs[i : i + BATCH], setting)
+            pool.submit(_answer_batch, arm.name, jobs[i : i + BATCH], setting)
             for arm, jobs in todo
             for i in range(0, len(jobs), BATCH)
         }
@@ -141,40 +141,40 @@ def _in_processes(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-_reader: dict[str, Reader] = {}  # of this process: the arm it was last given
+_reader: dict[str, ArmRunner] = {}  # of this process: the arm it was last given
 
 
-def _batch(name: str, jobs: Sequence[Job], setting: Setting) -> list[dict[str, Any]]:
+def _answer_batch(name: str, jobs: Sequence[Job], setting: RunSettings) -> list[dict[str, Any]]:
     """Answers some rows in a process of the pool."""
     if name not in _reader:
         for reader in _reader.values():
             reader.close()
         _reader.clear()
-        (arm,) = [arm for arm in choose([name]) if arm.name == name]
-        _reader[name] = Reader(arm, setting)
+        (arm,) = [arm for arm in choose_arms([name]) if arm.name == name]
+        _reader[name] = ArmRunner(arm, setting)
     return [_reader[name].answer(row, order) for row, order in jobs]
 
 
-def _orders(row: Row, orders: int) -> int:
+def _count_orders(row: Row, orders: int) -> int:
     """Document orders of a row: one where fewer than two documents may move."""
     return orders if len(row.documents) - len(row.gold) > 1 else 1
 
 
-def _key(record: dict[str, Any]) -> tuple[str, str, int]:
+def _record_key(record: dict[str, Any]) -> tuple[str, str, int]:
     return record["arm"], record["id"], record["order"]
 
 
-def _recover(path: Path) -> list[dict[str, Any]]:
+def _recover_records(path: Path) -> list[dict[str, Any]]:
     """Complete records of a file, which is cut behind the last of them."""
     if not path.exists():
         return []
-    found = list(_lines(path))
+    found = list(_iter_records(path))
     with path.open("r+b") as file:
         file.truncate(found[-1][1] if found else 0)
     return [record for record, _ in found]
 
 
-def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+def _iter_records(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
     """Records and where each ends, up to the first that is not complete."""
     end = 0
     for line in path.read_bytes().splitlines(keepends=True):
@@ -188,16 +188,16 @@ def _lines(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
         yield record, end
 
 
-def _describe(rows: Sequence[Row], arms: Sequence[Arm], setting: Setting) -> dict[str, Any]:
+def _describe_run(rows: Sequence[Row], arms: Sequence[Arm], setting: RunSettings) -> dict[str, Any]:
     return {
         "version": __version__,
         "setting": asdict(setting),
-        "arms": {a.name: {"about": a.about, "memory": _config(a)} for a in arms},
+        "arms": {a.name: {"about": a.about, "memory": _memory_dict(a)} for a in arms},
         "rows": [row.to_dict() for row in rows],
     }
 
 
-def _config(arm: Arm) -> dict[str, Any] | None:
+def _memory_dict(arm: Arm) -> dict[str, Any] | None:
     return json.loads(json.dumps(asdict(arm.memory))) if arm.memory else None
 
 
@@ -231,7 +231,7 @@ def _check_model(record: dict[str, Any], before: Sequence[dict[str, Any]], folde
         )
 
 
-class _Meter:
+class _ProgressMeter:
     """Counts answers and estimates the time left."""
 
     def __init__(self, before: int, left: int, show: Show | None) -> None:

@@ -10,12 +10,12 @@ from pace_integrations.errors import MissingExtraError
 from pace_integrations.evaluation.tasks.rows import Count, Row
 
 
-def last(row: Row, budget: int, count: Count) -> list[int]:
+def select_last(row: Row, budget: int, count: Count) -> list[int]:
     """The last documents that fit, in order; at least one."""
-    return _fitting(reversed(range(len(row.documents))), row, budget, count)
+    return _fit_budget(reversed(range(len(row.documents))), row, budget, count)
 
 
-def best_matching(row: Row, budget: int, count: Count) -> list[int]:
+def select_bm25(row: Row, budget: int, count: Count) -> list[int]:
     """The documents that match the question best by BM25 and fit, in order; at least one.
 
     Raises:
@@ -33,10 +33,10 @@ def best_matching(row: Row, budget: int, count: Count) -> list[int]:
     index.index(tokens[:-1], show_progress=False)
     scores = index.get_scores(tokens[-1])
     ranked = sorted(range(len(texts)), key=lambda i: (-float(scores[i]), i))
-    return _fitting(ranked, row, budget, count)
+    return _fit_budget(ranked, row, budget, count)
 
 
-def _fitting(order: Iterable[int], row: Row, budget: int, count: Count) -> list[int]:
+def _fit_budget(order: Iterable[int], row: Row, budget: int, count: Count) -> list[int]:
     """Documents in order of preference until the next one does not fit, in reading order."""
     kept: list[int] = []
     for i in order:

@@ -15,7 +15,7 @@ Record = Mapping[str, Any]
 Scores = dict[str, dict[int, float]]  # row id -> document order -> score
 
 RESAMPLES = 10_000
-SELDOM = 0.05
+ALPHA = 0.05
 REFERENCE, FLOOR = "off", "permuted"
 _ALL_PATTERNS = 12  # differences of which all sign patterns are taken
 
@@ -53,12 +53,12 @@ class Comparison:
     rows: int
     score: Interval
     difference: Interval
-    chance: float
+    p_value: float
     floor: float
     verdict: Verdict
 
 
-def collect(records: Iterable[Record]) -> dict[str, Scores]:
+def collect_scores(records: Iterable[Record]) -> dict[str, Scores]:
     """Scores by arm, row and document order."""
     found: dict[str, Scores] = defaultdict(lambda: defaultdict(dict))
     for record in records:
@@ -66,7 +66,7 @@ def collect(records: Iterable[Record]) -> dict[str, Scores]:
     return {arm: dict(rows) for arm, rows in found.items()}
 
 
-def bootstrap(
+def bootstrap_interval(
     values: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
     """Mean and 95 % percentile interval over rows, which are drawn with replacement.
@@ -90,7 +90,7 @@ def bootstrap(
     return Interval(float(data.mean()), float(low), float(high))
 
 
-def sign_flip(
+def sign_flip_test(
     differences: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> float:
     """Share of all sign patterns of the differences whose mean is as far from zero as theirs.
@@ -120,29 +120,29 @@ def sign_flip(
     return (found + 1) / (resamples + 1)
 
 
-def compare(records: Iterable[Record], *, seed: int = 0) -> list[Comparison]:
+def compare_arms(records: Iterable[Record], *, seed: int = 0) -> list[Comparison]:
     """Every arm against memory off, on the rows and orders that both answered.
 
     A row's document orders are averaged first: they are no independent rows.
     """
-    scores = collect(records)
+    scores = collect_scores(records)
     if REFERENCE not in scores:
         return []
     base = scores[REFERENCE]
-    pairs = {arm: _paired(rows, base) for arm, rows in scores.items()}
+    pairs = {arm: _pair_scores(rows, base) for arm, rows in scores.items()}
     floor = 0.0
     if FLOOR in pairs:
-        noise = bootstrap(pairs[FLOOR][0] - pairs[FLOOR][1], seed=seed)
+        noise = bootstrap_interval(pairs[FLOOR][0] - pairs[FLOOR][1], seed=seed)
         floor = max(abs(noise.low), abs(noise.high))
-    return [_compared(arm, *pair, floor, seed) for arm, pair in pairs.items()]
+    return [_compare_arm(arm, *pair, floor, seed) for arm, pair in pairs.items()]
 
 
-def order_spread(records: Iterable[Record], arm: str = REFERENCE) -> float | None:
+def measure_order_spread(records: Iterable[Record], arm: str = REFERENCE) -> float | None:
     """Largest difference of an arm's mean score between two document orders.
 
     Only rows count that were answered in every order; None where there is but one order.
     """
-    rows = list(collect(records).get(arm, {}).values())
+    rows = list(collect_scores(records).get(arm, {}).values())
     orders = {order for row in rows for order in row}
     whole = [row for row in rows if row.keys() == orders]
     if len(orders) < 2 or not whole:
@@ -151,32 +151,32 @@ def order_spread(records: Iterable[Record], arm: str = REFERENCE) -> float | Non
     return max(means) - min(means)
 
 
-def verdict(difference: Interval, floor: float, chance: float) -> Verdict:
+def decide_verdict(difference: Interval, floor: float, chance: float) -> Verdict:
     """Better or worse only if interval, noise floor and random signs all speak for it."""
-    if abs(difference.mean) <= floor or chance > SELDOM:
+    if abs(difference.mean) <= floor or chance > ALPHA:
         return "no evidence"
     if difference.low > 0:
         return "better"
     return "worse" if difference.high < 0 else "no evidence"
 
 
-def _compared(
+def _compare_arm(
     arm: str, own: NDArray[np.float64], base: NDArray[np.float64], floor: float, seed: int
 ) -> Comparison:
-    difference = bootstrap(own - base, seed=seed)
-    chance = sign_flip(own - base, seed=seed)
+    difference = bootstrap_interval(own - base, seed=seed)
+    chance = sign_flip_test(own - base, seed=seed)
     return Comparison(
         arm=arm,
         rows=len(own),
-        score=bootstrap(own, seed=seed),
+        score=bootstrap_interval(own, seed=seed),
         difference=difference,
-        chance=chance,
+        p_value=chance,
         floor=floor,
-        verdict=verdict(difference, floor, chance),
+        verdict=decide_verdict(difference, floor, chance),
     )
 
 
-def _paired(own: Scores, base: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _pair_scores(own: Scores, base: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean scores by row of two arms, over the orders that both have."""
     mine, theirs = [], []
     for row in sorted(own.keys() & base.keys()):

@@ -8,16 +8,19 @@ its own cache.
 from __future__ import annotations
 
 from pace_integrations.experts.activation_meters import CoactivationMeter, UsageMeter
-from pace_integrations.experts.cluster import cluster_neurons, inertia
-from pace_integrations.experts.masking import switched
-from pace_integrations.experts.reordering import Reordering, reorder
+from pace_integrations.experts.cluster import cluster_neurons, measure_inertia
+from pace_integrations.experts.masking import mask_experts
+from pace_integrations.experts.reordering import Reordering, reorder_neurons
 
 __all__ = [
     "CoactivationMeter",
     "Reordering",
     "UsageMeter",
     "cluster_neurons",
-    "inertia",
-    "reorder",
-    "switched",
+    "mask_experts",
+    "measure_inertia",
+    "reorder_neurons",
 ]
+
+# Names of the first release, for one release more.
+inertia, reorder, switched = measure_inertia, reorder_neurons, mask_experts

@@ -13,14 +13,14 @@ from pace_integrations.errors import ConfigError
 from pace_integrations.feed_forward import Block
 
 
-def activity(x: Tensor, experts: int) -> Tensor:
+def module_activity(x: Tensor, experts: int) -> Tensor:
     """Mean absolute activation per module, ``(..., d_ff)`` to ``(..., E)``, in float32."""
     modules: Tensor = x.abs().unflatten(-1, (experts, -1)).mean(-1, dtype=torch.float32)
     return modules
 
 
 @contextmanager
-def watched(blocks: Sequence[Block], see: Callable[[int, Tensor], None]) -> Iterator[None]:
+def watch_blocks(blocks: Sequence[Block], see: Callable[[int, Tensor], None]) -> Iterator[None]:
     """Shows the intermediate activations of every forward inside; they stay as they are.
 
     Args:
@@ -28,14 +28,14 @@ def watched(blocks: Sequence[Block], see: Callable[[int, Tensor], None]) -> Iter
         see: Called with a layer and the activations of its tokens ``(tokens, d_ff)``.
     """
 
-    def hook(layer: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def look(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+    def make_hook(layer: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def show(module: nn.Module, arguments: tuple[Any, ...]) -> None:
             see(layer, arguments[0].detach().flatten(0, -2))
 
-        return look
+        return show
 
     # Before other hooks, so that what is seen is the block's own doing and not the memory's.
-    handles = [b.output.register_forward_pre_hook(hook(b.layer), prepend=True) for b in blocks]
+    handles = [b.output.register_forward_pre_hook(make_hook(b.layer), prepend=True) for b in blocks]
     try:
         yield
     finally:
@@ -62,23 +62,25 @@ class UsageMeter:
         self._sums = {b.layer: torch.zeros(len(lengths), experts) for b in blocks}
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watch_forwards(self) -> Iterator[None]:
         """Counts the tokens of the forwards inside, which follow those of earlier ones."""
-        with watched(self._blocks, self._see):
+        with watch_blocks(self._blocks, self._record_tokens):
             yield
+
+    watching = watch_forwards  # its name in the first release
 
     @property
     def mean(self) -> Tensor:
         """Mean absolute activation ``(layers, segments, E)`` in float32 on the CPU."""
         return torch.stack([*self._sums.values()]) / self._counts[:, None]
 
-    def _see(self, layer: int, x: Tensor) -> None:
+    def _record_tokens(self, layer: int, x: Tensor) -> None:
         start = self._seen[layer]
         segment = self._segment[start : start + len(x)]
         if len(segment) < len(x):
             raise ConfigError(f"more than the {len(self._segment)} tokens announced were read")
         self._seen[layer] += len(x)
-        self._sums[layer].index_add_(0, segment, activity(x, self._experts).cpu())
+        self._sums[layer].index_add_(0, segment, module_activity(x, self._experts).cpu())
 
 
 class CoactivationMeter:
@@ -98,12 +100,14 @@ class CoactivationMeter:
         self._parts: dict[int, list[Tensor]] = {block.layer: [] for block in blocks}
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watch_forwards(self) -> Iterator[None]:
         """Keeps samples of the forwards inside."""
-        with watched(self._blocks, self._see):
+        with watch_blocks(self._blocks, self._record_tokens):
             yield
 
-    def describe(self) -> dict[int, Tensor]:
+    watching = watch_forwards  # its name in the first release
+
+    def describe_neurons(self) -> dict[int, Tensor]:
         """Absolute activations of each layer's neurons about their mean ``(d_ff, samples)``.
 
         Brought to length 1, as the clustering does, rows are as near as neurons are correlated.
@@ -111,7 +115,7 @@ class CoactivationMeter:
         seen = {layer: torch.cat(parts).T.float() for layer, parts in self._parts.items()}
         return {layer: rows - rows.mean(1, keepdim=True) for layer, rows in seen.items()}
 
-    def _see(self, layer: int, x: Tensor) -> None:
+    def _record_tokens(self, layer: int, x: Tensor) -> None:
         start = self._seen[layer]
         self._seen[layer] += len(x)
         inside = (self._wanted >= start) & (self._wanted < start + len(x))

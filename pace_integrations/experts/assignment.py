@@ -21,7 +21,7 @@ _ROUNDS = 16
 _DAMPING = 0.5  # every price moves at once, each as if the others stood still
 
 
-def assign(costs: Floats, prices: Floats | None = None) -> tuple[Ints, Floats]:
+def assign_balanced(costs: Floats, prices: Floats | None = None) -> tuple[Ints, Floats]:
     """Assigns rows to clusters of equal size at the least total cost.
 
     Args:
@@ -35,16 +35,16 @@ def assign(costs: Floats, prices: Floats | None = None) -> tuple[Ints, Floats]:
     if clusters == 1:
         return np.zeros(rows, dtype=np.int64), np.zeros(1, dtype=np.float32)
     start = np.zeros(clusters, dtype=np.float32) if prices is None else prices
-    prices = _priced(np.ascontiguousarray(costs.T), start)
+    prices = _find_prices(np.ascontiguousarray(costs.T), start)
     scale = float(np.abs(costs).max()) or 1.0
-    flow = _Flow(
+    flow = _ClusterFlow(
         costs.astype(np.float64) / scale, prices.astype(np.float64) / scale, rows // clusters
     )
-    flow.run()
+    flow.balance()
     return flow.labels, prices
 
 
-def _priced(costs: Floats, prices: Floats) -> Floats:
+def _find_prices(costs: Floats, prices: Floats) -> Floats:
     """Prices near the balanced ones, for costs ``(K, n)``; the best of a few rounds."""
     clusters, rows = costs.shape
     size, best, least = rows // clusters, prices, rows
@@ -56,12 +56,12 @@ def _priced(costs: Floats, prices: Floats) -> Floats:
             best, least = prices, excess
         if excess <= rows // 256:
             break
-        prices = prices + _DAMPING * _raises(offers, taken, size)
+        prices = prices + _DAMPING * _price_raises(offers, taken, size)
     centred: Floats = best - best.mean()
     return centred
 
 
-def _raises(offers: Floats, taken: Ints, size: int) -> Floats:
+def _price_raises(offers: Floats, taken: Ints, size: int) -> Floats:
     """By how much each cluster's price may rise until only `size` rows still take it ``(K,)``.
 
     Negative where it must fall. The raise lies between the row that stays and the one that goes.
@@ -78,7 +78,7 @@ def _raises(offers: Floats, taken: Ints, size: int) -> Floats:
     return raises
 
 
-class _Flow:
+class _ClusterFlow:
     """Successive shortest paths over clusters.
 
     Moving a row from cluster a to b costs what it pays more there; the cheapest row of a for each
@@ -98,16 +98,16 @@ class _Flow:
         self._steps = np.full((clusters, clusters), np.inf)
         self._movers = np.zeros((clusters, clusters), dtype=np.int64)
 
-    def run(self) -> None:
+    def balance(self) -> None:
         """Moves rows until every cluster is full."""
         if not self._excess.any():
             return
         for cluster in range(len(self._excess)):
-            self._renew(cluster)
+            self._update_edges(cluster)
         while self._excess.any():
-            self._augment()
+            self._move_rows()
 
-    def _renew(self, cluster: int) -> None:
+    def _update_edges(self, cluster: int) -> None:
         """The cheapest row of a cluster to give to each other one."""
         members = np.flatnonzero(self.labels == cluster)
         if len(members) == 0:
@@ -119,17 +119,17 @@ class _Flow:
         self._steps[cluster] = extra[best, np.arange(extra.shape[1])]
         self._steps[cluster, cluster] = np.inf
 
-    def _augment(self) -> None:
+    def _move_rows(self) -> None:
         """Moves one row along each edge of the cheapest path from too many to too few."""
-        path = self._path()
+        path = self._cheapest_path()
         movers = [self._movers[a, b] for a, b in pairwise(path)]
         self.labels[movers] = path[1:]
         self._excess[path[0]] -= 1
         self._excess[path[-1]] += 1
         for cluster in path:
-            self._renew(cluster)
+            self._update_edges(cluster)
 
-    def _path(self) -> list[int]:
+    def _cheapest_path(self) -> list[int]:
         """The cheapest path, by Bellman and Ford: moves may save cost, cycles never do."""
         clusters = len(self._excess)
         distance = np.where(self._excess > 0, 0.0, np.inf)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pace_integrations.experts.assignment import Floats, assign
+from pace_integrations.experts.assignment import Floats, assign_balanced
 
 _OVERSAMPLE = 16
 _CANDIDATES = 16  # rows of each cluster that may change places at once
@@ -60,7 +60,7 @@ class Rows(NamedTuple):
         return cls(x, torch.linalg.vector_norm(x, dim=1).square())
 
 
-def solve(
+def cluster_rows(
     x: Tensor,
     clusters: int,
     *,
@@ -82,14 +82,14 @@ def solve(
     Returns:
         The cluster of each row ``(n,)``, on the rows' device.
     """
-    effort = effort or _effort(len(x), clusters)
+    effort = effort or _choose_effort(len(x), clusters)
     total = effort.passes * (effort.starts + 3)
     rows, generator = Rows.of(x), torch.Generator().manual_seed(seed)
-    small = Rows.of(_project(x, clusters, generator))
+    small = Rows.of(_project_rows(x, clusters, generator))
     done, results = 0, []
     for _ in range(effort.passes):
         result = None
-        for result in _one_pass(rows, small, clusters, effort, tolerance, generator):  # noqa: B007
+        for result in _run_pass(rows, small, clusters, effort, tolerance, generator):  # noqa: B007
             done += 1
             if progress:
                 progress(done, total)
@@ -98,40 +98,40 @@ def solve(
     return min(results, key=lambda result: result.inertia).labels
 
 
-def _effort(rows: int, clusters: int) -> Effort:
+def _choose_effort(rows: int, clusters: int) -> Effort:
     """Small problems are solved several times over: they have many poor optima and cost little."""
     return Effort(passes=min(max(20_000 // (rows * clusters), 1), 16))
 
 
-def _one_pass(
+def _run_pass(
     rows: Rows,
     small: Rows,
     clusters: int,
     effort: Effort,
     tolerance: float,
     generator: torch.Generator,
-) -> Iterator[_Found]:
+) -> Iterator[_Assignment]:
     """The three phases; yields what is found after each of their steps, in the end the result."""
     best = None
     for _ in range(effort.starts):
-        means = _plus_plus(small, clusters, generator)
-        found = _lloyd(small, means, effort.rounds, tolerance)
+        means = _choose_centers(small, clusters, generator)
+        found = _run_lloyd(small, means, effort.rounds, tolerance)
         best = found if best is None or found.inertia < best.inertia else best
         yield found
     assert best is not None
-    best = _settled(small, best, clusters, effort.settling, tolerance)
+    best = _refine_assignment(small, best, clusters, effort.settling, tolerance)
     yield best
-    best = _settled(rows, best, clusters, effort.refinements, tolerance)
+    best = _refine_assignment(rows, best, clusters, effort.refinements, tolerance)
     yield best
     for _ in range(effort.sweeps):
-        gain = _swap(rows, best.labels, clusters)
+        gain = _swap_rows(rows, best.labels, clusters)
         best = best._replace(inertia=best.inertia - gain)
         if gain <= tolerance * best.inertia:
             break
     yield best
 
 
-def _project(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
+def _project_rows(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
     """Rows in their leading directions ``(n, about clusters)``: a randomised range finder."""
     wanted = clusters + _OVERSAMPLE
     if min(x.shape) <= 2 * wanted:
@@ -142,29 +142,29 @@ def _project(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
     return x @ probe
 
 
-def _plus_plus(rows: Rows, clusters: int, generator: torch.Generator) -> Tensor:
+def _choose_centers(rows: Rows, clusters: int, generator: torch.Generator) -> Tensor:
     """Greedy k-means++: each next centre is the best of a few drawn by squared distance."""
     x, tries = rows.x, 2 + int(math.log(clusters))
     chosen = [int(torch.randint(len(x), (1,), generator=generator))]
-    nearest = _distances(rows, x[chosen])[:, 0]
+    nearest = _squared_distances(rows, x[chosen])[:, 0]
     for _ in range(clusters - 1):
         edges = nearest.double().cumsum(0)
         draws = torch.rand(tries, generator=generator, dtype=torch.float64).to(x.device)
         picks = torch.searchsorted(edges, draws * edges[-1]).clamp(max=len(x) - 1)
-        closer = torch.minimum(_distances(rows, x[picks]), nearest[:, None])
+        closer = torch.minimum(_squared_distances(rows, x[picks]), nearest[:, None])
         best = int(closer.sum(0).argmin())
         chosen.append(int(picks[best]))
         nearest = closer[:, best]
     return x[chosen]
 
 
-def _distances(rows: Rows, centres: Tensor) -> Tensor:
+def _squared_distances(rows: Rows, centres: Tensor) -> Tensor:
     """Squared distances ``(n, K)``."""
     costs = torch.addmm(rows.norms[:, None], rows.x, centres.T, alpha=-2)
     return costs.add_(centres.square().sum(1)).clamp_(min=0)
 
 
-class _Found(NamedTuple):
+class _Assignment(NamedTuple):
     """An assignment: labels ``(n,)``, the prices it came with ``(K,)`` and its inertia."""
 
     labels: Tensor
@@ -172,29 +172,31 @@ class _Found(NamedTuple):
     inertia: float
 
 
-def _settled(rows: Rows, found: _Found, clusters: int, rounds: int, tolerance: float) -> _Found:
+def _refine_assignment(
+    rows: Rows, found: _Assignment, clusters: int, rounds: int, tolerance: float
+) -> _Assignment:
     """Lloyd from an assignment found before."""
-    means = _means(rows.x, found.labels, clusters)
-    return _lloyd(rows, means, rounds, tolerance, found.prices)
+    means = _cluster_means(rows.x, found.labels, clusters)
+    return _run_lloyd(rows, means, rounds, tolerance, found.prices)
 
 
-def _lloyd(
+def _run_lloyd(
     rows: Rows, means: Tensor, rounds: int, tolerance: float, prices: Floats | None = None
-) -> _Found:
+) -> _Assignment:
     """Alternates exact balanced assignment and means; the inertia never rises."""
     clusters, size, energy = len(means), len(rows.x) // len(means), float(rows.norms.sum())
     labels, inertia = rows.norms, math.inf
     for _ in range(max(rounds, 1)):
-        found, prices = assign(_distances(rows, means).cpu().numpy(), prices)
+        found, prices = assign_balanced(_squared_distances(rows, means).cpu().numpy(), prices)
         labels = torch.from_numpy(found).to(rows.x.device)
-        means = _means(rows.x, labels, clusters)
+        means = _cluster_means(rows.x, labels, clusters)
         before, inertia = inertia, energy - float(means.square().sum()) * size
         if before - inertia <= tolerance * abs(inertia):
             break
-    return _Found(labels, prices, inertia)
+    return _Assignment(labels, prices, inertia)
 
 
-def _means(x: Tensor, labels: Tensor, clusters: int) -> Tensor:
+def _cluster_means(x: Tensor, labels: Tensor, clusters: int) -> Tensor:
     """Means of clusters of equal size ``(K, features)``."""
     sums = torch.zeros(clusters, x.shape[1], dtype=x.dtype, device=x.device)
     # A product with indicators sums in a fixed order, which index_add on a GPU does not.
@@ -202,18 +204,18 @@ def _means(x: Tensor, labels: Tensor, clusters: int) -> Tensor:
     return torch.addmm(sums, member.T, x).div_(len(x) // clusters)
 
 
-def _swap(rows: Rows, labels: Tensor, clusters: int) -> float:
+def _swap_rows(rows: Rows, labels: Tensor, clusters: int) -> float:
     """Exchanges rows between pairs of clusters, in place; returns by how much inertia falls."""
     size = len(rows.x) // clusters
-    means = _means(rows.x, labels, clusters)
+    means = _cluster_means(rows.x, labels, clusters)
     members = labels.argsort(stable=True).view(clusters, size)
-    pairs = _promising(rows, members, means)
-    gain = sum(_exchange(rows.x, members, means, a, b) for a, b in pairs)
+    pairs = _promising_pairs(rows, members, means)
+    gain = sum(_exchange_rows(rows.x, members, means, a, b) for a, b in pairs)
     labels[members.flatten()] = torch.arange(clusters, device=labels.device).repeat_interleave(size)
     return gain
 
 
-def _promising(rows: Rows, members: Tensor, means: Tensor) -> list[tuple[int, int]]:
+def _promising_pairs(rows: Rows, members: Tensor, means: Tensor) -> list[tuple[int, int]]:
     """Pairs of clusters that may gain by exchanging one row each, the best ones first."""
     clusters, size = members.shape
     pull = (rows.x @ means.T)[members.flatten()].view(clusters, size, clusters)
@@ -226,7 +228,7 @@ def _promising(rows: Rows, members: Tensor, means: Tensor) -> list[tuple[int, in
     return [divmod(pair, clusters) for pair in where[top > 0].tolist()]
 
 
-def _exchange(x: Tensor, members: Tensor, means: Tensor, a: int, b: int) -> float:
+def _exchange_rows(x: Tensor, members: Tensor, means: Tensor, a: int, b: int) -> float:
     """Swaps the best number of rows of two clusters; returns by how much inertia falls.
 
     With D the sum of the differences of the rows that change places and m the clusters' size, the

@@ -18,7 +18,7 @@ from pace_integrations.config import ExpertConfig
 _VERSION = 1  # of the solvers: another answer to the same question needs another key
 
 
-def default_folder() -> Path:
+def default_cache_folder() -> Path:
     """``$PACE_CACHE/experts``, by default below the user's cache folder."""
     base = os.environ.get("PACE_CACHE")
     if base:
@@ -27,7 +27,7 @@ def default_folder() -> Path:
     return Path(cache) / "pace-integrations" / "experts"
 
 
-def key_of(rows: Tensor, config: ExpertConfig) -> str:
+def make_cache_key(rows: Tensor, config: ExpertConfig) -> str:
     """Name of the answer to one clustering: a hash of the rows and of what decides the labels."""
     facts = {
         "version": _VERSION,
@@ -45,7 +45,7 @@ def key_of(rows: Tensor, config: ExpertConfig) -> str:
     return digest.hexdigest()
 
 
-class Cache:
+class PermutationCache:
     """A folder of orders.
 
     Args:
@@ -58,7 +58,7 @@ class Cache:
     def get(self, key: str, neurons: int) -> Tensor | None:
         """The order kept under a key ``(d_ff,)``; None where there is none or it is damaged."""
         try:
-            order = load_file(self._path(key))["order"].long()
+            order = load_file(self._file_path(key))["order"].long()
         except (OSError, SafetensorError, KeyError):
             return None
         whole = order.shape == (neurons,) and bool((order.sort().values.diff() == 1).all())
@@ -71,9 +71,9 @@ class Cache:
         os.close(handle)
         try:
             save_file({"order": order.to("cpu", torch.int32)}, name)
-            Path(name).replace(self._path(key))
+            Path(name).replace(self._file_path(key))
         finally:
             Path(name).unlink(missing_ok=True)
 
-    def _path(self, key: str) -> Path:
+    def _file_path(self, key: str) -> Path:
         return self._folder / f"{key}.safetensors"

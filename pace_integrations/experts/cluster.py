@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pace_integrations.config import Solver
 from pace_integrations.errors import ConfigError, MissingExtraError
-from pace_integrations.experts.balanced_kmeans import solve
+from pace_integrations.experts.balanced_kmeans import cluster_rows
 
 
 def cluster_neurons(
@@ -46,21 +46,21 @@ def cluster_neurons(
             do), the solver is unknown, or the weight is not a finite matrix.
         MissingExtraError: The constrained solver was asked for without the ``experts`` extra.
     """
-    rows = _rows(weight, normalize)
+    rows = _prepare_rows(weight, normalize)
     check_experts(len(rows), experts)
     if experts == len(rows):  # each neuron is an expert: nothing to choose
         labels = torch.arange(experts)
     elif solver == "constrained":
-        labels = _constrained(rows, experts, seed)
+        labels = _solve_constrained(rows, experts, seed)
     elif solver == "fast":
         with torch.inference_mode():
-            labels = solve(rows, experts, seed=seed, tolerance=tolerance, progress=progress)
+            labels = cluster_rows(rows, experts, seed=seed, tolerance=tolerance, progress=progress)
     else:
         raise ConfigError(f"solver must be 'fast' or 'constrained', not {solver!r}")
     return labels.to(weight.device, copy=True)
 
 
-def inertia(weight: Tensor, labels: Tensor, *, normalize: bool = True) -> float:
+def measure_inertia(weight: Tensor, labels: Tensor, *, normalize: bool = True) -> float:
     """Sum of the squared distances of the rows ``(d_ff, features)`` to the means of their experts.
 
     Args:
@@ -68,7 +68,7 @@ def inertia(weight: Tensor, labels: Tensor, *, normalize: bool = True) -> float:
         labels: The expert of each neuron ``(d_ff,)``.
         normalize: Whether rows are brought to length 1 first, as in `cluster_neurons`.
     """
-    rows = _rows(weight, normalize).double()
+    rows = _prepare_rows(weight, normalize).double()
     return sum(
         float((group - group.mean(0)).square().sum())
         for group in (rows[labels == label] for label in labels.unique())
@@ -90,7 +90,7 @@ def check_experts(neurons: int, experts: int) -> None:
     )
 
 
-def _rows(weight: Tensor, normalize: bool) -> Tensor:
+def _prepare_rows(weight: Tensor, normalize: bool) -> Tensor:
     if weight.ndim != 2 or not weight.is_floating_point() or weight.numel() == 0:
         raise ConfigError(
             f"the weight must be a matrix of floats with one row per neuron, not {weight.dtype} "
@@ -104,7 +104,7 @@ def _rows(weight: Tensor, normalize: bool) -> Tensor:
     return torch.nn.functional.normalize(rows, dim=1) if normalize else rows
 
 
-def _constrained(rows: Tensor, experts: int, seed: int) -> Tensor:
+def _solve_constrained(rows: Tensor, experts: int, seed: int) -> Tensor:
     """The solver of the paper, with its defaults."""
     if importlib.util.find_spec("k_means_constrained") is None:
         raise MissingExtraError("solver='constrained'", "experts")

@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pace_integrations.config import Choice, ExpertConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts.activation_meters import activity
+from pace_integrations.experts.activation_meters import module_activity
 from pace_integrations.experts.cluster import check_experts
 from pace_integrations.feed_forward import Block, find_blocks
 
@@ -31,7 +31,7 @@ def keep_active(x: Tensor, experts: int, active: float, choice: Choice) -> Tenso
         active: Share of them that stays, rounded up to whole ones.
         choice: ``"token"`` chooses for each token, ``"chunk"`` for all tokens here together.
     """
-    scores = activity(x, experts)
+    scores = module_activity(x, experts)
     if choice == "chunk":
         scores = scores.mean(-2, keepdim=True)
     chosen = scores.topk(math.ceil(active * experts), dim=-1).indices
@@ -40,7 +40,7 @@ def keep_active(x: Tensor, experts: int, active: float, choice: Choice) -> Tenso
     return masked.flatten(-2)
 
 
-class Switch:
+class ExpertMask:
     """Switches modules of a model on and off while it runs.
 
     Args:
@@ -59,26 +59,26 @@ class Switch:
         blocks = find_blocks(model, config.layers)
         for block in blocks:
             check_experts(block.neurons, config.experts)
-        self._handles = [self._attach(block) for block in blocks]
+        self._handles = [self._attach_hook(block) for block in blocks]
 
     def remove(self) -> None:
         """Leaves all modules on again."""
         for handle in self._handles:
             handle.remove()
 
-    def _attach(self, block: Block) -> RemovableHandle:
-        def choose(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _attach_hook(self, block: Block) -> RemovableHandle:
+        def mask_inactive(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
             x, config = arguments[0], self._config
             return keep_active(x, config.experts, self._active, config.choice), *arguments[1:]
 
         # Before the memory, which is to see what the block gives.
-        return block.output.register_forward_pre_hook(choose, prepend=True)
+        return block.output.register_forward_pre_hook(mask_inactive, prepend=True)
 
 
 @contextmanager
-def switched(model: nn.Module, config: ExpertConfig) -> Iterator[Switch]:
-    """A `Switch` for the forwards inside."""
-    switch = Switch(model, config)
+def mask_experts(model: nn.Module, config: ExpertConfig) -> Iterator[ExpertMask]:
+    """An `ExpertMask` for the forwards inside."""
+    switch = ExpertMask(model, config)
     try:
         yield switch
     finally:

@@ -16,22 +16,22 @@ import torch
 from torch import Tensor, nn
 
 from pace_integrations.errors import ModelPatchError
-from pace_integrations.feed_forward import Block, out_width
+from pace_integrations.feed_forward import Block, output_width
 
 
-def order_of(labels: Tensor) -> Tensor:
+def order_by_expert(labels: Tensor) -> Tensor:
     """The order that puts every expert's neurons side by side ``(d_ff,)``; within it none moves."""
     return labels.argsort(stable=True)
 
 
-def inverse(order: Tensor) -> Tensor:
+def invert_order(order: Tensor) -> Tensor:
     """The order that undoes another one ``(d_ff,)``."""
     undone = torch.empty_like(order)
     undone[order] = torch.arange(len(order), device=order.device)
     return undone
 
 
-def description(block: Block) -> Tensor:
+def describe_neurons(block: Block) -> Tensor:
     """The rows that describe a block's neurons ``(d_ff, features)``: those of its gate.
 
     A block without a gate is described by the projection that leads into it. What comes back
@@ -41,14 +41,14 @@ def description(block: Block) -> Tensor:
         ModelPatchError: The weights are quantised or not in memory.
     """
     module = block.inputs[0]
-    weight = _weight(module, block)
-    rows = (weight.T if _transposed(module) else weight)[: block.neurons].detach()
+    weight = _movable_weight(module, block)
+    rows = (weight.T if _is_transposed(module) else weight)[: block.neurons].detach()
     if weight.is_floating_point():
         return rows
-    return rows.float() * _scales(module)[0][: block.neurons, None]
+    return rows.float() * _row_scales(module)[0][: block.neurons, None]
 
 
-def permute(blocks: Mapping[int, Block], orders: Mapping[int, Tensor]) -> None:
+def permute_neurons(blocks: Mapping[int, Block], orders: Mapping[int, Tensor]) -> None:
     """Puts neurons into another order: neuron ``order[i]`` becomes neuron i.
 
     Everything is checked before anything is moved.
@@ -63,80 +63,80 @@ def permute(blocks: Mapping[int, Block], orders: Mapping[int, Tensor]) -> None:
     """
     for layer, order in orders.items():
         block = blocks[layer]
-        check(block)
+        check_movable(block)
         if not torch.equal(order.sort().values.cpu(), torch.arange(block.neurons)):
             raise ModelPatchError(
                 f"layer {layer}: the order is no permutation of its {block.neurons} neurons"
             )
     for layer, order in orders.items():
-        _permute(blocks[layer], order)
+        _permute_block(blocks[layer], order)
 
 
-def check(block: Block) -> None:
+def check_movable(block: Block) -> None:
     """Checks that a block's neurons can be moved.
 
     Raises:
         ModelPatchError: Its weights are quantised, not in memory, or of an unknown form.
     """
     for module in (*block.inputs, block.output):
-        _weight(module, block)
+        _movable_weight(module, block)
     for module in block.inputs:
-        if out_width(module) not in (block.neurons, 2 * block.neurons):
+        if output_width(module) not in (block.neurons, 2 * block.neurons):
             raise ModelPatchError(
-                f"layer {block.layer}: {type(module).__name__} gives out {out_width(module)} "
+                f"layer {block.layer}: {type(module).__name__} gives out {output_width(module)} "
                 f"features where the block has {block.neurons} neurons; blocks of this form cannot "
                 "be reordered: load the model with experts=None"
             )
 
 
 @torch.no_grad()
-def _permute(block: Block, order: Tensor) -> None:
+def _permute_block(block: Block, order: Tensor) -> None:
     for module in block.inputs:
         rows = order
-        if out_width(module) == 2 * block.neurons:  # gate and up projection in one
+        if output_width(module) == 2 * block.neurons:  # gate and up projection in one
             rows = torch.cat([order, order + block.neurons])
-        _move_weight(module, rows, 1 if _transposed(module) else 0)
-        for scale in _scales(module):
-            _move(scale, rows, 0)
+        _move_weight(module, rows, 1 if _is_transposed(module) else 0)
+        for scale in _row_scales(module):
+            _move_rows(scale, rows, 0)
         bias = getattr(module, "bias", None)
         if isinstance(bias, nn.Parameter):
-            _move(bias, rows, 0)
+            _move_rows(bias, rows, 0)
     for vector in block.vectors:
-        _move(vector, order, 0)
-    _move_weight(block.output, order, 0 if _transposed(block.output) else 1)
+        _move_rows(vector, order, 0)
+    _move_weight(block.output, order, 0 if _is_transposed(block.output) else 1)
 
 
 def _move_weight(module: nn.Module, order: Tensor, dimension: int) -> None:
     """Reorders a weight, and what bitsandbytes may keep beside it of the same weight."""
     moved: set[int] = set()
-    for tensor in (module.get_parameter("weight"), *_kept(module, "CB")):
+    for tensor in (module.get_parameter("weight"), *_attached_tensors(module, "CB")):
         if tensor.data_ptr() not in moved:
             moved.add(tensor.data_ptr())
-            _move(tensor, order, dimension)
+            _move_rows(tensor, order, dimension)
 
 
-def _move(tensor: Tensor, order: Tensor, dimension: int) -> None:
+def _move_rows(tensor: Tensor, order: Tensor, dimension: int) -> None:
     """Reorders one tensor through a copy of it; it stays where it is."""
     tensor.data.copy_(tensor.data.index_select(dimension, order.to(tensor.device)))
 
 
-def _scales(module: nn.Module) -> list[Tensor]:
+def _row_scales(module: nn.Module) -> list[Tensor]:
     """Scales of the rows of an eight-bit weight: with the weight, after a forward in its state."""
-    return _kept(module, "SCB")
+    return _attached_tensors(module, "SCB")
 
 
-def _kept(module: nn.Module, name: str) -> list[Tensor]:
+def _attached_tensors(module: nn.Module, name: str) -> list[Tensor]:
     holders = (getattr(module, "weight", None), getattr(module, "state", None))
     found = (getattr(holder, name, None) for holder in holders)
     return [tensor for tensor in found if isinstance(tensor, Tensor)]
 
 
-def _transposed(module: nn.Module) -> bool:
+def _is_transposed(module: nn.Module) -> bool:
     """Whether a weight is ``(in, out)``, as in Transformers' Conv1D."""
     return not hasattr(module, "out_features") and hasattr(module, "nf")
 
 
-def _weight(module: nn.Module, block: Block) -> Tensor:
+def _movable_weight(module: nn.Module, block: Block) -> Tensor:
     weight = getattr(module, "weight", None)
     if isinstance(weight, Tensor) and weight.device.type == "meta":
         raise ModelPatchError(
@@ -144,7 +144,7 @@ def _weight(module: nn.Module, block: Block) -> Tensor:
             "one device, or write a reordered checkpoint with 'pace cluster MODEL -o DIR'"
         )
     if isinstance(weight, Tensor) and weight.ndim == 2:
-        eight_bit = weight.dtype == torch.int8 and bool(_scales(module))
+        eight_bit = weight.dtype == torch.int8 and bool(_row_scales(module))
         if weight.is_floating_point() or eight_bit:
             return weight
     raise ModelPatchError(

@@ -11,9 +11,15 @@ from torch import Tensor, nn
 
 from pace_integrations.config import ExpertConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts.cache import Cache, default_folder, key_of
+from pace_integrations.experts.cache import PermutationCache, default_cache_folder, make_cache_key
 from pace_integrations.experts.cluster import check_experts, cluster_neurons
-from pace_integrations.experts.permute import check, description, inverse, order_of, permute
+from pace_integrations.experts.permute import (
+    check_movable,
+    describe_neurons,
+    invert_order,
+    order_by_expert,
+    permute_neurons,
+)
 from pace_integrations.feed_forward import Block, find_blocks
 
 
@@ -44,11 +50,13 @@ class Reordering:
         """Puts every neuron back where it was, bit for bit; a second call changes nothing."""
         if self._applied:
             blocks = {block.layer: block for block in find_blocks(self._model, [*self.orders])}
-            permute(blocks, {layer: inverse(order) for layer, order in self.orders.items()})
+            permute_neurons(
+                blocks, {layer: invert_order(order) for layer, order in self.orders.items()}
+            )
             self._applied = False
 
 
-def reorder(
+def reorder_neurons(
     model: nn.Module,
     config: ExpertConfig,
     *,
@@ -78,27 +86,29 @@ def reorder(
     """
     blocks = find_blocks(model, config.layers)
     for block in blocks:
-        check(block)
+        check_movable(block)
         check_experts(block.neurons, config.experts)
-    chosen = folder or (Path(config.cache) if config.cache else default_folder())
-    rows = _descriptions(blocks, config, activations)
+    chosen = folder or (Path(config.cache) if config.cache else default_cache_folder())
+    rows = _make_describer(blocks, config, activations)
     orders: dict[int, Tensor] = {}
     for done, block in enumerate(blocks, 1):
-        orders[block.layer] = _order(block.layer, rows(block), config, Cache(chosen))
+        orders[block.layer] = _find_order(
+            block.layer, rows(block), config, PermutationCache(chosen)
+        )
         if progress:
             progress(done, len(blocks))
-    permute({block.layer: block for block in blocks}, orders)
+    permute_neurons({block.layer: block for block in blocks}, orders)
     return Reordering(model, config, orders)
 
 
-def _descriptions(
+def _make_describer(
     blocks: Sequence[Block],
     config: ExpertConfig,
     activations: Callable[[Sequence[Block]], Mapping[int, Tensor]] | None,
 ) -> Callable[[Block], Tensor]:
     """What describes the neurons of a block."""
     if config.by != "coactivation":
-        return description
+        return describe_neurons
     if activations is None:
         raise ConfigError(
             "by='coactivation' needs a text to watch the neurons on: set ExpertConfig(text=...)"
@@ -107,15 +117,15 @@ def _descriptions(
     return lambda block: seen[block.layer]
 
 
-def _order(layer: int, rows: Tensor, config: ExpertConfig, cache: Cache) -> Tensor:
+def _find_order(layer: int, rows: Tensor, config: ExpertConfig, cache: PermutationCache) -> Tensor:
     """The order of one layer's neurons on the CPU: kept, drawn or computed."""
     if config.by == "random":
         generator = torch.Generator().manual_seed(config.seed + layer)
         return torch.randperm(len(rows), generator=generator)
-    key = key_of(rows, config)
+    key = make_cache_key(rows, config)
     order = cache.get(key, len(rows))
     if order is None:
         labels = cluster_neurons(rows, config.experts, config.solver, config.seed)
-        order = order_of(labels).cpu()
+        order = order_by_expert(labels).cpu()
         cache.put(key, order)
     return order

@@ -12,11 +12,11 @@ from pace_integrations.memory.report import (
     LayerReport,
     Slot,
     StepHits,
-    picture,
-    report,
+    build_report,
+    project_activations,
 )
 from pace_integrations.memory.state import MemoryState
-from pace_integrations.memory.transformers_patch import PatchedModel, patched
+from pace_integrations.memory.transformers_patch import PatchedModel, patch_model
 
 __all__ = [
     "ActivationMemoryBank",
@@ -29,8 +29,11 @@ __all__ = [
     "PatchedModel",
     "Slot",
     "StepHits",
+    "build_report",
     "default_layers",
-    "patched",
-    "picture",
-    "report",
+    "patch_model",
+    "project_activations",
 ]
+
+# Names of the first release, for one release more.
+patched, picture, report = patch_model, project_activations, build_report

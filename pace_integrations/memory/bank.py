@@ -11,11 +11,21 @@ from torch import Tensor
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import expert_split as modules
-from pace_integrations.memory.bank_state import Contents
-from pace_integrations.memory.lookup import Found, blend, find, join, keep_length
+from pace_integrations.memory.bank_state import BankState
+from pace_integrations.memory.lookup import (
+    LookupResult,
+    blend_values,
+    join_results,
+    look_up_tokens,
+    preserve_norms,
+)
 from pace_integrations.memory.rules import paper, released, slotwise
 
-_UPDATES = {"released": released.update, "paper": paper.update, "slotwise": slotwise.update}
+_UPDATES = {
+    "released": released.update_released,
+    "paper": paper.update_paper,
+    "slotwise": slotwise.update_slotwise,
+}
 
 
 class ActivationMemoryBank:
@@ -49,12 +59,12 @@ class ActivationMemoryBank:
         self.features = features
         self.config = config
         self.batch = batch
-        self._modules = modules.count(features, config)
+        self._modules = modules.count_modules(features, config)
         if config.values == "outputs" and width is None:
             raise ConfigError("values='outputs' needs the width of the block's outputs")
         self.width = features if config.values == "activations" or width is None else width
         self._seen: Tensor
-        self._clear(device)
+        self._empty_bank(device)
 
     def step(
         self,
@@ -83,16 +93,16 @@ class ActivationMemoryBank:
         Raises:
             ConfigError: The shape of `x` does not fit the bank.
         """
-        source = self._check(x, outputs)
+        source = self._check_shapes(x, outputs)
         live = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         live = live if mask is None else mask.to(x.device, torch.bool)
         # Padding holds no place in the sequence: the n-th token of a row is its n-th true one.
         first = self._seen if position is None else position
-        positions = self._positions(first, live)
+        positions = self._token_positions(first, live)
         size, done = self.config.step, []
         for start in range(0, x.shape[1], size):
             part = slice(start, start + size)
-            out, found = self.look(
+            out, found = self.begin_step(
                 x[:, part],
                 outputs=None if outputs is None else outputs[:, part],
                 mask=None if mask is None else live[:, part],
@@ -109,11 +119,11 @@ class ActivationMemoryBank:
         self, x: Tensor, *, outputs: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """The activations, or the outputs, with the memory mixed in; nothing is stored."""
-        return self.look(x, outputs=outputs, mask=mask)[0]
+        return self.begin_step(x, outputs=outputs, mask=mask)[0]
 
-    def look(
+    def begin_step(
         self, x: Tensor, *, outputs: Tensor | None = None, mask: Tensor | None = None
-    ) -> tuple[Tensor, Found]:
+    ) -> tuple[Tensor, LookupResult]:
         """First half of a step: the output, and what `update` needs to store these tokens.
 
         A step may arrive in several parts. Each part is looked up by itself, in the bank as it was
@@ -132,51 +142,55 @@ class ActivationMemoryBank:
         Raises:
             ConfigError: The shape of `x` does not fit the bank.
         """
-        source = self._check(x, outputs)
-        self._move(x.device)
-        clean = modules.split(_clean(x, mask), self._modules)
-        mixed = clean if source is x else _clean(source, mask)
+        source = self._check_shapes(x, outputs)
+        self._move_to(x.device)
+        clean = modules.split_modules(_zero_padding(x, mask), self._modules)
+        mixed = clean if source is x else _zero_padding(source, mask)
         live = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask
-        live = modules.spread(live, self._modules)
+        live = modules.repeat_per_module(live, self._modules)
         bank = self._contents
         # Under autocast the products would run in half precision and flip decisions.
         with torch.autocast(x.device.type, enabled=False):
             with torch.no_grad():
                 own = clean.detach()
-                found = find(own, bank.keys, self._inverse, bank.filled, self.config, live)
+                found = look_up_tokens(
+                    own, bank.keys, self._inverse, bank.filled, self.config, live
+                )
                 if source is not x:
                     found = replace(found, source=mixed.detach().float())
                 if self.config.preserve_norm and self.config.blend > 0:
-                    found = keep_length(found, bank.values, self.config)
+                    found = preserve_norms(found, bank.values, self.config)
             if self.config.blend == 0:
                 return source, found
-            out = modules.merge(blend(found, mixed, bank.values), self._modules)
+            out = modules.merge_modules(blend_values(found, mixed, bank.values), self._modules)
         return (out if mask is None else torch.where(mask[..., None], out, source)), found
 
+    look = begin_step  # its name in the first release
+
     @torch.no_grad()
-    def update(self, *parts: Found, positions: Tensor) -> None:
+    def update(self, *parts: LookupResult, positions: Tensor) -> None:
         """Second half of a step: stores the tokens of all its parts at once.
 
         Args:
             *parts: What `look` found, in order of the tokens.
             positions: Position of each token in its sequence ``(batch, C)``, over all parts.
         """
-        found = join(parts)
+        found = join_results(parts)
         rule, device = _UPDATES[self.config.rule], found.x.device
-        positions = modules.spread(positions.to(device), self._modules)
+        positions = modules.repeat_per_module(positions.to(device), self._modules)
         with torch.autocast(device.type, enabled=False):
-            self._set(rule(self._contents, found, positions, self.config))
+            self._set_contents(rule(self._contents, found, positions, self.config))
 
     def reset(self) -> None:
         """Empties the bank."""
-        self._clear(self._contents.keys.device)
+        self._empty_bank(self._contents.keys.device)
 
     def state(self) -> dict[str, Tensor]:
         """The tensors ``keys values usage filled written``, shared and never written in place.
 
         With ``similarity="experts"`` all of them have a second dimension, the modules.
         """
-        whole = self._contents.tensors()
+        whole = self._contents.to_dict()
         if self.config.similarity == "full":
             return whole
         return {name: t.unflatten(0, (self.batch, self._modules)) for name, t in whole.items()}
@@ -198,7 +212,7 @@ class ActivationMemoryBank:
         self._seen = loaded["written"].flatten(1).amax(1) + 1
         if self.config.similarity == "experts":
             loaded = {name: t.flatten(0, 1) for name, t in loaded.items()}
-        self._set(Contents(**loaded))
+        self._set_contents(BankState(**loaded))
 
     def clone(self) -> ActivationMemoryBank:
         """An independent bank with the same contents; the tensors are shared until one changes."""
@@ -206,24 +220,24 @@ class ActivationMemoryBank:
         twin.__dict__.update(self.__dict__)
         return twin
 
-    def _clear(self, device: torch.device | str | None) -> None:
+    def _empty_bank(self, device: torch.device | str | None) -> None:
         rows = self.batch * self._modules
         widths = self.features // self._modules, self.width // self._modules
-        self._set(Contents.empty(rows, self.config.slots, *widths, device))
+        self._set_contents(BankState.create_empty(rows, self.config.slots, *widths, device))
         self._seen = torch.zeros(self.batch, dtype=torch.int64, device=device)
 
-    def _set(self, contents: Contents) -> None:
-        self._contents, self._inverse = contents, contents.inverse()
+    def _set_contents(self, contents: BankState) -> None:
+        self._contents, self._inverse = contents, contents.inverse_key_norms()
 
-    def _move(self, device: torch.device) -> None:
+    def _move_to(self, device: torch.device) -> None:
         if self._contents.keys.device != device:
-            self._set(self._contents.to(device))
+            self._set_contents(self._contents.to(device))
 
-    def _positions(self, first: int | Tensor, live: Tensor) -> Tensor:
+    def _token_positions(self, first: int | Tensor, live: Tensor) -> Tensor:
         count = live.to(torch.int64).cumsum(1) - 1
         return count + (first.to(live.device)[:, None] if isinstance(first, Tensor) else first)
 
-    def _check(self, x: Tensor, outputs: Tensor | None) -> Tensor:
+    def _check_shapes(self, x: Tensor, outputs: Tensor | None) -> Tensor:
         """What the memory is mixed into: the activations or the outputs."""
         if x.ndim != 3 or x.shape[0] != self.batch or x.shape[2] != self.features:
             shape = (self.batch, "C", self.features)
@@ -236,6 +250,6 @@ class ActivationMemoryBank:
         return outputs
 
 
-def _clean(x: Tensor, mask: Tensor | None) -> Tensor:
+def _zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
     """The same with zeros for padding, which may hold anything."""
     return x if mask is None else x.masked_fill(~mask[..., None], 0.0)

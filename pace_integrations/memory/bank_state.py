@@ -11,7 +11,7 @@ from pace_integrations.memory.lookup import inverse_norms
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contents:
+class BankState:
     """Tensors of the banks of ``B`` sequences with ``M`` slots each.
 
     Attributes:
@@ -30,9 +30,9 @@ class Contents:
     written: Tensor
 
     @classmethod
-    def empty(
+    def create_empty(
         cls, batch: int, slots: int, features: int, width: int, device: torch.device | str | None
-    ) -> Contents:
+    ) -> BankState:
         """Contents with no slot filled."""
         whole = torch.zeros(batch, slots, dtype=torch.int64, device=device)
         return cls(
@@ -44,18 +44,18 @@ class Contents:
         )
 
     @property
-    def valid(self) -> Tensor:
+    def filled_mask(self) -> Tensor:
         """Which slots are filled ``(B, M)``."""
         return torch.arange(self.usage.shape[1], device=self.usage.device) < self.filled[:, None]
 
-    def inverse(self) -> Tensor:
+    def inverse_key_norms(self) -> Tensor:
         """One over the norms of the keys ``(B, M)``; 0 where a key is zero."""
         return inverse_norms(self.keys)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def to_dict(self) -> dict[str, Tensor]:
         """The tensors by name, not copied."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
-    def to(self, device: torch.device) -> Contents:
+    def to(self, device: torch.device) -> BankState:
         """The same on another device."""
-        return Contents(*(t.to(device) for t in self.tensors().values()))
+        return BankState(*(t.to(device) for t in self.to_dict().values()))

@@ -13,7 +13,7 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 
 
-def count(features: int, config: MemoryConfig) -> int:
+def count_modules(features: int, config: MemoryConfig) -> int:
     """Modules of a bank of `features` features.
 
     Raises:
@@ -29,7 +29,7 @@ def count(features: int, config: MemoryConfig) -> int:
     return experts
 
 
-def split(x: Tensor, modules: int) -> Tensor:
+def split_modules(x: Tensor, modules: int) -> Tensor:
     """Activations ``(B, C, features)`` as rows ``(B * E, C, features / E)``.
 
     A view for one sequence or one module, whatever the number of the other.
@@ -38,12 +38,12 @@ def split(x: Tensor, modules: int) -> Tensor:
     return rows
 
 
-def merge(x: Tensor, modules: int) -> Tensor:
+def merge_modules(x: Tensor, modules: int) -> Tensor:
     """What `split` took apart, together again ``(B, C, features)``."""
     whole: Tensor = x.unflatten(0, (-1, modules)).transpose(1, 2).flatten(2)
     return whole
 
 
-def spread(x: Tensor, modules: int) -> Tensor:
+def repeat_per_module(x: Tensor, modules: int) -> Tensor:
     """What holds for a sequence ``(B, ...)``, for each of its modules ``(B * E, ...)``."""
     return x if modules == 1 else x.repeat_interleave(modules, dim=0)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pace_integrations.memory.expert_split import merge
-from pace_integrations.memory.lookup import Found
+from pace_integrations.memory.expert_split import merge_modules
+from pace_integrations.memory.lookup import LookupResult
 
 # Tokens of the last step that are kept for a picture of it: a bank has about as many slots.
 RECENT = 128
@@ -31,7 +31,7 @@ class History:
     steps: tuple[tuple[int, int, Tensor], ...] = ()
     recent: Tensor | None = None
 
-    def record(self, start: int, parts: Sequence[Found], counts: Tensor) -> History:
+    def record_step(self, start: int, parts: Sequence[LookupResult], counts: Tensor) -> History:
         """The history with one more step.
 
         Args:
@@ -41,14 +41,16 @@ class History:
         """
         tokens = sum(part.x.shape[1] for part in parts)
         step = (start, start + tokens, counts)
-        return History((*self.steps, step), _thinned([p.x for p in parts], _stride(tokens)))
+        return History(
+            (*self.steps, step), _thin_tokens([p.x for p in parts], _thinning_stride(tokens))
+        )
 
     def counts(self) -> list[tuple[int, int, int]]:
         """Lookups ``(high, medium, low)`` of each step; reading them waits for the device."""
-        rows = self._table()[:, 2:].tolist()
+        rows = self._steps_table()[:, 2:].tolist()
         return [(high, medium, low) for high, medium, low in rows]
 
-    def _table(self) -> Tensor:
+    def _steps_table(self) -> Tensor:
         """Steps as ``(S, 5)``: start, stop, high, medium, low."""
         if not self.steps:
             return torch.zeros(0, 5, dtype=torch.int64)
@@ -56,14 +58,14 @@ class History:
         return torch.cat([spans, torch.stack([step[2] for step in self.steps]).cpu()], dim=1)
 
 
-def to_tensors(histories: Sequence[History], features: int) -> dict[str, Tensor]:
+def pack_histories(histories: Sequence[History], features: int) -> dict[str, Tensor]:
     """Histories of several sequences as ``steps`` (B, S, 5) and ``recent`` (B, R, features)."""
-    tables = [history._table() for history in histories]
+    tables = [history._steps_table() for history in histories]
     kept = [torch.zeros(0, features) if h.recent is None else h.recent.cpu() for h in histories]
-    return {"steps": _padded(tables, -1), "recent": _padded(kept, 0)}
+    return {"steps": _pad_rows(tables, -1), "recent": _pad_rows(kept, 0)}
 
 
-def from_tensors(tensors: Mapping[str, Tensor], row: int) -> History:
+def unpack_history(tensors: Mapping[str, Tensor], row: int) -> History:
     """The history of one row of what `to_tensors` gave."""
     table = tensors["steps"][row].cpu()
     table = table[table[:, 0] >= 0]
@@ -71,23 +73,23 @@ def from_tensors(tensors: Mapping[str, Tensor], row: int) -> History:
     if not steps:
         return History()
     start, stop, _ = steps[-1]
-    kept = -(-(stop - start) // _stride(stop - start))
+    kept = -(-(stop - start) // _thinning_stride(stop - start))
     return History(steps, tensors["recent"][row, :kept])
 
 
-def _stride(tokens: int) -> int:
+def _thinning_stride(tokens: int) -> int:
     return -(-tokens // RECENT)
 
 
-def _thinned(parts: Sequence[Tensor], stride: int) -> Tensor:
+def _thin_tokens(parts: Sequence[Tensor], stride: int) -> Tensor:
     """Every `stride`-th token of parts ``(E, C, features / E)``, copied, without joining them."""
     kept, passed = [], 0
     for part in parts:
         tokens = part[:, -passed % stride :: stride]
-        kept.append(merge(tokens, len(part))[0].to(torch.float32, copy=True))
+        kept.append(merge_modules(tokens, len(part))[0].to(torch.float32, copy=True))
         passed += part.shape[1]
     return torch.cat(kept)
 
 
-def _padded(tensors: Sequence[Tensor], value: int) -> Tensor:
+def _pad_rows(tensors: Sequence[Tensor], value: int) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(tensors), batch_first=True, padding_value=value)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pace_integrations.memory.bank import ActivationMemoryBank
 from pace_integrations.memory.history import History
-from pace_integrations.memory.lookup import Found
+from pace_integrations.memory.lookup import LookupResult
 
 _NONE = torch.zeros(3, dtype=torch.int64)
 
@@ -28,7 +28,7 @@ class LayerMemory:
         self.bank = bank
         self.position = 0
         self.history = History()
-        self._parts: tuple[Found, ...] = ()
+        self._parts: tuple[LookupResult, ...] = ()
         self._open = 0
         self._counts = self._step_counts = _NONE
 
@@ -39,7 +39,7 @@ class LayerMemory:
 
     def ask(self, x: Tensor, outputs: Tensor | None = None) -> Tensor:
         """Looks ``(1, C, features)`` up and stores nothing."""
-        return self._look(x, outputs)[0]
+        return self._look_up(x, outputs)[0]
 
     def read(self, x: Tensor, cuts: Sequence[int], outputs: Tensor | None = None) -> Tensor:
         """Looks the next tokens ``(1, C, features)`` up and stores every step that they complete.
@@ -50,16 +50,16 @@ class LayerMemory:
             outputs: What the block makes of them ``(1, C, width)``, with ``values="outputs"``.
         """
         done = []
-        for start, stop, fresh in self._pieces(x.shape[1], cuts):
+        for start, stop, fresh in self._split_by_step(x.shape[1], cuts):
             if fresh:
                 self.flush()
             y = None if outputs is None else outputs[:, start:stop]
-            out, found, counts = self._look(x[:, start:stop], y)
+            out, found, counts = self._look_up(x[:, start:stop], y)
             done.append(out)
-            self._take(found, counts)
+            self._add_to_step(found, counts)
         if self._parts:
             # The rest of the forward's activations must not stay alive behind a view.
-            self._parts = (*self._parts[:-1], self._parts[-1].aside(x.dtype))
+            self._parts = (*self._parts[:-1], self._parts[-1].copy_compact(x.dtype))
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
     def flush(self) -> None:
@@ -68,8 +68,8 @@ class LayerMemory:
             start, device = self.position - self._open, self._parts[0].x.device
             span = torch.arange(start, self.position, device=device)
             self.bank.update(*self._parts, positions=span[None])
-            self.history = self.history.record(start, self._parts, self._step_counts)
-        self._close()
+            self.history = self.history.record_step(start, self._parts, self._step_counts)
+        self._close_step()
 
     def copy(self) -> LayerMemory:
         """An independent memory with the same contents; tensors are shared until one changes."""
@@ -82,7 +82,7 @@ class LayerMemory:
         """Takes over a bank's tensors, a position and a history; an open step is dropped."""
         self.bank.load_state(state)
         self.position, self.history = position, history
-        self._close()
+        self._close_step()
 
     def counts(self) -> Tensor:
         """High, medium and low lookups ``(3,)`` since they were last reset, on the CPU."""
@@ -92,7 +92,7 @@ class LayerMemory:
         """Starts counting lookups from zero."""
         self._counts = _NONE
 
-    def _pieces(self, count: int, cuts: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
+    def _split_by_step(self, count: int, cuts: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
         """Parts of the next `count` tokens that lie in one step each: start, stop, cut before."""
         start, first = 0, self.position
         while start < count:
@@ -105,13 +105,13 @@ class LayerMemory:
             yield start, stop, fresh
             start = stop
 
-    def _look(self, x: Tensor, outputs: Tensor | None) -> tuple[Tensor, Found, Tensor]:
-        out, found = self.bank.look(x, outputs=outputs)
+    def _look_up(self, x: Tensor, outputs: Tensor | None) -> tuple[Tensor, LookupResult, Tensor]:
+        out, found = self.bank.begin_step(x, outputs=outputs)
         counts = found.counts(self.bank.config)
         self._counts = self._counts.to(x.device) + counts
         return out, found, counts
 
-    def _take(self, found: Found, counts: Tensor) -> None:
+    def _add_to_step(self, found: LookupResult, counts: Tensor) -> None:
         tokens = found.x.shape[1]
         self._parts = (*self._parts, found)
         self._step_counts = self._step_counts.to(counts.device) + counts
@@ -120,6 +120,6 @@ class LayerMemory:
         if self._open == self.bank.config.step:
             self.flush()
 
-    def _close(self) -> None:
+    def _close_step(self) -> None:
         """Leaves no step open."""
         self._parts, self._open, self._step_counts = (), 0, _NONE

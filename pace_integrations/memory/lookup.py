@@ -15,7 +15,7 @@ GRID = 2.0**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class LookupResult:
     """What a lookup found for ``C`` tokens of each of ``B`` rows; all that an update needs.
 
     Attributes:
@@ -39,13 +39,13 @@ class Found:
     strength: Tensor
     live: Tensor
 
-    def aside(self, dtype: torch.dtype) -> Found:
+    def copy_compact(self, dtype: torch.dtype) -> LookupResult:
         """The same, fit to wait for the rest of its step: no views, activations as they came."""
         x = self.x.to(dtype, copy=True)
         source = x if self.source is self.x else self.source.to(dtype, copy=True)
-        return Found(x, source, *(t.clone() for t in self.weights()))
+        return LookupResult(x, source, *(t.clone() for t in self.weights()))
 
-    def floats(self) -> tuple[Tensor, Tensor]:
+    def float_inputs(self) -> tuple[Tensor, Tensor]:
         """Activations and source in float32; one tensor where they are one."""
         x = self.x.float()
         return x, x if self.source is self.x else self.source.float()
@@ -61,7 +61,7 @@ class Found:
         return torch.stack([high.sum(), (above & ~high).sum(), (self.live & ~above).sum()])
 
 
-def join(parts: tuple[Found, ...]) -> Found:
+def join_results(parts: tuple[LookupResult, ...]) -> LookupResult:
     """One lookup of all tokens from lookups of consecutive ones."""
     if len(parts) == 1:
         return parts[0]
@@ -69,7 +69,7 @@ def join(parts: tuple[Found, ...]) -> Found:
     same = all(p.source is p.x for p in parts)
     source = x if same else torch.cat([p.source for p in parts], dim=1)
     weights = zip(*(p.weights() for p in parts), strict=True)
-    return Found(x, source, *(torch.cat(ts, dim=1) for ts in weights))
+    return LookupResult(x, source, *(torch.cat(ts, dim=1) for ts in weights))
 
 
 def inverse_norms(x: Tensor) -> Tensor:
@@ -78,14 +78,14 @@ def inverse_norms(x: Tensor) -> Tensor:
     return torch.where(norm > 0, 1.0 / norm, torch.zeros_like(norm))
 
 
-def find(
+def look_up_tokens(
     x: Tensor,
     keys: Tensor,
     inverse: Tensor,
     filled: Tensor,
     config: MemoryConfig,
     live: Tensor,
-) -> Found:
+) -> LookupResult:
     """Looks tokens up: one matrix product per row, never a ``(C, M, features)`` intermediate.
 
     Args:
@@ -105,19 +105,21 @@ def find(
     similarity = torch.bmm(work, keys.transpose(1, 2))
     similarity *= inverse_norms(work)[..., None] * inverse[:, None, :]
     valid = torch.arange(keys.shape[1], device=x.device) < filled[:, None]
-    top, bottom = _neighbours(similarity, valid, config)
+    top, bottom = _rank_neighbors(similarity, valid, config)
     masked = similarity.masked_fill(~valid[:, None, :], -torch.inf)
     best = masked.amax(-1)
     some = filled[:, None] > 0
-    top_valid = _gather(valid, top)
+    top_valid = _gather_valid(valid, top)
     share = top_valid / top_valid.sum(-1, keepdim=True).clamp(min=1)
     # Unfilled slots have zero keys, thus similarity 0, and drop out of the sum by themselves.
     strength = (similarity.gather(2, top) * share).sum(-1)
-    mix, keep = _mixing(top, share, bottom, _gather(valid, bottom), best, config)
-    return Found(work, work, mix, keep, top, best, strength.masked_fill(~some, -torch.inf), live)
+    mix, keep = _mixing_weights(top, share, bottom, _gather_valid(valid, bottom), best, config)
+    return LookupResult(
+        work, work, mix, keep, top, best, strength.masked_fill(~some, -torch.inf), live
+    )
 
 
-def keep_length(found: Found, values: Tensor, config: MemoryConfig) -> Found:
+def preserve_norms(found: LookupResult, values: Tensor, config: MemoryConfig) -> LookupResult:
     """The same lookup, weighted so that every output is as long as its source."""
     x = found.source
     out = torch.bmm(found.mix, values).addcmul_(x, found.keep[..., None])
@@ -126,7 +128,7 @@ def keep_length(found: Found, values: Tensor, config: MemoryConfig) -> Found:
     return replace(found, mix=found.mix * ratio[..., None], keep=found.keep * ratio)
 
 
-def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
+def blend_values(found: LookupResult, x: Tensor, values: Tensor) -> Tensor:
     """The output ``keep * x + mix @ values`` in the dtype of the source `x`; differentiable in it.
 
     Tokens with ``keep = 1`` and no weights come out bit by bit as they went in.
@@ -137,7 +139,9 @@ def blend(found: Found, x: Tensor, values: Tensor) -> Tensor:
     return mixed.addcmul_(source, found.keep[..., None].to(wide)).to(x.dtype)
 
 
-def _neighbours(similarity: Tensor, valid: Tensor, config: MemoryConfig) -> tuple[Tensor, Tensor]:
+def _rank_neighbors(
+    similarity: Tensor, valid: Tensor, config: MemoryConfig
+) -> tuple[Tensor, Tensor]:
     """Indices of the most and the least similar slots; equal similarities keep slot order."""
     slots = similarity.shape[-1]
     order = torch.arange(slots, device=similarity.device)
@@ -150,12 +154,12 @@ def _neighbours(similarity: Tensor, valid: Tensor, config: MemoryConfig) -> tupl
     return top, worst.topk(min(config.bottom_k, slots), dim=-1, largest=False).indices
 
 
-def _gather(valid: Tensor, index: Tensor) -> Tensor:
+def _gather_valid(valid: Tensor, index: Tensor) -> Tensor:
     """Which of the slots ``index (B, C, k)`` are filled."""
     return valid[:, None, :].expand(-1, index.shape[1], -1).gather(2, index)
 
 
-def _mixing(
+def _mixing_weights(
     top: Tensor,
     share: Tensor,
     bottom: Tensor,

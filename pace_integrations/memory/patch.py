@@ -13,12 +13,12 @@ from torch.utils.hooks import RemovableHandle
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
 from pace_integrations.feed_forward import find_projections
-from pace_integrations.memory.expert_split import count
-from pace_integrations.memory.projection import place
+from pace_integrations.memory.expert_split import count_modules
+from pace_integrations.memory.projection import describe_projection
 from pace_integrations.memory.state import MemoryState
 
 
-class _Active:
+class _ActiveState:
     """A state at work in the forwards of one context."""
 
     def __init__(
@@ -47,20 +47,20 @@ class _Active:
         # Some blocks flatten (batch, tokens) before their projections.
         rows = x.reshape(batch, -1, x.shape[-1]).split(1)
         made = rows if source is x else source.reshape(batch, -1, source.shape[-1]).split(1)
-        done = [self._row(layer, i, rows[i], made[i]) for i in range(batch)]
+        done = [self._apply_row(layer, i, rows[i], made[i]) for i in range(batch)]
         return (done[0] if batch == 1 else torch.cat(done)).reshape(source.shape)
 
-    def _row(self, layer: int, index: int, x: Tensor, source: Tensor) -> Tensor:
+    def _apply_row(self, layer: int, index: int, x: Tensor, source: Tensor) -> Tensor:
         if self._columns is None:
-            return self._tokens(layer, index, x, source)
+            return self._apply_tokens(layer, index, x, source)
         columns = self._columns[index].to(x.device)
         if not len(columns):
             return source
         picked = x.index_select(1, columns)
         given = picked if source is x else source.index_select(1, columns)
-        return source.index_copy(1, columns, self._tokens(layer, index, picked, given))
+        return source.index_copy(1, columns, self._apply_tokens(layer, index, picked, given))
 
-    def _tokens(self, layer: int, index: int, x: Tensor, source: Tensor) -> Tensor:
+    def _apply_tokens(self, layer: int, index: int, x: Tensor, source: Tensor) -> Tensor:
         memory, outputs = self._state.rows(layer)[index], None if source is x else source
         return memory.read(x, self._cuts, outputs) if self._write else memory.ask(x, outputs)
 
@@ -75,14 +75,14 @@ class _BankHook:
     def attach(self, module: nn.Module) -> RemovableHandle:
         """Hooks itself to a projection."""
         if self._patch.config.values == "outputs":
-            return module.register_forward_hook(self._after)
-        return module.register_forward_pre_hook(self._before)
+            return module.register_forward_hook(self._mix_after)
+        return module.register_forward_pre_hook(self._mix_before)
 
-    def _before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _mix_before(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         active = self._patch._active
         return None if active is None else (active.run(self._layer, args[0]), *args[1:])
 
-    def _after(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
+    def _mix_after(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor | None:
         active = self._patch._active
         return None if active is None else active.run(self._layer, args[0], output)
 
@@ -121,16 +121,19 @@ class MemoryPatch:
     ) -> None:
         projections = find_projections(model, config.layers, modules)
         for layer, module in projections.items():
-            if not beside and _carries(module):
+            if not beside and _has_bank(module):
                 raise ModelPatchError(f"layer {layer} carries a memory already; remove that first")
         self.config = config
         self.layers = tuple(projections)
-        self._active: _Active | None = None
+        self._active: _ActiveState | None = None
         self._places = {
-            i: place(m, outputs=config.values == "outputs") for i, m in projections.items()
+            i: describe_projection(m, outputs=config.values == "outputs")
+            for i, m in projections.items()
         }
         for at in self._places.values():
-            count(at.features, config)  # says here what does not fit, not at the first token
+            count_modules(
+                at.features, config
+            )  # says here what does not fit, not at the first token
         self._handles = [_BankHook(self, i).attach(m) for i, m in projections.items()]
 
     def remove(self) -> None:
@@ -163,7 +166,7 @@ class MemoryPatch:
         """
         before = state.snapshot()
         try:
-            with self._activated(_Active(state, write=True, cuts=cuts, mask=mask)):
+            with self._activate(_ActiveState(state, write=True, cuts=cuts, mask=mask)):
                 yield state
         except BaseException:
             state.restore(before)
@@ -187,11 +190,11 @@ class MemoryPatch:
             with self.reading(state, mask=mask):
                 yield state
             return
-        with self._activated(_Active(state, write=False, cuts=(), mask=mask)):
+        with self._activate(_ActiveState(state, write=False, cuts=(), mask=mask)):
             yield state
 
     @contextmanager
-    def _activated(self, active: _Active) -> Iterator[None]:
+    def _activate(self, active: _ActiveState) -> Iterator[None]:
         if self._active is not None:
             raise ModelPatchError("a memory state is active already; states cannot be nested")
         self._active = active
@@ -201,7 +204,7 @@ class MemoryPatch:
             self._active = None
 
 
-def _carries(module: nn.Module) -> bool:
+def _has_bank(module: nn.Module) -> bool:
     """Whether a projection has a bank already."""
     hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
     return any(isinstance(getattr(hook, "__self__", None), _BankHook) for hook in hooks)

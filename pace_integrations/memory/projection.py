@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from pace_integrations.feed_forward import out_width, width
+from pace_integrations.feed_forward import input_width, output_width
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProjectionSpec:
     """An output projection as a bank sees it.
 
     Attributes:
@@ -25,7 +25,7 @@ class Place:
     device: torch.device
 
 
-def place(projection: nn.Module, *, outputs: bool) -> Place:
+def describe_projection(projection: nn.Module, *, outputs: bool) -> ProjectionSpec:
     """The place of an output projection.
 
     Args:
@@ -37,4 +37,6 @@ def place(projection: nn.Module, *, outputs: bool) -> Place:
     """
     device = next((p.device for p in projection.parameters()), torch.device("cpu"))
     device = torch.device("cpu") if device.type == "meta" else device
-    return Place(width(projection), out_width(projection) if outputs else None, device)
+    return ProjectionSpec(
+        input_width(projection), output_width(projection) if outputs else None, device
+    )

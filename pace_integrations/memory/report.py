@@ -107,17 +107,19 @@ class LayerReport:
         )
 
 
-def report(state: MemoryState, row: int = 0) -> tuple[LayerReport, ...]:
+def build_report(state: MemoryState, row: int = 0) -> tuple[LayerReport, ...]:
     """Looks into the memory of one sequence.
 
     Args:
         state: The memory; it stays as it is.
         row: Which sequence of a batch.
     """
-    return tuple(_layer(state, layer, row) for layer in state.layers)
+    return tuple(_report_layer(state, layer, row) for layer in state.layers)
 
 
-def picture(state: MemoryState, layer: int, row: int = 0, module: int = 0) -> tuple[Tensor, Tensor]:
+def project_activations(
+    state: MemoryState, layer: int, row: int = 0, module: int = 0
+) -> tuple[Tensor, Tensor]:
     """Current and stored activations in two dimensions, as in the paper's Figure 4.
 
     The plane is that of the first two principal components of both together, each activation
@@ -135,18 +137,18 @@ def picture(state: MemoryState, layer: int, row: int = 0, module: int = 0) -> tu
         filled slots ``(n, 2)``; float32 on the CPU.
     """
     memory = state.rows(layer)[row]
-    banks = _banks(memory.bank.state())
-    keys, recent = _keys(banks[module]), memory.history.recent
+    banks = _split_banks(memory.bank.state())
+    keys, recent = _filled_keys(banks[module]), memory.history.recent
     current = keys[:0]
     if recent is not None:
         current = recent.chunk(len(banks), dim=1)[module].float().cpu()
     both = torch.cat([current, keys])
     both = both * inverse_norms(both)[:, None]
-    plane = _principal(both)
+    plane = _project_principal(both)
     return plane[: len(current)], plane[len(current) :]
 
 
-def diversity(keys: Tensor) -> tuple[float, float]:
+def measure_diversity(keys: Tensor) -> tuple[float, float]:
     """Effective rank and mean cosine of two of the keys ``(n, features)``."""
     unit = (keys * inverse_norms(keys)[:, None]).double()
     cosines = unit @ unit.T
@@ -160,10 +162,10 @@ def diversity(keys: Tensor) -> tuple[float, float]:
     return (float(entropy.exp()) if float(power.sum()) > 0 else 0.0), mean
 
 
-def _layer(state: MemoryState, layer: int, row: int) -> LayerReport:
+def _report_layer(state: MemoryState, layer: int, row: int) -> LayerReport:
     memory = state.rows(layer)[row]
-    banks = _banks(memory.bank.state())
-    ranks, cosines = zip(*(diversity(_keys(bank)) for bank in banks), strict=True)
+    banks = _split_banks(memory.bank.state())
+    ranks, cosines = zip(*(measure_diversity(_filled_keys(bank)) for bank in banks), strict=True)
     spans = [(start, stop) for start, stop, _ in memory.history.steps]
     steps = zip(spans, memory.history.counts(), strict=True)
     return LayerReport(
@@ -171,13 +173,15 @@ def _layer(state: MemoryState, layer: int, row: int) -> LayerReport:
         len(banks),
         len(banks) * state.config.slots,
         tuple(StepHits(start, stop, Hits(*counts)) for (start, stop), counts in steps),
-        tuple(slot for i, bank in enumerate(banks) for slot in _slots(bank, memory.position, i)),
+        tuple(
+            slot for i, bank in enumerate(banks) for slot in _list_slots(bank, memory.position, i)
+        ),
         sum(ranks) / len(ranks),
         sum(cosines) / len(cosines),
     )
 
 
-def _banks(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+def _split_banks(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     """The tensors of one sequence's bank, module by module, on the CPU."""
     whole = {name: tensor[0].cpu() for name, tensor in state.items()}
     if whole["filled"].ndim == 0:
@@ -185,18 +189,18 @@ def _banks(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
     return [{n: t[i] for n, t in whole.items()} for i in range(len(whole["filled"]))]
 
 
-def _slots(bank: dict[str, Tensor], end: int, module: int) -> tuple[Slot, ...]:
+def _list_slots(bank: dict[str, Tensor], end: int, module: int) -> tuple[Slot, ...]:
     filled = int(bank["filled"])
     usage, written = (bank[name][:filled].tolist() for name in ("usage", "written"))
     rows = enumerate(zip(usage, written, strict=True))
     return tuple(Slot(i, uses, at, end - at, module) for i, (uses, at) in rows)
 
 
-def _keys(bank: dict[str, Tensor]) -> Tensor:
+def _filled_keys(bank: dict[str, Tensor]) -> Tensor:
     return bank["keys"][: int(bank["filled"])].float()
 
 
-def _principal(x: Tensor) -> Tensor:
+def _project_principal(x: Tensor) -> Tensor:
     """Coordinates ``(N, 2)`` of rows on their first two principal components."""
     if len(x) < 2:
         return x.new_zeros(len(x), 2)

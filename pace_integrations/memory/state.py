@@ -10,9 +10,9 @@ from torch import Tensor
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory.bank import ActivationMemoryBank
-from pace_integrations.memory.history import History, from_tensors, to_tensors
+from pace_integrations.memory.history import History, pack_histories, unpack_history
 from pace_integrations.memory.layer_memory import LayerMemory
-from pace_integrations.memory.projection import Place
+from pace_integrations.memory.projection import ProjectionSpec
 
 
 class MemoryState:
@@ -30,7 +30,7 @@ class MemoryState:
     def __init__(
         self,
         config: MemoryConfig,
-        places: Mapping[int, Place],
+        places: Mapping[int, ProjectionSpec],
         batch: int = 1,
     ) -> None:
         self.config = config
@@ -132,7 +132,7 @@ class MemoryState:
         for layer, rows in self._layers.items():
             states = [row.bank.state() for row in rows]
             flat |= {f"{layer}.{name}": torch.cat([s[name] for s in states]) for name in states[0]}
-            past = to_tensors([row.history for row in rows], rows[0].bank.features)
+            past = pack_histories([row.history for row in rows], rows[0].bank.features)
             flat |= {f"{layer}.{name}": tensor for name, tensor in past.items()}
         return flat
 
@@ -151,7 +151,7 @@ class MemoryState:
         for layer, rows in fresh.items():
             for i, row in enumerate(rows):
                 own = {name: tensors[f"{layer}.{name}"][i : i + 1] for name in names}
-                row.load(own, int(tensors["positions"][i]), _history(tensors, layer, i))
+                row.load(own, int(tensors["positions"][i]), _load_history(tensors, layer, i))
         self.restore(fresh)
 
     def snapshot(self) -> dict[int, list[LayerMemory]]:
@@ -163,9 +163,9 @@ class MemoryState:
         self._layers = snapshot
 
 
-def _history(tensors: Mapping[str, Tensor], layer: int, row: int) -> History:
+def _load_history(tensors: Mapping[str, Tensor], layer: int, row: int) -> History:
     """The steps of one row; none in a state that was saved without them."""
     names = {name: f"{layer}.{name}" for name in ("steps", "recent")}
     if any(key not in tensors for key in names.values()):
         return History()
-    return from_tensors({name: tensors[key] for name, key in names.items()}, row)
+    return unpack_history({name: tensors[key] for name, key in names.items()}, row)

@@ -36,8 +36,8 @@ class PatchedModel:
         self._asking = False
         self._running: AbstractContextManager[MemoryState] | None = None
         self._handles = [
-            decoder.register_forward_pre_hook(self._before, with_kwargs=True),
-            decoder.register_forward_hook(self._after),
+            decoder.register_forward_pre_hook(self._enter_forward, with_kwargs=True),
+            decoder.register_forward_hook(self._leave_forward),
         ]
 
     @property
@@ -47,12 +47,12 @@ class PatchedModel:
 
     def state(self) -> MemoryState | None:
         """The memory of the sequences so far, or None before the first forward."""
-        self._abandon()
+        self._abandon_forward()
         return self._state
 
     def reset(self) -> None:
         """Forgets the sequences; the next forward starts new ones."""
-        self._abandon()
+        self._abandon_forward()
         self._state = None
 
     def flush(self) -> None:
@@ -72,17 +72,19 @@ class PatchedModel:
 
     def remove(self) -> None:
         """Takes every hook off the model."""
-        self._abandon()
+        self._abandon_forward()
         for handle in self._handles:
             handle.remove()
         self._handles = []
         self.patch.remove()
 
-    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._abandon()
+    def _enter_forward(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._abandon_forward()
         given = self._signature.bind_partial(*args, **kwargs).arguments
         given = {**given, **given.get("kwargs", {})}
-        batch, tokens = _shape(given)
+        batch, tokens = _batch_shape(given)
         if self._state is None:
             self._state = self.patch.new_state(batch)
         if self._state.batch != batch:
@@ -97,13 +99,13 @@ class PatchedModel:
         self._running = open_(self._state, mask=mask)
         self._running.__enter__()
 
-    def _after(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+    def _leave_forward(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         running, self._running = self._running, None
         if running is not None:
             running.__exit__(None, None, None)
 
-    def _abandon(self) -> None:
-        """Undoes a forward that raised: it never came to `_after`."""
+    def _abandon_forward(self) -> None:
+        """Undoes a forward that raised: it never came to `_leave_forward`."""
         running, self._running = self._running, None
         if running is not None:
             error = ModelPatchError("the forward did not reach its end")
@@ -111,7 +113,7 @@ class PatchedModel:
 
 
 @contextmanager
-def patched(
+def patch_model(
     model: nn.Module, config: MemoryConfig, *, modules: Sequence[str] | None = None
 ) -> Iterator[PatchedModel]:
     """Gives a model a memory for the time of the context.
@@ -137,7 +139,7 @@ def patched(
         memory.remove()
 
 
-def _shape(given: dict[str, Any]) -> tuple[int, int]:
+def _batch_shape(given: dict[str, Any]) -> tuple[int, int]:
     """Sequences and tokens of a forward."""
     for name in ("input_ids", "inputs_embeds"):
         if isinstance(given.get(name), Tensor):

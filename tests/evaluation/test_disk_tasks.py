@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pace_integrations.errors import DocumentError
-from pace_integrations.evaluation.metrics import METRICS, score
+from pace_integrations.evaluation.metrics import METRICS, score_prediction
 from pace_integrations.evaluation.tasks import Row, load_rows
 from pace_integrations.evaluation.tasks.published import INFINITE, LONGBENCH, LVEVAL
 
@@ -52,8 +52,8 @@ def test_only_the_first_line_counts_where_longbench_says_so(tmp_path: Path) -> N
     (few,) = written(tmp_path, "a.jsonl", longbench("triviaqa"))
     (many,) = written(tmp_path, "b.jsonl", longbench("hotpotqa"))
     said = "\nOaks\nQuestion: and more words"
-    assert score(few.metric, said, few.answers, few.extra) == 1
-    assert score(many.metric, said, many.answers, many.extra) < 1
+    assert score_prediction(few.metric, said, few.answers, few.extra) == 1
+    assert score_prediction(many.metric, said, many.answers, many.extra) < 1
 
 
 def test_a_context_without_passages_stays_whole(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_longbench_2(tmp_path: Path) -> None:
     given = {"_id": "1", "question": "Which?", "context": "Text.", "answer": "C", **choices}
     (row,) = written(tmp_path, "v2.json", whole=[given])
     assert "(C) tree C" in row.question
-    assert score(row.metric, "The correct answer is (C).", row.answers, row.extra) == 1
-    assert score(row.metric, "The correct answer is (A).", row.answers, row.extra) == 0
+    assert score_prediction(row.metric, "The correct answer is (C).", row.answers, row.extra) == 1
+    assert score_prediction(row.metric, "The correct answer is (A).", row.answers, row.extra) == 0
 
 
 INFINITE_ANSWERS = {
@@ -101,8 +101,8 @@ def test_infinitebench(tmp_path: Path, task: str) -> None:
         given |= {"answer": ["second"], "options": ["first", "second"]}
     (row,) = written(tmp_path, f"{task}.jsonl", given)
     assert (row.metric, row.max_new_tokens) == INFINITE[task]
-    assert score(row.metric, said, row.answers, row.extra) == pytest.approx(1)
-    assert score(row.metric, "x", row.answers, row.extra) == 0
+    assert score_prediction(row.metric, said, row.answers, row.extra) == pytest.approx(1)
+    assert score_prediction(row.metric, "x", row.answers, row.extra) == 0
 
 
 @pytest.mark.parametrize("dataset", LVEVAL)
@@ -113,8 +113,8 @@ def test_lveval(tmp_path: Path, dataset: str) -> None:
     given |= {"confusing_facts": [], "answer_keywords": "oaks"}
     (row,) = written(tmp_path, "x.jsonl", given)
     assert row.metric == LVEVAL[dataset]
-    assert score(row.metric, "tall oaks", row.answers, row.extra) == pytest.approx(1)
-    assert score(row.metric, "elms", row.answers, row.extra) == 0
+    assert score_prediction(row.metric, "tall oaks", row.answers, row.extra) == pytest.approx(1)
+    assert score_prediction(row.metric, "elms", row.answers, row.extra) == 0
     assert row.max_new_tokens == (16 if "factrecall" in dataset else 64)
 
 
@@ -139,7 +139,7 @@ def test_squad(tmp_path: Path) -> None:
     assert first.documents == (("New York", "c0"), ("New York", "c1"))
     assert (first.answers, first.gold) == (("a", "b"), (1,))
     assert (second.answers, second.gold) == ((), ())
-    assert [score(second.metric, p, second.answers) for p in ("", "oak")] == [1, 0]
+    assert [score_prediction(second.metric, p, second.answers) for p in ("", "oak")] == [1, 0]
 
 
 @pytest.mark.parametrize("published", [True, False])
@@ -182,7 +182,7 @@ def test_pairs_in_a_given_order(tmp_path: Path) -> None:
     (gold,) = row.gold
     assert '"k7": "v7"' in row.documents[gold][1]
     assert row.position == round(7 / 11, 2)
-    assert score(row.metric, "v7 [2]", row.answers) == 1
+    assert score_prediction(row.metric, "v7 [2]", row.answers) == 1
 
 
 @pytest.mark.parametrize("published", [True, False])

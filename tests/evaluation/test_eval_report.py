@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 from pace_integrations.cli.app import app
 from pace_integrations.errors import DocumentError
-from pace_integrations.evaluation.figures import grid
-from pace_integrations.evaluation.metrics import score
-from pace_integrations.evaluation.reader import bare
+from pace_integrations.evaluation.arm_runner import strip_citations
+from pace_integrations.evaluation.figures import average_by_cell
+from pace_integrations.evaluation.metrics import score_prediction
 from pace_integrations.evaluation.render import Code, Heading, Image, Table, Text, html, markdown
-from pace_integrations.evaluation.report import write
+from pace_integrations.evaluation.report import write_report
 from pace_integrations.evaluation.runner import load_records
 
 CELL = re.compile(r"([+-]?\d\.\d{3})(?: \[([+-]?\d\.\d{3}), ([+-]?\d\.\d{3})\])?")
@@ -63,7 +63,7 @@ def mean(records: list[dict], arm: str, **fixed: object) -> float:
 
 def test_the_numbers_can_be_computed_again_from_the_records(tmp_path: Path) -> None:
     records = made_up(tmp_path)
-    text = write(tmp_path, command="pace eval x")[0].read_text()
+    text = write_report(tmp_path, command="pace eval x")[0].read_text()
     line = next(ln for ln in text.splitlines() if ln.startswith("| released: <rule>"))
     score_, difference = CELL.findall(line)
     off, own = mean(records, "off"), mean(records, "released")
@@ -83,7 +83,7 @@ def test_the_numbers_can_be_computed_again_from_the_records(tmp_path: Path) -> N
 
 def test_both_forms_say_the_same_and_pictures_are_there(tmp_path: Path) -> None:
     made_up(tmp_path)
-    text, page = (file.read_text() for file in write(tmp_path))
+    text, page = (file.read_text() for file in write_report(tmp_path))
     figures = re.findall(r"!\[.*\]\((.*)\)", text)
     assert len(figures) == 6
     for name in figures:
@@ -98,10 +98,10 @@ def test_both_forms_say_the_same_and_pictures_are_there(tmp_path: Path) -> None:
 
 def test_a_report_can_be_made_again_and_keeps_its_command(tmp_path: Path) -> None:
     made_up(tmp_path)
-    first = [file.read_text() for file in write(tmp_path, command="pace eval x")]
-    assert [file.read_text() for file in write(tmp_path)] == first
+    first = [file.read_text() for file in write_report(tmp_path, command="pace eval x")]
+    assert [file.read_text() for file in write_report(tmp_path)] == first
     with pytest.raises(DocumentError, match="no records"):
-        write(tmp_path / "elsewhere")
+        write_report(tmp_path / "elsewhere")
 
 
 def test_a_grid_holds_means() -> None:
@@ -110,7 +110,7 @@ def test_a_grid_holds_means() -> None:
         {"length": 1, "position": 0.0, "score": 0.0},
         {"length": 2, "position": 0.5, "score": 1.0},
     ]
-    assert grid(cells) == {(1, 0.0): 0.5, (2, 0.5): 1.0}
+    assert average_by_cell(cells) == {(1, 0.0): 0.5, (2, 0.5): 1.0}
 
 
 def test_parts_render(tmp_path: Path) -> None:
@@ -147,7 +147,12 @@ def test_one_command_makes_the_report_and_goes_on(
     assert len(records) == 4 * 4
     assert {r["arm"] for r in records} == {"off", "released", "bm25", "window"}
     for r in records:  # scores too follow from what is in the file
-        assert score(r["metric"], bare(r["prediction"]), r["answers"], r["extra"]) == r["score"]
+        assert (
+            score_prediction(
+                r["metric"], strip_citations(r["prediction"]), r["answers"], r["extra"]
+            )
+            == r["score"]
+        )
     before = (folder / "results.jsonl").read_bytes()
     again = CliRunner().invoke(app, arguments)
     assert again.exit_code == 0

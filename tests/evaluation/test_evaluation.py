@@ -13,17 +13,17 @@ from tiny import tiny_model
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.evaluation.arms import Arm, arms, choose
+from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings, strip_citations
+from pace_integrations.evaluation.arms import Arm, choose_arms, list_arms
 from pace_integrations.evaluation.controls import (
-    random_memory,
-    random_order,
-    scale_only,
+    attach_norm_control,
+    attach_random_memory,
+    reorder_randomly,
 )
-from pace_integrations.evaluation.reader import Reader, Setting, bare
-from pace_integrations.evaluation.runner import load_records, run
-from pace_integrations.evaluation.selection import best_matching, last
-from pace_integrations.evaluation.statistics import compare
-from pace_integrations.evaluation.tasks import Row, Spec, generate
+from pace_integrations.evaluation.runner import load_records, run_arms
+from pace_integrations.evaluation.selection import select_bm25, select_last
+from pace_integrations.evaluation.statistics import compare_arms
+from pace_integrations.evaluation.tasks import Row, TaskSpec, generate_rows
 from pace_integrations.memory import MemoryPatch
 from pace_integrations.model.prompts import UNANSWERABLE
 
@@ -31,13 +31,13 @@ MEMORY = MemoryConfig(step=16, slots=8, layers=(0, 2), theta_low=0.0, theta_high
 
 
 @pytest.fixture(scope="module")
-def setting(tiny_path: Path) -> Setting:
-    return Setting(model=str(tiny_path), dtype="float32", max_new_tokens=4)
+def setting(tiny_path: Path) -> RunSettings:
+    return RunSettings(model=str(tiny_path), dtype="float32", max_new_tokens=4)
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    return generate("mdqa", Spec(length=230, rows=3))
+    return generate_rows("mdqa", TaskSpec(length=230, rows=3))
 
 
 def predictions(records, arm: str) -> dict[tuple[str, int], str]:
@@ -48,10 +48,10 @@ def test_arms_that_must_be_equal_are_equal(rows, setting, tmp_path: Path) -> Non
     released = Arm("released", "", replace(MEMORY, blend=0.5))
     same = [
         Arm("blend0", "", replace(MEMORY, blend=0.0)),
-        Arm("permuted", "", None, random_order),
+        Arm("permuted", "", None, reorder_randomly),
         Arm("full", "", one_pass=True),
     ]
-    records = run(rows, [Arm("off", ""), *same, released], tmp_path, setting=setting, orders=2)
+    records = run_arms(rows, [Arm("off", ""), *same, released], tmp_path, setting=setting, orders=2)
     off = predictions(records, "off")
     assert len(off) == 6
     for arm in same:
@@ -60,10 +60,10 @@ def test_arms_that_must_be_equal_are_equal(rows, setting, tmp_path: Path) -> Non
     assert all((r["memory"] is None) == (r["arm"] in {"off", "permuted", "full"}) for r in records)
 
 
-class Copying(Reader):
+class Copying(ArmRunner):
     """A reader with a memory that copies: it drives the output to the tokens of the answer."""
 
-    def __init__(self, arm: Arm, setting: Setting) -> None:
+    def __init__(self, arm: Arm, setting: RunSettings) -> None:
         super().__init__(arm, setting)
         self._left: list[int] = []
         if arm.name == "planted":
@@ -82,11 +82,11 @@ class Copying(Reader):
 
 
 def test_a_planted_effect_is_found_with_its_interval_clear_of_zero(setting, tmp_path: Path) -> None:
-    rows = generate("niah", Spec(length=100, rows=6))
+    rows = generate_rows("niah", TaskSpec(length=100, rows=6))
     setting = replace(setting, max_new_tokens=5)
     wanted = [Arm("off", ""), Arm("planted", "", MEMORY), Arm("released", "", MEMORY)]
-    records = run(rows, wanted, tmp_path, setting=setting, orders=1, make=Copying)
-    found = {c.arm: c for c in compare(records)}
+    records = run_arms(rows, wanted, tmp_path, setting=setting, orders=1, make=Copying)
+    found = {c.arm: c for c in compare_arms(records)}
     assert found["planted"].verdict == "better"
     assert found["planted"].difference.low > 0
     assert found["released"].verdict == found["off"].verdict == "no evidence"
@@ -96,7 +96,7 @@ def test_a_killed_run_goes_on_where_it_was(rows, setting, tmp_path: Path) -> Non
     wanted = [Arm("off", ""), Arm("released", "", MEMORY)]
     asked: list[tuple[str, str, int]] = []
 
-    class Dying(Reader):
+    class Dying(ArmRunner):
         def answer(self, row, order=0):
             if len(asked) == 4:
                 raise KeyboardInterrupt
@@ -104,20 +104,20 @@ def test_a_killed_run_goes_on_where_it_was(rows, setting, tmp_path: Path) -> Non
             return super().answer(row, order)
 
     with pytest.raises(KeyboardInterrupt):
-        run(rows, wanted, tmp_path / "a", setting=setting, orders=2, make=Dying)
+        run_arms(rows, wanted, tmp_path / "a", setting=setting, orders=2, make=Dying)
     file = tmp_path / "a" / "results.jsonl"
     assert len(load_records(tmp_path / "a")) == 4
     with file.open("a") as stream:
         stream.write('{"arm": "off", "id": "cut o')  # the power went
     assert len(load_records(tmp_path / "a")) == 4
 
-    class Counting(Reader):
+    class Counting(ArmRunner):
         def answer(self, row, order=0):
             asked.append((self.arm.name, row.id, order))
             return super().answer(row, order)
 
     seen = []
-    resumed = run(
+    resumed = run_arms(
         rows,
         wanted,
         tmp_path / "a",
@@ -129,33 +129,33 @@ def test_a_killed_run_goes_on_where_it_was(rows, setting, tmp_path: Path) -> Non
     assert len(asked) == len(set(asked)) == 12
     assert seen == [(n, 12) for n in range(5, 13)]
     assert resumed == [json.loads(line) for line in file.read_text().splitlines()]
-    whole = run(rows, wanted, tmp_path / "b", setting=setting, orders=2)
+    whole = run_arms(rows, wanted, tmp_path / "b", setting=setting, orders=2)
     for arm in ("off", "released"):
         assert predictions(resumed, arm) == predictions(whole, arm)
-    assert run(rows, wanted, tmp_path / "a", setting=setting, orders=2, make=None) == resumed
+    assert run_arms(rows, wanted, tmp_path / "a", setting=setting, orders=2, make=None) == resumed
 
 
 def test_several_processes_give_the_same_records(rows, setting, tmp_path: Path) -> None:
-    wanted = choose(["blend0"])
-    one = run(rows[:1], wanted, tmp_path / "one", setting=setting, orders=1)
-    two = run(rows[:1], wanted, tmp_path / "two", setting=setting, orders=1, processes=2)
+    wanted = choose_arms(["blend0"])
+    one = run_arms(rows[:1], wanted, tmp_path / "one", setting=setting, orders=1)
+    two = run_arms(rows[:1], wanted, tmp_path / "two", setting=setting, orders=1, processes=2)
     assert [a.name for a in wanted] == ["off", "blend0"]
     for arm in wanted:
         assert predictions(one, arm.name) == predictions(two, arm.name)
 
 
 def test_a_folder_of_another_run_is_refused(rows, setting, tmp_path: Path) -> None:
-    run(rows[:1], [Arm("off", "")], tmp_path, setting=setting, orders=1)
+    run_arms(rows[:1], [Arm("off", "")], tmp_path, setting=setting, orders=1)
     with pytest.raises(ConfigError, match="setting"):
-        run(rows, [Arm("off", "")], tmp_path, setting=replace(setting, chunk=8), orders=1)
+        run_arms(rows, [Arm("off", "")], tmp_path, setting=replace(setting, chunk=8), orders=1)
     with pytest.raises(ConfigError, match="off"):
-        run(rows, [Arm("off", "", MEMORY)], tmp_path, setting=setting, orders=1)
-    more = run(rows[1:], [Arm("off", "")], tmp_path, setting=setting, orders=1)
+        run_arms(rows, [Arm("off", "", MEMORY)], tmp_path, setting=setting, orders=1)
+    more = run_arms(rows[1:], [Arm("off", "")], tmp_path, setting=setting, orders=1)
     other = save_tiny(tmp_path / "weights", seed=1)
     moved = tmp_path / "run.json"  # as if the same path had been filled with other weights
     moved.write_text(moved.read_text().replace(str(setting.model), str(other)))
     with pytest.raises(ConfigError, match="weights"):
-        run(rows, [Arm("blend0", "")], tmp_path, setting=replace(setting, model=str(other)))
+        run_arms(rows, [Arm("blend0", "")], tmp_path, setting=replace(setting, model=str(other)))
     assert {r["id"] for r in more} == {row.id for row in rows[1:]}
     assert len(load_records(tmp_path)) == 3
 
@@ -192,7 +192,7 @@ ONE = replace(MEMORY, layers=(2,), blend=0.5)
 
 
 def test_scale_only_keeps_directions_and_takes_the_memorys_lengths(tokens) -> None:
-    before, scaled, _, after = control(scale_only, ONE, tokens)
+    before, scaled, _, after = control(attach_norm_control, ONE, tokens)
     _, real, _, plain = control(None, ONE, tokens)
     assert torch.equal(after, plain)
     cosine = torch.cosine_similarity(before, scaled, dim=-1)
@@ -203,7 +203,7 @@ def test_scale_only_keeps_directions_and_takes_the_memorys_lengths(tokens) -> No
 
 
 def test_random_memory_keeps_what_is_added_but_for_its_direction(tokens) -> None:
-    before, random, _, _ = control(random_memory, ONE, tokens)
+    before, random, _, _ = control(attach_random_memory, ONE, tokens)
     _, real, _, _ = control(None, ONE, tokens)
     touched = (real != before).any(-1)
     assert 0 < touched.sum() < touched.numel()
@@ -215,7 +215,7 @@ def test_random_memory_keeps_what_is_added_but_for_its_direction(tokens) -> None
 
 @pytest.mark.parametrize("config", [None, ONE])
 def test_reordered_neurons_change_rounding_only_and_are_put_back(tokens, config) -> None:
-    before, _, logits, after = control(random_order, config, tokens)
+    before, _, logits, after = control(reorder_randomly, config, tokens)
     own, _, plain, untouched = control(None, config, tokens)
     assert torch.equal(after, untouched)
     assert torch.allclose(logits, plain, atol=1e-4)
@@ -225,27 +225,27 @@ def test_reordered_neurons_change_rounding_only_and_are_put_back(tokens, config)
 
 def test_controls_need_a_memory_of_the_released_rule() -> None:
     with pytest.raises(ConfigError, match="memory"):
-        scale_only(tiny_model(), None)
+        attach_norm_control(tiny_model(), None)
     with pytest.raises(ConfigError, match="released"):
-        random_memory(tiny_model(), replace(MEMORY, rule="slotwise"))
+        attach_random_memory(tiny_model(), replace(MEMORY, rule="slotwise"))
 
 
 def test_documents_are_chosen_under_the_budget() -> None:
-    row = generate("mdqa", Spec(length=1500, rows=3))[2]
+    row = generate_rows("mdqa", TaskSpec(length=1500, rows=3))[2]
 
     def count(text: str) -> int:
         return len(text.split())
 
     sizes = [count(f"{t}\n{x}") for t, x in row.documents]
-    for choose_ in (last, best_matching):
+    for choose_ in (select_last, select_bm25):
         for share in (0.01, 0.3, 0.6):
             budget = int(share * sum(sizes))
             kept = choose_(row, budget, count)
             assert kept == sorted(set(kept))
             assert len(kept) == 1 or sum(sizes[i] for i in kept) <= budget
         assert choose_(row, sum(sizes), count) == list(range(len(sizes)))
-    assert row.gold[0] in best_matching(row, sum(sizes) // 4, count)
-    assert last(row, sum(sizes) // 4, count)[-1] == len(sizes) - 1
+    assert row.gold[0] in select_bm25(row, sum(sizes) // 4, count)
+    assert select_last(row, sum(sizes) // 4, count)[-1] == len(sizes) - 1
 
 
 def test_bm25_ranks_by_its_formula() -> None:
@@ -264,23 +264,23 @@ def test_bm25_ranks_by_its_formula() -> None:
         return total
 
     best = sorted(range(4), key=lambda i: -bm25(texts[i]))
-    chosen = [best_matching(row, n, lambda t: 1) for n in (1, 2, 3, 4)]
+    chosen = [select_bm25(row, n, lambda t: 1) for n in (1, 2, 3, 4)]
     assert chosen == [sorted(best[:n]) for n in (1, 2, 3, 4)]
 
 
 def test_citation_marks_are_no_part_of_an_answer() -> None:
-    assert bare("Paris [1]") == "Paris"
-    assert bare("Paris [1, 2] and Rome [3].") == "Paris and Rome."
-    assert bare("[7]") == ""
+    assert strip_citations("Paris [1]") == "Paris"
+    assert strip_citations("Paris [1, 2] and Rome [3].") == "Paris and Rome."
+    assert strip_citations("[7]") == ""
 
 
 def test_a_refusal_is_silence() -> None:
-    assert [bare(f"{UNANSWERABLE} [1]"), bare(UNANSWERABLE)] == ["", ""]
-    assert bare(f"{UNANSWERABLE} Perhaps Rome.").endswith("Rome.")
+    assert [strip_citations(f"{UNANSWERABLE} [1]"), strip_citations(UNANSWERABLE)] == ["", ""]
+    assert strip_citations(f"{UNANSWERABLE} Perhaps Rome.").endswith("Rome.")
 
 
 def test_unknown_arms_are_named_and_off_comes_first() -> None:
     with pytest.raises(ConfigError, match="no arm relesed"):
-        choose(["relesed"])
-    assert [arm.name for arm in choose(["paper", "off", "paper"])] == ["off", "paper"]
-    assert arms()["default"].memory == MemoryConfig()
+        choose_arms(["relesed"])
+    assert [arm.name for arm in choose_arms(["paper", "off", "paper"])] == ["off", "paper"]
+    assert list_arms()["default"].memory == MemoryConfig()

@@ -14,7 +14,7 @@ from pace_integrations.evaluation.metrics import (
     METRICS,
     citation_precision,
     citation_recall,
-    score,
+    score_prediction,
 )
 
 # prediction, golds; worked by hand: word F1, exact match, best subspan, contains, contains all
@@ -55,31 +55,33 @@ PAIRS = [(row[0], row[1]) for row in ANSWERS]
 
 @pytest.mark.parametrize(("prediction", "golds", "f1", "exact", "span", "part", "all_"), ANSWERS)
 def test_short_answers_by_hand(prediction, golds, f1, exact, span, part, all_):
-    assert score("token_f1", prediction, golds) == pytest.approx(f1)
-    assert score("exact_match", prediction, golds) == exact
-    assert score("best_subspan", prediction, golds) == span
-    assert score("contains", prediction, golds) == part
-    assert score("contains_all", prediction, golds) == pytest.approx(all_)
+    assert score_prediction("token_f1", prediction, golds) == pytest.approx(f1)
+    assert score_prediction("exact_match", prediction, golds) == exact
+    assert score_prediction("best_subspan", prediction, golds) == span
+    assert score_prediction("contains", prediction, golds) == part
+    assert score_prediction("contains_all", prediction, golds) == pytest.approx(all_)
 
 
 @pytest.mark.parametrize(("prediction", "golds"), PAIRS)
 def test_short_answers_equal_the_slow_ones(prediction, golds):
     f1 = slow.best(lambda p, a: slow.f1(slow.words(p), slow.words(a)))
-    assert score("token_f1", prediction, golds) == pytest.approx(f1(prediction, golds))
+    assert score_prediction("token_f1", prediction, golds) == pytest.approx(f1(prediction, golds))
     exact = slow.best(lambda p, a: float(slow.words(p) == slow.words(a)))
-    assert score("exact_match", prediction, golds) == exact(prediction, golds)
+    assert score_prediction("exact_match", prediction, golds) == exact(prediction, golds)
     recall = slow.best(
         lambda p, a: sum(min(slow.words(p).count(w), slow.words(a).count(w))
                          for w in set(slow.words(a))) / max(len(slow.words(a)), 1)
     )  # fmt: skip
-    assert score("keyword_recall", prediction, golds) == pytest.approx(recall(prediction, golds))
+    assert score_prediction("keyword_recall", prediction, golds) == pytest.approx(
+        recall(prediction, golds)
+    )
 
 
 @given(st.text("aAn theT.b ,é", max_size=20), st.text("aAn theT.b ,é", max_size=20))
 def test_word_f1_equals_the_slow_one_and_is_symmetric(one, other):
     expected = slow.f1(slow.words(one), slow.words(other))
-    assert score("token_f1", one, [other]) == pytest.approx(expected)
-    assert score("token_f1", other, [one]) == pytest.approx(expected)
+    assert score_prediction("token_f1", one, [other]) == pytest.approx(expected)
+    assert score_prediction("token_f1", other, [one]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("prediction", "golds"), PAIRS)
@@ -89,12 +91,12 @@ def test_squad_counts_silence_where_nothing_is_to_be_said(prediction, golds):
         return slow.f1(said, wanted) if said and wanted else float(said == wanted)
 
     expected = max(one(prediction, gold) for gold in golds or [""])
-    assert score("squad_f1", prediction, golds) == pytest.approx(expected)
+    assert score_prediction("squad_f1", prediction, golds) == pytest.approx(expected)
 
 
 def test_squad_silence_by_hand():
-    assert [score("squad_f1", p, []) for p in ("", "the", "Paris")] == [1, 1, 0]
-    assert [score("squad_f1", "", g) for g in (["Paris"], ["Paris", ""])] == [0, 1]
+    assert [score_prediction("squad_f1", p, []) for p in ("", "the", "Paris")] == [1, 1, 0]
+    assert [score_prediction("squad_f1", "", g) for g in (["Paris"], ["Paris", ""])] == [0, 1]
 
 
 CHINESE = [
@@ -124,17 +126,19 @@ CHINESE = [
 @pytest.mark.parametrize(("prediction", "golds", "f1"), CHINESE)
 def test_chinese_word_f1_by_hand(prediction, golds, f1):
     pytest.importorskip("jieba")
-    assert score("token_f1_chinese", prediction, golds) == pytest.approx(f1)
+    assert score_prediction("token_f1_chinese", prediction, golds) == pytest.approx(f1)
     letters = slow.best(
         lambda p, a: slow.f1(*([c for c in t.lower() if c.isalnum()] for t in (p, a)))
     )
     expected = letters(prediction, golds)
-    assert score("character_f1_chinese", prediction, golds) == pytest.approx(expected)
+    assert score_prediction("character_f1_chinese", prediction, golds) == pytest.approx(expected)
     said, wanted = (slow_chinese(t) for t in (prediction, golds[0] if golds else ""))
     left = list(said)
     hits = sum(w in left and not left.remove(w) for w in wanted)
     recall = hits / len(wanted) if wanted else 0.0
-    assert score("keyword_recall_chinese", prediction, golds[:1]) == pytest.approx(recall)
+    assert score_prediction("keyword_recall_chinese", prediction, golds[:1]) == pytest.approx(
+        recall
+    )
 
 
 def slow_chinese(text: str) -> list[str]:
@@ -165,19 +169,19 @@ TEXTS = [
 @pytest.mark.parametrize("answer", TEXTS)
 @pytest.mark.parametrize("prediction", TEXTS)
 def test_rouge_l_equals_the_slow_one(prediction, answer):
-    assert score("rouge_l", prediction, [answer]) == pytest.approx(
+    assert score_prediction("rouge_l", prediction, [answer]) == pytest.approx(
         slow.rouge_l(prediction, answer), abs=1e-9
     )
-    assert score("rouge_lsum", prediction, [answer]) == pytest.approx(
+    assert score_prediction("rouge_lsum", prediction, [answer]) == pytest.approx(
         slow.rouge_lsum(prediction, answer), abs=1e-9
     )
 
 
 def test_rouge_l_by_hand():
-    assert score("rouge_l", "a b c d", ["a c d e"]) == pytest.approx(0.75, abs=1e-6)
-    assert score("rouge_l", "a b", ["q", "a b"]) == pytest.approx(1, abs=1e-6)
-    assert score("rouge_lsum", "a b c d", ["a c d e"]) == pytest.approx(0.75)
-    assert score("rouge_l", "", ["a"]) == score("rouge_l", "a", []) == 0
+    assert score_prediction("rouge_l", "a b c d", ["a c d e"]) == pytest.approx(0.75, abs=1e-6)
+    assert score_prediction("rouge_l", "a b", ["q", "a b"]) == pytest.approx(1, abs=1e-6)
+    assert score_prediction("rouge_lsum", "a b c d", ["a c d e"]) == pytest.approx(0.75)
+    assert score_prediction("rouge_l", "", ["a"]) == score_prediction("rouge_l", "a", []) == 0
 
 
 CODE = [
@@ -209,8 +213,10 @@ CODE = [
 @pytest.mark.parametrize(("prediction", "answer"), CODE)
 def test_edit_similarity_equals_the_slow_one(prediction, answer):
     expected = slow.edit_similarity(prediction, answer)
-    assert score("edit_similarity", prediction, [answer]) == pytest.approx(expected)
-    assert score("edit_similarity", prediction, ["§§§§§§§§§§", answer]) == pytest.approx(expected)
+    assert score_prediction("edit_similarity", prediction, [answer]) == pytest.approx(expected)
+    assert score_prediction("edit_similarity", prediction, ["§§§§§§§§§§", answer]) == pytest.approx(
+        expected
+    )
 
 
 CLASSES = ["Human", "Human being", "Location", "Number", "Number of something", "Num"]
@@ -248,13 +254,13 @@ LABELLED = [
 @pytest.mark.parametrize(("prediction", "golds", "expected"), LABELLED)
 def test_classification_by_hand(prediction, golds, expected):
     extra = {"classes": CLASSES}
-    assert score("classification", prediction, golds, extra) == pytest.approx(expected)
+    assert score_prediction("classification", prediction, golds, extra) == pytest.approx(expected)
 
 
 def test_classification_keeps_what_follows_a_dropped_class():
     extra = {"classes": ["ab", "b", "abc"]}
     # "ab" is dropped, "b" slips into its place and is not looked at.
-    assert score("classification", "abc", ["abc"], extra) == 0.5
+    assert score_prediction("classification", "abc", ["abc"], extra) == 0.5
 
 
 NUMBERED = [
@@ -286,10 +292,12 @@ NUMBERED = [
 @pytest.mark.parametrize(("prediction", "gold", "expected"), NUMBERED)
 def test_retrieval_and_count_by_hand(prediction, gold, expected):
     assert slow.share(prediction, gold) == pytest.approx(expected)
-    assert score("count", prediction, [gold]) == pytest.approx(expected)
-    assert score("retrieval", prediction, [f"Paragraph {gold}"]) == pytest.approx(expected)
-    assert score("retrieval", prediction, [f"段落{gold}"]) == pytest.approx(expected)
-    assert score("count", prediction, ["99", gold]) == pytest.approx(expected)
+    assert score_prediction("count", prediction, [gold]) == pytest.approx(expected)
+    assert score_prediction("retrieval", prediction, [f"Paragraph {gold}"]) == pytest.approx(
+        expected
+    )
+    assert score_prediction("retrieval", prediction, [f"段落{gold}"]) == pytest.approx(expected)
+    assert score_prediction("count", prediction, ["99", gold]) == pytest.approx(expected)
 
 
 # prediction, golds; LongBench v2's stated choice; InfiniteBench's option, which takes a capital
@@ -322,8 +330,8 @@ CHOSEN = [
 
 @pytest.mark.parametrize(("prediction", "golds", "stated", "option"), CHOSEN)
 def test_choices_by_hand(prediction, golds, stated, option):
-    assert score("stated_choice", prediction, golds) == stated
-    assert score("option", prediction, golds) == option
+    assert score_prediction("stated_choice", prediction, golds) == stated
+    assert score_prediction("option", prediction, golds) == option
 
 
 # prediction, golds; first integer, first number, word, name
@@ -354,15 +362,15 @@ FOUND = [
 
 @pytest.mark.parametrize(("prediction", "golds", "integer", "number", "word", "name"), FOUND)
 def test_found_values_by_hand(prediction, golds, integer, number, word, name):
-    assert score("first_integer", prediction, golds) == integer
-    assert score("first_number", prediction, golds) == number
-    assert score("word_match", prediction, golds) == word
-    assert score("name_match", prediction, golds) == name
+    assert score_prediction("first_integer", prediction, golds) == integer
+    assert score_prediction("first_number", prediction, golds) == number
+    assert score_prediction("word_match", prediction, golds) == word
+    assert score_prediction("name_match", prediction, golds) == name
 
 
 def test_names_are_compared_in_capitals():
-    assert score("name_match", "It was Ross.", ["ROSS"]) == 1
-    assert score("word_match", "It was Ross.", ["ROSS"]) == 0
+    assert score_prediction("name_match", "It was Ross.", ["ROSS"]) == 1
+    assert score_prediction("word_match", "It was Ross.", ["ROSS"]) == 0
 
 
 # prediction, golds; last integer of code, share of leading numbers
@@ -393,8 +401,8 @@ WRITTEN = [
 
 @pytest.mark.parametrize(("prediction", "golds", "last", "leading"), WRITTEN)
 def test_numbers_of_code_and_calculations_by_hand(prediction, golds, last, leading):
-    assert score("last_integer", prediction, golds) == last
-    assert score("leading_numbers", prediction, golds) == pytest.approx(leading)
+    assert score_prediction("last_integer", prediction, golds) == last
+    assert score_prediction("leading_numbers", prediction, golds) == pytest.approx(leading)
 
 
 # InfiniteBench Code.Debug: the letter is B, the function is "sort_all"
@@ -426,7 +434,7 @@ DEBUGGED = [
 
 @pytest.mark.parametrize(("prediction", "expected"), DEBUGGED)
 def test_named_options_by_hand(prediction, expected):
-    assert score("named_option", prediction, ["B", "sort_all"]) == expected
+    assert score_prediction("named_option", prediction, ["B", "sort_all"]) == expected
 
 
 PLACES = ["garden", "kitchen", "office"]
@@ -458,7 +466,7 @@ FACTS = [
 @pytest.mark.parametrize(("prediction", "golds", "question", "expected"), FACTS)
 def test_labels_by_hand(prediction, golds, question, expected):
     extra = {"classes": PLACES, "question": question}
-    assert score("label", prediction, golds, extra) == expected
+    assert score_prediction("label", prediction, golds, extra) == expected
 
 
 # prediction, gold, keywords, word F1, found keywords over all keywords
@@ -492,8 +500,8 @@ def test_keyword_gate_by_hand(prediction, gold, keywords, f1, recall):
     assert slow.f1(slow.words(prediction), slow.words(gold)) == pytest.approx(f1)
     expected = f1 if recall is None or recall >= 0.2 else 0
     extra = {"keywords": keywords}
-    assert score("keyword_f1", prediction, [gold], extra) == pytest.approx(expected)
-    assert score("keyword_f1", prediction, ["§", gold], extra) == pytest.approx(expected)
+    assert score_prediction("keyword_f1", prediction, [gold], extra) == pytest.approx(expected)
+    assert score_prediction("keyword_f1", prediction, ["§", gold], extra) == pytest.approx(expected)
 
 
 # word F1 of the cases above where at least 0.4 of the keywords were found, worked by hand
@@ -525,7 +533,9 @@ GATED_CHINESE = [
 def test_chinese_keyword_gate_by_hand(prediction, golds, keywords, expected):
     pytest.importorskip("jieba")
     extra = {"keywords": keywords}
-    assert score("keyword_f1_chinese", prediction, golds, extra) == pytest.approx(expected)
+    assert score_prediction("keyword_f1_chinese", prediction, golds, extra) == pytest.approx(
+        expected
+    )
 
 
 @pytest.mark.parametrize(("prediction", "golds", "f1"), CHINESE)
@@ -537,7 +547,9 @@ def test_chinese_rouge_is_rouge_over_words(prediction, golds, f1):
         return " ".join(jieba.cut(text))
 
     expected = slow.best(slow.rouge_l)(cut(prediction), [cut(g) for g in golds])
-    assert score("rouge_l_chinese", prediction, golds) == pytest.approx(expected, abs=1e-9)
+    assert score_prediction("rouge_l_chinese", prediction, golds) == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 STOPPED = [
@@ -562,7 +574,7 @@ def test_rouge_without_stop_words_is_rouge_over_the_others(prediction, golds):
         return " ".join(word for word in plain if word not in {"的", "和", "是", "在", "到"})
 
     expected = slow.best(slow.rouge_l)(cut(prediction), [cut(g) for g in golds])
-    found = score("rouge_l_without_stop_words", prediction, golds)
+    found = score_prediction("rouge_l_without_stop_words", prediction, golds)
     assert found == pytest.approx(expected, abs=1e-9)
 
 
@@ -591,13 +603,13 @@ def test_the_order_of_golds_does_not_matter_and_scores_are_shares(metric):
             continue  # golds there are not alternatives
         golds = ["12", "7", "12.0"] if "number" in metric else ["12", "b c", "Paragraph 12"]
         golds = ["12", "7"] if metric == "last_integer" else golds
-        found = {score(metric, prediction, list(g), extra) for g in permutations(golds)}
+        found = {score_prediction(metric, prediction, list(g), extra) for g in permutations(golds)}
         assert len(found) == 1
         assert 0 <= found.pop() <= 1
 
 
 def test_an_unknown_metric_and_a_missing_field_are_named():
     with pytest.raises(ConfigError, match="no metric 'f2'"):
-        score("f2", "x", ["x"])
+        score_prediction("f2", "x", ["x"])
     with pytest.raises(ConfigError, match="classes"):
-        score("classification", "x", ["x"])
+        score_prediction("classification", "x", ["x"])

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pace_integrations.evaluation.statistics import (
-    bootstrap,
-    compare,
-    order_spread,
-    sign_flip,
+    bootstrap_interval,
+    compare_arms,
+    measure_order_spread,
+    sign_flip_test,
 )
 
 
@@ -26,7 +26,7 @@ def records(arm: str, scores, orders=1):
 
 
 def verdicts(*groups) -> dict[str, str]:
-    return {c.arm: c.verdict for c in compare([r for g in groups for r in g])}
+    return {c.arm: c.verdict for c in compare_arms([r for g in groups for r in g])}
 
 
 def test_clear_differences_are_told_and_chance_is_not() -> None:
@@ -50,7 +50,7 @@ def test_the_interval_is_that_of_the_exact_resampling_distribution() -> None:
 
     values = [0.0, 1.0, 1.0, 0.5]
     means = np.sort([np.mean(draw) for draw in product(values, repeat=4)])
-    found = bootstrap(values)
+    found = bootstrap_interval(values)
     assert found.mean == 0.625
     assert found.low == pytest.approx(np.quantile(means, 0.025), abs=0.04)
     assert found.high == pytest.approx(np.quantile(means, 0.975), abs=0.04)
@@ -60,14 +60,14 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
     random = np.random.default_rng(0)
     hits = 0
     for i in range(200):
-        found = bootstrap(random.normal(0.3, 1.0, 40), resamples=1000, seed=i)
+        found = bootstrap_interval(random.normal(0.3, 1.0, 40), resamples=1000, seed=i)
         hits += found.low <= 0.3 <= found.high
     assert 0.88 <= hits / 200 <= 0.99
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_an_arm_that_equals_off_differs_by_nothing(scores) -> None:
-    (_, same) = compare([*records("off", scores), *records("same", scores)])
+    (_, same) = compare_arms([*records("off", scores), *records("same", scores)])
     assert same.difference.mean == same.difference.low == same.difference.high == 0
     assert same.verdict == "no evidence"
     assert same.score.low <= same.score.mean + 1e-12
@@ -78,26 +78,28 @@ def test_a_difference_within_the_noise_floor_is_no_evidence() -> None:
     off, small = [0.5] * 20, [0.52] * 20
     noise = [0.5 + 0.04 * (-1) ** i for i in range(20)]
     assert verdicts(records("off", off), records("small", small))["small"] == "better"
-    found = compare([*records("off", off), *records("permuted", noise), *records("small", small)])
+    found = compare_arms(
+        [*records("off", off), *records("permuted", noise), *records("small", small)]
+    )
     small_one = next(c for c in found if c.arm == "small")
     assert small_one.floor == pytest.approx(0.02, abs=0.008)
-    assert compare(
+    assert compare_arms(
         [*records("off", off), *records("permuted", [0.4] * 20), *records("small", small)]
     )[2].verdict == "no evidence"  # fmt: skip
 
 
 def test_orders_of_a_row_are_no_rows_of_their_own() -> None:
     off, up = [0.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 1.0]
-    once = compare([*records("off", off), *records("up", up)])[1]
-    thrice = compare([*records("off", off, 3), *records("up", up, 3)])[1]
+    once = compare_arms([*records("off", off), *records("up", up)])[1]
+    thrice = compare_arms([*records("off", off, 3), *records("up", up, 3)])[1]
     assert once == thrice
 
 
 def test_only_rows_that_both_answered_are_compared() -> None:
-    found = compare([*records("off", [0, 0, 0]), *records("up", [1, 1])])
+    found = compare_arms([*records("off", [0, 0, 0]), *records("up", [1, 1])])
     assert found[1].rows == 2
     assert found[1].difference.mean == 1
-    assert compare(records("up", [1])) == []
+    assert compare_arms(records("up", [1])) == []
 
 
 def test_the_spread_between_orders() -> None:
@@ -107,8 +109,8 @@ def test_the_spread_between_orders() -> None:
         {"arm": "off", "id": "b", "order": 0, "score": 1.0},
         {"arm": "off", "id": "b", "order": 1, "score": 0.5},
     ]
-    assert order_spread(rows) == 0.75
-    assert order_spread(rows[:1]) is None
+    assert measure_order_spread(rows) == 0.75
+    assert measure_order_spread(rows[:1]) is None
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 30))
@@ -116,13 +118,13 @@ def test_the_chance_of_a_difference_is_that_of_a_fair_coin(up: int, down: int, s
     changed = up + down
     at_least = range(max(up, down), changed + 1)
     fair = min(1.0, 2 * sum(comb(changed, k) for k in at_least) / 2**changed)
-    found = sign_flip([1.0] * up + [-1.0] * down + [0.0] * same)
+    found = sign_flip_test([1.0] * up + [-1.0] * down + [0.0] * same)
     assert found == pytest.approx(fair, abs=1e-9 if changed <= 12 else 0.02)
 
 
 def test_few_rows_in_one_direction_are_no_evidence() -> None:
     off = [1.0] * 300
     for lost, told in ((4, "no evidence"), (5, "no evidence"), (6, "worse")):
-        (_, own) = compare([*records("off", off), *records("x", [0.0] * lost + off[lost:])])
+        (_, own) = compare_arms([*records("off", off), *records("x", [0.0] * lost + off[lost:])])
         assert own.difference.high < 0
         assert own.verdict == told

@@ -11,16 +11,22 @@ from pathlib import Path
 import pytest
 
 from pace_integrations.errors import ConfigError, DocumentError
-from pace_integrations.evaluation.metrics import score
-from pace_integrations.evaluation.tasks import GENERATED, Row, Spec, generate, reordered
+from pace_integrations.evaluation.metrics import score_prediction
+from pace_integrations.evaluation.tasks import (
+    GENERATED,
+    Row,
+    TaskSpec,
+    generate_rows,
+    reorder_documents,
+)
 
-SIZE = Spec(length=800, rows=5)
+SIZE = TaskSpec(length=800, rows=5)
 KVPRESS = ("context", "question", "answer_prefix", "answers", "max_new_tokens", "task")
 HIDDEN = [name for name in GENERATED if name not in {"cwe", "fwe", "vt", "babi_qa1", "babi_qa2"}]
 
 
 def rows_of(task: str, house: Path, **changes: object) -> list[Row]:
-    return generate(task, replace(SIZE, on=house, **changes))
+    return generate_rows(task, replace(SIZE, on=house, **changes))
 
 
 @pytest.mark.parametrize("task", GENERATED)
@@ -41,14 +47,14 @@ def test_rows_are_stable_distinct_and_plain(task: str, house: Path) -> None:
 @pytest.mark.parametrize("task", GENERATED)
 def test_the_right_answer_scores_one_and_silence_nothing(task: str, house: Path) -> None:
     for row in rows_of(task, house):
-        assert score(row.metric, ", ".join(row.answers), row.answers, row.extra) == 1
-        assert score(row.metric, "", row.answers, row.extra) == 0
+        assert score_prediction(row.metric, ", ".join(row.answers), row.answers, row.extra) == 1
+        assert score_prediction(row.metric, "", row.answers, row.extra) == 0
 
 
 @pytest.mark.parametrize("length", [400, 1600])
 @pytest.mark.parametrize("task", sorted(set(GENERATED) - {"planted"}))
 def test_documents_have_the_length_that_was_asked_for(task: str, length: int) -> None:
-    for row in generate(task, Spec(length, 2)):
+    for row in generate_rows(task, TaskSpec(length, 2)):
         texts = [text for _, text in row.documents]
         tokens = sum(SIZE.count(text) for text in texts)
         assert 0.7 * length <= tokens <= 1.3 * length
@@ -67,7 +73,7 @@ def test_answers_stand_in_the_gold_documents_and_nowhere_else(task: str, house: 
 
 @pytest.mark.parametrize("task", ["niah", "niah_single_1", "niah_single_2", "kv", "mdqa"])
 def test_depth_moves_the_gold_from_the_first_document_to_the_last(task: str) -> None:
-    rows = generate(task, Spec(2000, 5))
+    rows = generate_rows(task, TaskSpec(2000, 5))
     assert [row.position for row in rows] == [0, 0.25, 0.5, 0.75, 1]
     places = [row.gold[0] / (len(row.documents) - 1) for row in rows]
     assert places == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=0.13)
@@ -76,20 +82,20 @@ def test_depth_moves_the_gold_from_the_first_document_to_the_last(task: str) -> 
 @pytest.mark.parametrize("task", GENERATED)
 def test_other_orders_move_all_but_the_gold(task: str, house: Path) -> None:
     for row in rows_of(task, house):
-        assert reordered(row, 0) == row
+        assert reorder_documents(row, 0) == row
         for order in (1, 2):
-            moved = reordered(row, order)
-            assert moved == reordered(row, order)
+            moved = reorder_documents(row, order)
+            assert moved == reorder_documents(row, order)
             assert sorted(moved.documents) == sorted(row.documents)
             assert all(moved.documents[i] == row.documents[i] for i in row.gold)
             assert replace(moved, documents=row.documents) == row
     free = len(row.documents) - len(row.gold)
     if free > 3:
-        assert len({reordered(row, order).documents for order in range(4)}) > 1
+        assert len({reorder_documents(row, order).documents for order in range(4)}) > 1
 
 
 def test_variables_hold_the_value_by_following_the_chain() -> None:
-    for row in generate("vt", SIZE):
+    for row in generate_rows("vt", SIZE):
         held: dict[str, str] = {}
         for name, source in re.findall(r"VAR (\w+) = (?:VAR )?(\w+)\.", row.context):
             held[name] = held.get(source, source)
@@ -100,7 +106,7 @@ def test_variables_hold_the_value_by_following_the_chain() -> None:
 
 @pytest.mark.parametrize(("task", "top"), [("cwe", 10), ("fwe", 3)])
 def test_words_asked_for_are_the_most_frequent(task: str, top: int) -> None:
-    for row in generate(task, SIZE):
+    for row in generate_rows(task, SIZE):
         words = [w for _, text in row.documents for w in re.findall(r"[a-z][a-z-]*", text)]
         counts = Counter(words).most_common(top + 1)
         assert {word for word, _ in counts[:top]} == set(row.answers)
@@ -111,7 +117,7 @@ def test_stories_end_where_the_answer_says() -> None:
     moved = r"(Mary|John|Sandra|Daniel) (?:went|moved|travelled|journeyed)(?: back)? to the (\w+)\."
     taken = r"(Mary|John|Sandra|Daniel) picked up the (\w+) there\."
     for task in ("babi_qa1", "babi_qa2"):
-        for row in generate(task, SIZE):
+        for row in generate_rows(task, SIZE):
             at = dict(re.findall(moved, row.context))  # the last move of each stands
             bearer = {thing: who for who, thing in re.findall(taken, row.context)}
             asked = re.search(r"Where is (?:the )?(\w+)\?", row.question)[1]
@@ -122,8 +128,8 @@ def test_needles_stand_in_prose_noise_or_the_users_own_texts(tmp_path: Path) -> 
     (tmp_path / "essay.txt").write_text(
         "Ducks swim in circles. Geese prefer straight lines. Swans do neither of it."
     )
-    own = generate("niah", replace(SIZE, haystack=tmp_path))[0]
-    noise = generate("niah_single_1", SIZE)[0]
+    own = generate_rows("niah", replace(SIZE, haystack=tmp_path))[0]
+    noise = generate_rows("niah_single_1", SIZE)[0]
     assert "Ducks swim in circles." in own.context
     assert "The grass is green." in noise.context
     assert "The grass is green." not in own.context
@@ -141,11 +147,11 @@ def test_facts_are_planted_in_the_users_own_pages(house: Path) -> None:
 
 def test_bad_requests_are_refused(house: Path) -> None:
     with pytest.raises(ConfigError, match="no task 'niha'"):
-        generate("niha", SIZE)
+        generate_rows("niha", SIZE)
     with pytest.raises(ConfigError, match="planted"):
-        generate("planted", SIZE)
+        generate_rows("planted", SIZE)
     with pytest.raises(ConfigError, match="length"):
-        Spec(0)
+        TaskSpec(0)
     with pytest.raises(DocumentError, match="lacks"):
         Row.from_dict({"question": "?"})
 

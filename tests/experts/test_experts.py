@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pace_integrations.errors import ConfigError, MissingExtraError
-from pace_integrations.experts import cluster_neurons, inertia
-from pace_integrations.experts.assignment import assign
+from pace_integrations.experts import cluster_neurons, measure_inertia
+from pace_integrations.experts.assignment import assign_balanced
 from recipes import bench_experts
 
 
@@ -84,7 +84,7 @@ def test_the_assignment_is_the_cheapest_one(
     costs = costs.round() if whole else costs  # whole costs have many equally good answers
     prices = rng.normal(size=clusters).astype(np.float32)
     for start in (None, prices):
-        labels, _ = assign(costs, start)
+        labels, _ = assign_balanced(costs, start)
         assert np.bincount(labels, minlength=clusters).tolist() == [size] * clusters
         assert costs[np.arange(len(costs)), labels].sum() == pytest.approx(
             cheapest(costs, size), abs=1e-4
@@ -97,7 +97,7 @@ def test_it_is_as_tight_as_the_solver_of_the_paper(seed: int, spread: float) -> 
     pytest.importorskip("k_means_constrained")
     weight = grouped(seed, experts := 5 + seed, 24, 16, spread)
     ours, theirs = (
-        inertia(weight, cluster_neurons(weight, experts, solver=solver, seed=seed))
+        measure_inertia(weight, cluster_neurons(weight, experts, solver=solver, seed=seed))
         for solver in ("fast", "constrained")
     )
     assert ours <= 1.002 * theirs
@@ -108,14 +108,14 @@ def test_groups_that_are_plain_to_see_are_found() -> None:
     weight = torch.eye(6)[truth] * torch.linspace(0.5, 2, 120)[:, None]
     labels = cluster_neurons(weight, 6)
     assert len({(int(a), int(b)) for a, b in zip(truth, labels, strict=True)}) == 6
-    assert inertia(weight, labels) == pytest.approx(0, abs=1e-9)
-    assert inertia(weight, labels, normalize=False) > 1
+    assert measure_inertia(weight, labels) == pytest.approx(0, abs=1e-9)
+    assert measure_inertia(weight, labels, normalize=False) > 1
 
 
 def test_inertia_is_the_sum_of_squared_distances_to_the_means() -> None:
     weight = torch.tensor([[0.0, 0.0], [2.0, 0.0], [5.0, 5.0], [5.0, 9.0]])
     labels = torch.tensor([0, 0, 1, 1])
-    assert inertia(weight, labels, normalize=False) == pytest.approx(2 + 8)
+    assert measure_inertia(weight, labels, normalize=False) == pytest.approx(2 + 8)
 
 
 def test_progress_reaches_its_total() -> None:

@@ -26,8 +26,8 @@ from pace_integrations.experts import (
     CoactivationMeter,
     UsageMeter,
     cluster_neurons,
-    reorder,
-    switched,
+    mask_experts,
+    reorder_neurons,
 )
 from pace_integrations.experts.masking import keep_active
 from pace_integrations.feed_forward import Block, find_blocks
@@ -136,9 +136,9 @@ def test_usage_is_the_mean_absolute_activation_of_every_page(
 ) -> None:
     loaded = divided._engine.loaded
     prompts = Prompts(loaded.tokenizer)
-    parts = [prompts.head()]
+    parts = [prompts.encode_prefix()]
     for n, (document, page) in enumerate(corpus.pages(), 1):
-        parts.append(prompts.passage(n, document.title, page.label, page.text))
+        parts.append(prompts.encode_passage(n, document.title, page.label, page.text))
     ids = torch.tensor([[token for part in parts for token in part]])
     layers = by_hand(loaded.model, ids)
     assert usage.tokens == tuple(len(part) for part in parts[1:])
@@ -202,7 +202,7 @@ def test_pages_weigh_by_their_tokens(usage: ModuleUsage) -> None:
 def test_a_meter_takes_no_more_tokens_than_announced() -> None:
     model = tiny_model("llama")
     meter = UsageMeter(find_blocks(model), 8, [20])
-    with pytest.raises(ConfigError, match="more than the 20 tokens"), meter.watching():
+    with pytest.raises(ConfigError, match="more than the 20 tokens"), meter.watch_forwards():
         model(IDS[:1])
     assert not any(m._forward_pre_hooks for m in model.modules())
 
@@ -219,10 +219,10 @@ def test_neurons_that_fire_together_are_put_together() -> None:
     output = nn.Linear(24, 4)
     block = Block(0, (nn.Linear(4, 24),), output, (), 24)
     meter = CoactivationMeter([block], 300, samples=150)
-    with meter.watching():
+    with meter.watch_forwards():
         for part in x.split(70):
             output(part[None])
-    rows = meter.describe()[0]
+    rows = meter.describe_neurons()[0]
     assert rows.shape == (24, 150)
     labels = cluster_neurons(rows, 4)
     assert len({(int(a), int(b)) for a, b in zip(group, labels, strict=True)}) == 4
@@ -265,16 +265,16 @@ def test_the_most_active_modules_stay(choice: str) -> None:
 @torch.no_grad()
 def test_switching_off_more_strays_further_and_leaves_no_trace() -> None:
     model = tiny_model("llama")
-    reorder(model, CONFIG)
+    reorder_neurons(model, CONFIG)
     plain = model(IDS).logits
     strayed = []
     for active in (1.0, 0.75, 0.25):
-        with switched(model, ExpertConfig(experts=8, active=active)):
+        with mask_experts(model, ExpertConfig(experts=8, active=active)):
             strayed.append(float((model(IDS).logits - plain).abs().mean()))
     assert strayed[0] == 0.0
     assert 0.0 < strayed[1] < strayed[2]
     assert torch.equal(model(IDS).logits, plain)
-    with pytest.raises(RuntimeError), switched(model, ExpertConfig(experts=8, active=0.5)):
+    with pytest.raises(RuntimeError), mask_experts(model, ExpertConfig(experts=8, active=0.5)):
         raise RuntimeError
     assert torch.equal(model(IDS).logits, plain)
 
@@ -307,7 +307,7 @@ def test_settings_out_of_range(settings: dict[str, object], message: str) -> Non
 
 
 def test_a_switch_needs_a_share() -> None:
-    with pytest.raises(ConfigError, match="active"), switched(tiny_model("llama"), CONFIG):
+    with pytest.raises(ConfigError, match="active"), mask_experts(tiny_model("llama"), CONFIG):
         pass
 
 
@@ -369,7 +369,7 @@ def test_a_folder_with_something_in_it_is_left_alone(tiny_path: Path, tmp_path: 
 def test_a_failed_writing_leaves_nothing(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded, done = divide.divide(loading.load(tiny_path), CONFIG)
+    loaded, done = divide.divide_into_experts(loading.load_model(tiny_path), CONFIG)
     folder = tmp_path / "new"
 
     def full(*_: object, **__: object) -> None:
@@ -377,7 +377,7 @@ def test_a_failed_writing_leaves_nothing(
 
     monkeypatch.setattr(loaded.tokenizer, "save_pretrained", full)
     with pytest.raises(ModelLoadError, match="No space left"):
-        divide.write(loaded, done, folder)
+        divide.write_checkpoint(loaded, done, folder)
     assert not folder.exists()
     assert not [file for file in tmp_path.iterdir() if file.name.startswith(".new")]
 

@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 
 from pace_integrations import ExpertConfig, MemoryConfig
 from pace_integrations.errors import ConfigError, ModelPatchError
-from pace_integrations.experts import reorder
-from pace_integrations.experts.permute import inverse, permute
+from pace_integrations.experts import reorder_neurons
+from pace_integrations.experts.permute import invert_order, permute_neurons
 from pace_integrations.feed_forward import find_blocks
-from pace_integrations.memory import patched
+from pace_integrations.memory import patch_model
 
 IDS = torch.randint(3, 128, (2, 40), generator=torch.Generator().manual_seed(0))
 CONFIG = ExpertConfig(experts=8)
@@ -57,7 +57,7 @@ def test_a_reordered_model_answers_alike_and_restores_bit_for_bit(family: str) -
     model = biased(tiny_model(family))
     before, logits = weights(model), model(IDS).logits
     how = CONFIG if family in SIX else ExpertConfig(experts=8, by="random")
-    done = reorder(model, how)
+    done = reorder_neurons(model, how)
     assert len(done.orders) == 4
     assert not same(model, before)
     torch.testing.assert_close(model(IDS).logits, logits, rtol=0, atol=1e-4)
@@ -71,7 +71,7 @@ def test_a_reordered_model_answers_alike_and_restores_bit_for_bit(family: str) -
 def test_every_tensor_of_a_block_moves() -> None:
     model = biased(tiny_model("opt"))
     before = [weights(layer) for layer in model.model.decoder.layers]
-    orders = reorder(model, CONFIG).orders
+    orders = reorder_neurons(model, CONFIG).orders
     for i, layer in enumerate(model.model.decoder.layers):
         old, order = before[i], orders[i]
         assert torch.equal(layer.fc1.weight, old["fc1.weight"][order])
@@ -99,7 +99,7 @@ def test_a_norm_inside_the_block_moves_along() -> None:
     for layer in model.model.layers:
         layer.mlp = Inner()
     before, logits = weights(model), model(IDS).logits
-    done = reorder(model, CONFIG)
+    done = reorder_neurons(model, CONFIG)
     torch.testing.assert_close(model(IDS).logits, logits, rtol=0, atol=1e-4)
     done.restore()
     assert same(model, before)
@@ -111,7 +111,7 @@ def test_experts_are_side_by_side_and_alike() -> None:
     truth = torch.arange(8).repeat(12)
     for gate in gates(model):
         gate.copy_(torch.eye(8, 32)[truth] + 0.01 * torch.randn(96, 32))
-    reorder(model, CONFIG)
+    reorder_neurons(model, CONFIG)
     for gate in gates(model):
         kinds = gate.argmax(1).view(8, 12)
         assert (kinds == kinds[:, :1]).all()
@@ -123,7 +123,7 @@ def test_experts_are_side_by_side_and_alike() -> None:
 def test_half_precision_is_restored_bit_for_bit(dtype: torch.dtype) -> None:
     model = tiny_model("qwen3").to(dtype)
     before = weights(model)
-    reorder(model, CONFIG).restore()
+    reorder_neurons(model, CONFIG).restore()
     assert same(model, before)
 
 
@@ -131,11 +131,11 @@ def test_half_precision_is_restored_bit_for_bit(dtype: torch.dtype) -> None:
 def test_the_memory_sees_the_same_tokens_in_another_order() -> None:
     settings = MemoryConfig(slots=8, top_k=3, step=16, layers=(0, 2))
     model = tiny_model("llama")
-    with patched(model, settings) as memory:
+    with patch_model(model, settings) as memory:
         logits = model(IDS).logits
         keys = memory.state().bank(2).state()["keys"]
-    order = reorder(model, CONFIG).orders[2]
-    with patched(model, settings) as memory:
+    order = reorder_neurons(model, CONFIG).orders[2]
+    with patch_model(model, settings) as memory:
         torch.testing.assert_close(model(IDS).logits, logits, rtol=0, atol=1e-4)
         moved = memory.state().bank(2).state()["keys"]
     assert not torch.allclose(moved, keys, atol=1e-2)
@@ -147,9 +147,9 @@ def test_memory_by_module_tells_a_clustering_from_a_random_division() -> None:
     def logits(how: ExpertConfig | None, **settings: object) -> Tensor:
         model = tiny_model("llama")
         if how:
-            reorder(model, how)
+            reorder_neurons(model, how)
         memory = MemoryConfig(slots=8, top_k=3, step=16, layers=(0, 2), **settings)
-        with patched(model, memory):
+        with patch_model(model, memory):
             return model(IDS).logits
 
     drawn = ExpertConfig(experts=8, by="random")
@@ -164,7 +164,7 @@ def test_memory_by_module_tells_a_clustering_from_a_random_division() -> None:
 def test_only_the_layers_asked_for_are_reordered() -> None:
     model = tiny_model("llama")
     before = [gate.clone() for gate in gates(model)]
-    done = reorder(model, ExpertConfig(experts=8, layers=(1, 3)))
+    done = reorder_neurons(model, ExpertConfig(experts=8, layers=(1, 3)))
     assert [*done.orders] == [1, 3]
     assert [torch.equal(a, b) for a, b in zip(gates(model), before, strict=True)] == [
         True,
@@ -201,16 +201,16 @@ def test_an_interrupted_clustering_goes_on_at_the_next_layer(
     with monkeypatch.context() as patch:
         calls = count(patch, fail_at=1)
         with pytest.raises(KeyboardInterrupt):
-            reorder(model, CONFIG)
+            reorder_neurons(model, CONFIG)
         assert len(calls) == 2
     assert same(model, before)
     with monkeypatch.context() as patch:
         calls = count(patch)
-        again = reorder(model, CONFIG)
+        again = reorder_neurons(model, CONFIG)
         assert len(calls) == 1
-        reorder(other, CONFIG)
+        reorder_neurons(other, CONFIG)
         assert len(calls) == 1
-        fresh = reorder(small(), ExpertConfig(experts=8, cache=str(tmp_path / "else")))
+        fresh = reorder_neurons(small(), ExpertConfig(experts=8, cache=str(tmp_path / "else")))
         assert len(calls) == 3
     assert fresh.fingerprint == again.fingerprint
 
@@ -219,30 +219,31 @@ def test_an_interrupted_clustering_goes_on_at_the_next_layer(
 def test_another_question_has_another_answer(
     other: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = reorder(small(), CONFIG)
+    first = reorder_neurons(small(), CONFIG)
     calls = count(monkeypatch)
-    second = reorder(small(), ExpertConfig(**{"experts": 8, **other}))
+    second = reorder_neurons(small(), ExpertConfig(**{"experts": 8, **other}))
     assert len(calls) == 2
     assert first.fingerprint != second.fingerprint
-    reorder(small(seed=1), CONFIG)
+    reorder_neurons(small(seed=1), CONFIG)
     assert len(calls) == 4
 
 
 def test_damaged_files_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = reorder(small(), CONFIG)
+    first = reorder_neurons(small(), CONFIG)
     files = sorted((tmp_path / "cache" / "experts").iterdir())
     assert [file.suffix for file in files] == [".safetensors"] * 2
     files[0].write_bytes(b"")
     files[1].write_bytes(files[1].read_bytes()[:-4] + b"\xff\xff\xff\x7f")
     calls = count(monkeypatch)
-    assert reorder(small(), CONFIG).fingerprint == first.fingerprint
+    assert reorder_neurons(small(), CONFIG).fingerprint == first.fingerprint
     assert len(calls) == 2
 
 
 def test_a_random_division_is_no_clustering(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = count(monkeypatch)
     drawn = [
-        reorder(small(), ExpertConfig(experts=8, by="random", seed=seed)) for seed in (0, 0, 1)
+        reorder_neurons(small(), ExpertConfig(experts=8, by="random", seed=seed))
+        for seed in (0, 0, 1)
     ]
     assert not calls
     assert drawn[0].fingerprint == drawn[1].fingerprint != drawn[2].fingerprint
@@ -251,7 +252,7 @@ def test_a_random_division_is_no_clustering(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_progress_counts_layers() -> None:
     seen: list[tuple[int, int]] = []
-    reorder(small(), CONFIG, progress=lambda *step: seen.append(step))
+    reorder_neurons(small(), CONFIG, progress=lambda *step: seen.append(step))
     assert seen == [(1, 2), (2, 2)]
 
 
@@ -259,7 +260,7 @@ def test_a_width_that_does_not_divide_names_the_divisors() -> None:
     model = small()
     before = weights(model)
     with pytest.raises(ConfigError, match=r"96 neurons .* 7 experts .* 48, 96$"):
-        reorder(model, ExpertConfig(experts=7))
+        reorder_neurons(model, ExpertConfig(experts=7))
     assert same(model, before)
 
 
@@ -278,7 +279,7 @@ def test_eight_bit_weights_move_with_their_scales(used: bool, tmp_path: Path) ->
     if used:  # the first forward moves the scales from the weight into a state
         assert torch.equal(model(IDS).logits, expected)
     before = [gate.clone() for gate in gates(model)]
-    done = reorder(model, CONFIG)
+    done = reorder_neurons(model, CONFIG)
     assert not torch.equal(gates(model)[0], before[0])
     torch.testing.assert_close(model(IDS).logits, expected, rtol=1e-3, atol=1e-2)
     done.restore()
@@ -289,14 +290,14 @@ def test_eight_bit_weights_move_with_their_scales(used: bool, tmp_path: Path) ->
 def test_four_bit_weights_are_refused_with_the_way_out(tmp_path: Path) -> None:
     model = quantised(tmp_path, "nf4")
     with pytest.raises(ModelPatchError, match=r"layer 0 has quantised weights .*pace cluster"):
-        reorder(model, CONFIG)
+        reorder_neurons(model, CONFIG)
 
 
 def test_weights_elsewhere_are_refused() -> None:
     with torch.device("meta"):
         model = small()
     with pytest.raises(ModelPatchError, match="not in memory"):
-        reorder(model, CONFIG)
+        reorder_neurons(model, CONFIG)
 
 
 @torch.no_grad()
@@ -306,13 +307,13 @@ def test_an_order_must_be_one() -> None:
     blocks = {block.layer: block for block in find_blocks(model)}
     good, twice = torch.randperm(96), torch.zeros(96, dtype=torch.int64)
     with pytest.raises(ModelPatchError, match=r"layer 1: the order is no permutation"):
-        permute(blocks, {0: good, 1: twice})
+        permute_neurons(blocks, {0: good, 1: twice})
     assert same(model, before)
-    assert torch.equal(good[inverse(good)], torch.arange(96))
+    assert torch.equal(good[invert_order(good)], torch.arange(96))
 
 
 def test_activations_are_asked_for() -> None:
     with pytest.raises(ConfigError, match="needs a text"):
         ExpertConfig(by="coactivation")
     with pytest.raises(ConfigError, match="needs a text"):
-        reorder(small(), ExpertConfig(experts=8, by="coactivation", text="x"))
+        reorder_neurons(small(), ExpertConfig(experts=8, by="coactivation", text="x"))

@@ -109,7 +109,7 @@ def test_equal_similarities_keep_slot_order() -> None:
     bank = ActivationMemoryBank(4, replace(CONFIG, top_k=2, bottom_k=1))
     bank.step(torch.eye(4)[None])
     # The first two slots resemble the token alike, and so do, less, the last two.
-    _, found = bank.look(torch.tensor([[[1.0, 1.0, 0.1, 0.1], [0.0, 0.0, 0.0, 0.0]]]))
+    _, found = bank.begin_step(torch.tensor([[[1.0, 1.0, 0.1, 0.1], [0.0, 0.0, 0.0, 0.0]]]))
     assert found.top.tolist() == [[[0, 1], [0, 1]]]
     assert (found.mix[0, 0] > 0).nonzero().flatten().tolist() == [0, 1, 2]
 
@@ -146,7 +146,7 @@ def test_without_blend_the_very_input_comes_back_and_is_stored() -> None:
 def test_shape_and_dtype_stay_and_unknown_tokens_pass_bit_by_bit(dtype: torch.dtype) -> None:
     bank, x = settled(config=replace(CONFIG, theta_low=0.5))
     x = x.to(dtype) / 3
-    out, found = bank.look(x)
+    out, found = bank.begin_step(x)
     low = found.best <= 0.5
     assert out.dtype == dtype
     assert out.shape == x.shape
@@ -226,7 +226,7 @@ def test_a_step_in_parts_is_the_same_step(sizes: list[int], rule: str) -> None:
     bank, x = settled(config=config)
     whole = bank.clone()
     expected = whole.step(x)
-    looks = [bank.look(part) for part in x.split(sizes, dim=1)]
+    looks = [bank.begin_step(part) for part in x.split(sizes, dim=1)]
     bank.update(*(found for _, found in looks), positions=torch.arange(48, 64)[None])
     torch.testing.assert_close(torch.cat([out for out, _ in looks], 1), expected)
     same(bank.state(), whole.state(), rtol=1e-5, atol=1e-6)

@@ -20,7 +20,7 @@ from transformers import (
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ModelPatchError
 from pace_integrations.feed_forward import find_decoder, find_projections
-from pace_integrations.memory import MemoryPatch, patched
+from pace_integrations.memory import MemoryPatch, patch_model
 from pace_integrations.model._transformers import cache_argument
 
 CONFIG = MemoryConfig(slots=8, top_k=3, step=16, layers=(0, 2))
@@ -56,9 +56,9 @@ def remembers(model: PreTrainedModel) -> None:
     """Zero effect exact, effect present, chunks alike, removed without residue."""
     attributes = {name: sorted(vars(module)) for name, module in model.named_modules()}
     before, plain = hooks(model), model(IDS).logits
-    with patched(model, MemoryConfig(slots=8, step=16, blend=0.0, layers=(0, 2))):
+    with patch_model(model, MemoryConfig(slots=8, step=16, blend=0.0, layers=(0, 2))):
         assert torch.equal(model(IDS).logits, plain)
-    with patched(model, CONFIG) as memory:
+    with patch_model(model, CONFIG) as memory:
         whole = model(IDS).logits
         assert memory.state().positions == (60, 60)
         memory.reset()
@@ -88,7 +88,7 @@ def test_mixtures_of_experts_are_refused(family: str) -> None:
 
 def test_the_dense_layers_of_a_mixture_are_taken() -> None:
     model = tiny_model("qwen2_moe", **MIXTURES["qwen2_moe"], mlp_only_layers=[2])
-    with torch.no_grad(), patched(model, MemoryConfig(layers=(2,), step=16)) as memory:
+    with torch.no_grad(), patch_model(model, MemoryConfig(layers=(2,), step=16)) as memory:
         model(IDS)
         assert memory.layers == (2,)
 
@@ -108,7 +108,7 @@ def test_multimodal_models_are_patched_in_their_language_tower(family: str) -> N
     assert found == [f"model.language_model.layers.{i}.mlp.down_proj" for i in (1, 3)]
     with torch.no_grad():
         plain = model(input_ids=IDS).logits
-        with patched(model, CONFIG) as memory:
+        with patch_model(model, CONFIG) as memory:
             assert not torch.equal(model(input_ids=IDS).logits, plain)
             assert memory.state().positions == (60, 60)
 
@@ -125,7 +125,7 @@ def test_quantised_layers(kind: str, tmp_path: Path) -> None:
     )
     model = AutoModelForCausalLM.from_pretrained(tmp_path, quantization_config=how)
     plain = model(IDS).logits
-    with patched(model, CONFIG) as memory:
+    with patch_model(model, CONFIG) as memory:
         logits = model(IDS).logits
         assert memory.state().bank(0).features == 128
     assert not torch.equal(logits, plain)
@@ -136,10 +136,10 @@ def test_quantised_layers(kind: str, tmp_path: Path) -> None:
 def test_weights_that_are_offloaded() -> None:
     accelerate = pytest.importorskip("accelerate")
     model = tiny_model("llama")
-    with patched(model, CONFIG):
+    with patch_model(model, CONFIG):
         expected = model(IDS).logits
     accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
-    with patched(model, CONFIG) as memory:
+    with patch_model(model, CONFIG) as memory:
         assert next(model.model.layers[0].mlp.down_proj.parameters()).device.type == "meta"
         torch.testing.assert_close(model(IDS).logits, expected)
         assert memory.state().bank(0).state()["keys"].device.type == "cpu"

@@ -13,8 +13,13 @@ from tiny import tiny_model
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
 from pace_integrations.errors import ConfigError, ModelPatchError
-from pace_integrations.memory import ActivationMemoryBank, MemoryPatch, picture, report
-from pace_integrations.memory.expert_split import merge, split
+from pace_integrations.memory import (
+    ActivationMemoryBank,
+    MemoryPatch,
+    build_report,
+    project_activations,
+)
+from pace_integrations.memory.expert_split import merge_modules, split_modules
 
 
 def modular(rule: str, experts: int, **settings: object) -> MemoryConfig:
@@ -59,10 +64,10 @@ def test_one_module_is_the_whole_activation(rule: str) -> None:
 @pytest.mark.parametrize(("batch", "modules"), [(1, 6), (3, 1), (1, 1)])
 def test_modules_are_a_view(batch: int, modules: int) -> None:
     x = torch.randn(batch, 5, 24)
-    rows = split(x, modules)
+    rows = split_modules(x, modules)
     assert rows.shape == (batch * modules, 5, 24 // modules)
     assert rows.data_ptr() == x.data_ptr()
-    assert torch.equal(merge(rows, modules), x)
+    assert torch.equal(merge_modules(rows, modules), x)
 
 
 def test_modules_that_do_not_divide_the_width_are_named_at_once() -> None:
@@ -106,7 +111,7 @@ def test_chunks_and_saving_change_nothing(rule: str, option: dict[str, object]) 
     close(*states[:2])
     states[2].load_tensors(states[0].tensors())
     same(states[2].tensors(), states[0].tensors())
-    assert report(states[2]) == report(states[0])
+    assert build_report(states[2]) == build_report(states[0])
     with patch.asking(states[0]):
         asked = model(ids).logits
     with patch.asking(states[2]):
@@ -121,11 +126,11 @@ def test_lookups_and_slots_are_counted_by_module() -> None:
     state = patch.new_state()
     read(model, patch, state, tokens(40), [40])
     state.flush()
-    (layer,) = report(state)
+    (layer,) = build_report(state)
     assert (layer.modules, layer.capacity) == (4, 24)
     assert layer.hits.total == sum(state.total_counts()) == 4 * 40
     assert {slot.module for slot in layer.slots} == {0, 1, 2, 3}
-    recent, stored = picture(state, 1, module=2)
+    recent, stored = project_activations(state, 1, module=2)
     assert len(recent) == 8
     assert len(stored) == sum(slot.module == 2 for slot in layer.slots)
     patch.remove()

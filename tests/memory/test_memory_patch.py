@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError, ModelPatchError
-from pace_integrations.memory import MemoryPatch, default_layers, patched
+from pace_integrations.memory import MemoryPatch, default_layers, patch_model
 
 CONFIG = MemoryConfig(slots=8, top_k=3, step=16, layers=(1, 2))
 FAMILIES = ["llama", "qwen2", "qwen3"]
@@ -51,7 +51,7 @@ def test_without_blend_logits_are_bit_identical(
     ids = tokens(80)
     plain = model(ids).logits
     silent = MemoryConfig(slots=8, step=16, blend=0.0)
-    with patched(model, silent):
+    with patch_model(model, silent):
         assert torch.equal(model(ids).logits, plain)
     patch = attach(model, silent)
     state = patch.new_state()
@@ -78,13 +78,13 @@ def test_the_memory_takes_effect_only_while_a_state_is_active(
 @torch.no_grad()
 def test_nothing_is_left_behind(model: PreTrainedModel) -> None:
     before, ids = traces(model), tokens(40)
-    with patched(model, CONFIG) as memory:
+    with patch_model(model, CONFIG) as memory:
         model(ids)
         assert memory.layers == (1, 2)
         assert traces(model)["hooks"] != before["hooks"]
         assert list(model.state_dict()) == list(before["state"])
     assert traces(model) == before
-    with pytest.raises(IndexError), patched(model, CONFIG):
+    with pytest.raises(IndexError), patch_model(model, CONFIG):
         model(ids + 1000)
     assert traces(model) == before
     patch = MemoryPatch(model, CONFIG)
@@ -139,13 +139,13 @@ def test_rows_and_padding_equal_the_single_sequence(model: PreTrainedModel, side
     for row, (length, place) in enumerate(zip(lengths, places, strict=True)):
         ids[row, place], mask[row, place] = tokens(length, seed=row), 1
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    with patched(model, CONFIG) as memory:
+    with patch_model(model, CONFIG) as memory:
         logits = model(ids, attention_mask=mask, position_ids=positions).logits
         memory.flush()
         batch = memory.state()
     assert batch.positions == (60, 43, 52)
     for row, (length, place) in enumerate(zip(lengths, places, strict=True)):
-        with patched(model, CONFIG) as memory:
+        with patch_model(model, CONFIG) as memory:
             alone = model(tokens(length, seed=row)).logits
             memory.flush()
             for layer in CONFIG.layers:
@@ -220,7 +220,7 @@ def test_a_forward_that_raises_leaves_the_state_as_it_was(
     failing = llama.model.layers[3].register_forward_pre_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError), patch.reading(state):
         llama(ids)
-    with patched(tiny := tiny_model("llama"), CONFIG) as memory:
+    with patch_model(tiny := tiny_model("llama"), CONFIG) as memory:
         tiny(ids)
         broken = tiny.model.layers[2].register_forward_pre_hook(lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -293,7 +293,7 @@ def test_counts_add_up_and_start_anew_in_a_clone(
 def test_a_bfloat16_model_remembers() -> None:
     model = tiny_model("qwen3").bfloat16()
     plain = model(tokens(60)).logits
-    with patched(model, CONFIG) as memory:
+    with patch_model(model, CONFIG) as memory:
         logits = model(tokens(60)).logits
         assert logits.dtype == torch.bfloat16
         assert memory.state().bank(1).state()["keys"].dtype == torch.float32
@@ -308,7 +308,7 @@ def test_patched_continues_over_generation_and_starts_anew_on_reset(
     ids = tokens(40)
     settings = {"max_new_tokens": 8, "do_sample": False, "attention_mask": torch.ones_like(ids)}
     plain = llama.generate(ids, **settings)
-    with patched(llama, CONFIG) as memory:
+    with patch_model(llama, CONFIG) as memory:
         assert memory.state() is None
         first = llama.generate(ids, **settings)
         assert memory.state().positions == (47,)
@@ -343,7 +343,7 @@ def test_masks_are_checked_and_a_row_may_be_all_padding(
 
 @torch.no_grad()
 def test_patched_needs_a_forward_with_tokens(llama: PreTrainedModel) -> None:
-    with patched(llama, CONFIG) as memory:
+    with patch_model(llama, CONFIG) as memory:
         memory.flush()
         with pytest.raises(ModelPatchError, match="input_ids or inputs_embeds"):
             llama(attention_mask=torch.ones(1, 4))
@@ -356,7 +356,10 @@ def test_what_cannot_be_patched_says_why(
         attach(llama, MemoryConfig(layers=(1, 9)))
     with pytest.raises(ModelPatchError, match=r"Linear has no decoder layers.*modules=\[...\]"):
         attach(nn.Linear(3, 3), CONFIG)
-    with patched(llama, CONFIG), pytest.raises(ModelPatchError, match="carries a memory already"):
+    with (
+        patch_model(llama, CONFIG),
+        pytest.raises(ModelPatchError, match="carries a memory already"),
+    ):
         attach(llama, CONFIG)
     patch = attach(llama, CONFIG)
     state = patch.new_state()
@@ -371,9 +374,9 @@ def test_what_cannot_be_patched_says_why(
 @torch.no_grad()
 def test_an_unknown_structure_is_patched_by_module_path(llama: PreTrainedModel) -> None:
     paths = [f"model.layers.{i}.mlp.down_proj" for i in range(4)]
-    with patched(llama, CONFIG) as memory:
+    with patch_model(llama, CONFIG) as memory:
         expected = llama(tokens(40)).logits
-    with patched(llama, CONFIG, modules=paths) as memory:
+    with patch_model(llama, CONFIG, modules=paths) as memory:
         assert torch.equal(llama(tokens(40)).logits, expected)
         assert memory.layers == (1, 2)
 
@@ -388,6 +391,6 @@ def test_default_layers_keep_the_papers_relative_depth(depth: int, layers: tuple
 
 def test_a_model_of_one_layer_works() -> None:
     model = tiny_model("qwen2", num_hidden_layers=1)
-    with torch.no_grad(), patched(model, MemoryConfig(step=8)) as memory:
+    with torch.no_grad(), patch_model(model, MemoryConfig(step=8)) as memory:
         model(tokens(20))
         assert memory.layers == (0,)

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, ReadConfig, Session
 from pace_integrations.cli import app
 from pace_integrations.errors import ConfigError, MissingExtraError
-from pace_integrations.memory import MemoryPatch, MemoryState, picture, report
-from pace_integrations.memory.report import diversity
+from pace_integrations.memory import MemoryPatch, MemoryState, build_report, project_activations
+from pace_integrations.memory.report import measure_diversity
 from pace_integrations.model.prompts import passage_text
 
 PNG = b"\x89PNG\r\n"
@@ -62,7 +62,7 @@ def test_counts_are_those_of_looking_each_token_up() -> None:
             counted.append((int(high), int(some - high), int(8 - some)))
             keys = state.bank(1).state()["keys"][0]
     hook.remove()
-    hits = [step.hits for step in report(state)[0].steps]
+    hits = [step.hits for step in build_report(state)[0].steps]
     assert [(h.high, h.medium, h.low) for h in hits] == counted
     assert len({*counted}) > 1
 
@@ -119,26 +119,28 @@ def test_a_saved_state_keeps_its_steps_row_by_row() -> None:
     twin = patch.new_state(2)
     twin.load_tensors(state.tensors())
     for row, steps in enumerate((3, 1)):
-        assert report(twin, row) == report(state, row)
-        assert len(report(twin, row)[0].steps) == steps
-        for a, b in zip(picture(twin, 1, row), picture(state, 1, row), strict=True):
+        assert build_report(twin, row) == build_report(state, row)
+        assert len(build_report(twin, row)[0].steps) == steps
+        for a, b in zip(
+            project_activations(twin, 1, row), project_activations(state, 1, row), strict=True
+        ):
             torch.testing.assert_close(a, b, rtol=0, atol=0)
-    assert len(picture(state, 1, 0)[0]) == 4
-    assert len(picture(state, 1, 1)[0]) == 5
+    assert len(project_activations(state, 1, 0)[0]) == 4
+    assert len(project_activations(state, 1, 1)[0]) == 5
 
 
 def test_a_state_saved_without_steps_still_opens() -> None:
     patch = MemoryPatch(tiny_model("llama"), MemoryConfig(step=8, slots=4, layers=(1,)))
     state, old = patch.new_state(), patch.new_state().tensors()
     state.load_tensors({k: v for k, v in old.items() if k not in ("1.steps", "1.recent")})
-    (layer,) = report(state)
+    (layer,) = build_report(state)
     assert (layer.steps, layer.slots, layer.effective_rank) == ((), (), 0.0)
 
 
 def test_the_picture_is_the_plane_of_most_variance() -> None:
     state = read_long()
-    (layer,) = report(state)
-    recent, stored = picture(state, 1)
+    (layer,) = build_report(state)
+    recent, stored = project_activations(state, 1)
     assert len(recent) == 100  # every second token of the last step of 200
     assert len(stored) == len(layer.slots)
     drawn = torch.cat([recent, stored]).double().numpy()
@@ -165,8 +167,8 @@ def read_long() -> MemoryState:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_diversity_tells_one_vector_from_many(count: int) -> None:
     same, different = torch.ones(count, 8), torch.eye(8)[:count] * torch.arange(1, 9)
-    assert diversity(same) == (pytest.approx(1), pytest.approx(1 if count > 1 else 0))
-    assert diversity(different) == (pytest.approx(count), pytest.approx(0))
+    assert measure_diversity(same) == (pytest.approx(1), pytest.approx(1 if count > 1 else 0))
+    assert measure_diversity(different) == (pytest.approx(count), pytest.approx(0))
 
 
 def test_there_is_something_to_say_about_a_blank_session_but_not_without_memory(

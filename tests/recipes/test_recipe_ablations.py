@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pace_integrations import MemoryConfig
-from pace_integrations.evaluation.arms import choose
+from pace_integrations.evaluation.arms import choose_arms
 from pace_integrations.evaluation.runner import load_records
 from recipes import ablations, bench_overhead
 
@@ -53,7 +53,7 @@ def test_the_default_is_the_rule_that_the_evidence_speaks_for() -> None:
     text = (Path(ablations.__file__).parent / "evidence.md").read_text(encoding="utf-8")
     (line,) = [ln for ln in text.splitlines() if ln.startswith("|") and "the default |" in ln]
     arm, _, difference, _, verdict, _ = [cell.strip() for cell in line.strip("|").split("|")]
-    named = choose([arm.partition(":")[0]])[1]
+    named = choose_arms([arm.partition(":")[0]])[1]
     assert named.memory == MemoryConfig()
     low, high = re.findall(r"[+-]\d\.\d{3}", difference)[1:]
     assert float(low) <= 0 <= float(high) or verdict == "better"

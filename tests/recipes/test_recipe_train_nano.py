@@ -109,7 +109,9 @@ def test_batches_are_a_function_of_the_step(prepared: Path, kind: str) -> None:
 
 def test_answers_bear_the_loss_and_stand_in_the_passages(prepared: Path) -> None:
     tokenizer = load_tokenizer(prepared)
-    ids, weights = _composer(prepared).batch(0, 6, 512, Mix({"facts": 1.0}, context=0, plain=0))
+    ids, weights = _composer(prepared).batch(
+        0, 6, 512, Mix({"facts": 1.0}, context=0, plain=0)
+    )
     replies = 0
     for row, weight in zip(ids, weights, strict=True):
         text = " ".join(tokenizer.decode(row.tolist()).split())
@@ -162,7 +164,11 @@ def test_training_and_library_send_the_same_tokens(checkpoint: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     prompts = Prompts(tokenizer)
     page = (1, "warranty.pdf", "3", "It ends in 24 months.\nAsk Anna.")
-    library = [*prompts.head(), *prompts.passage(*page), *prompts.tail("When does it end?")]
+    library = [
+        *prompts.encode_prefix(),
+        *prompts.encode_passage(*page),
+        *prompts.encode_suffix("When does it end?"),
+    ]
     pieces = formats.prompt([formats.passage(*page)], "When does it end?")
     recipe = [i for p in pieces for i in tokenizer.encode(p, add_special_tokens=False)]
     assert recipe == library

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 
 from pace_integrations import Corpus, ExpertConfig, Pace
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts import reorder
+from pace_integrations.experts import reorder_neurons
 
 TASKS = [path.stem for path in papers() if path.suffix == ".py"]
 SMALL = {"num_hidden_layers": 2, "intermediate_size": 32}
@@ -127,7 +127,7 @@ def test_a_checkpoint_reordered_by_files_is_the_one_reordered_in_memory(
     command = f"python -m recipes.reorder_checkpoint {source} -o {target} --experts 4"
     assert run(command).endswith(f"2 layers, 4 experts each, in {target}\n")
     # The clustering itself is taken from the recipe's cache: what is compared is how it is applied.
-    done = reorder(model, ExpertConfig(experts=4), folder=tmp_path / "cache/experts")
+    done = reorder_neurons(model, ExpertConfig(experts=4), folder=tmp_path / "cache/experts")
     again = AutoModelForCausalLM.from_pretrained(target)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name]), name

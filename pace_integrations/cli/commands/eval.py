@@ -15,7 +15,7 @@ from pace_integrations.cli.output import Output, report_errors
 from pace_integrations.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pace_integrations.evaluation.reader import Setting
+    from pace_integrations.evaluation.arm_runner import RunSettings
     from pace_integrations.evaluation.runner import Progress
     from pace_integrations.evaluation.tasks import Row
 
@@ -82,13 +82,13 @@ def evaluate(
     with report_errors(output):
         # Imports PyTorch: after the options were understood.
         from pace_integrations.evaluation import report as reports
-        from pace_integrations.evaluation.reader import Setting
+        from pace_integrations.evaluation.arm_runner import RunSettings
 
         command = None
         if tasks:
-            command = reports.typed(sys.argv[1:])
+            command = reports.format_command(sys.argv[1:])
             wanted = _RowRequest(tasks, _parse_numbers(lengths), rows, seed, haystack, on)
-            setting = Setting(
+            setting = RunSettings(
                 model=model,
                 dtype=dtype,
                 device=device,
@@ -99,7 +99,7 @@ def evaluate(
                 prefix=prefix,
             )
             _run_arms(wanted, _split_words(arms), report, setting, orders, processes, output)
-        for file in reports.write(report, command=command):
+        for file in reports.write_report(report, command=command):
             output.show_notes([f"written: {file}"])
 
 
@@ -107,21 +107,21 @@ def _run_arms(
     wanted: _RowRequest,
     arms: Sequence[str],
     folder: Path,
-    setting: Setting,
+    setting: RunSettings,
     orders: int,
     processes: int,
     output: Output,
 ) -> None:
     from transformers.utils.logging import disable_progress_bar
 
-    from pace_integrations.evaluation.arms import choose
-    from pace_integrations.evaluation.runner import run
+    from pace_integrations.evaluation.arms import choose_arms
+    from pace_integrations.evaluation.runner import run_arms
 
     disable_progress_bar()
-    chosen = choose(arms)
+    chosen = choose_arms(arms)
     made = _make_rows(wanted, setting)
     with output.track_progress("answering", "answers") as show:
-        run(
+        run_arms(
             made,
             chosen,
             folder,
@@ -132,9 +132,9 @@ def _run_arms(
         )
 
 
-def _make_rows(wanted: _RowRequest, setting: Setting) -> list[Row]:
+def _make_rows(wanted: _RowRequest, setting: RunSettings) -> list[Row]:
     """Rows of all tasks and lengths; the model's own tokenizer counts."""
-    from pace_integrations.evaluation.tasks import GENERATED, Spec, generate, load_rows
+    from pace_integrations.evaluation.tasks import GENERATED, TaskSpec, generate_rows, load_rows
     from pace_integrations.session import Pace
 
     rows: list[Row] = []
@@ -146,7 +146,7 @@ def _make_rows(wanted: _RowRequest, setting: Setting) -> list[Row]:
         if counting is None:
             counting = Pace.load(setting.model, memory=None)
         for length in wanted.lengths:
-            spec = Spec(
+            spec = TaskSpec(
                 length=length,
                 rows=wanted.rows,
                 seed=wanted.seed,
@@ -154,7 +154,7 @@ def _make_rows(wanted: _RowRequest, setting: Setting) -> list[Row]:
                 haystack=wanted.haystack,
                 on=wanted.on,
             )
-            rows += generate(task, spec)
+            rows += generate_rows(task, spec)
     if counting is not None:
         counting.close()
     return rows

@@ -8,7 +8,7 @@ from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.metrics import answers, choices, gated, overlap
 from pace_integrations.evaluation.metrics.citations import citation_precision, citation_recall
 
-__all__ = ["METRICS", "citation_precision", "citation_recall", "score"]
+__all__ = ["METRICS", "citation_precision", "citation_recall", "score_prediction"]
 
 # The metric, and which further fields of a row it takes.
 METRICS: dict[str, tuple[Callable[..., float], tuple[str, ...]]] = {
@@ -18,17 +18,17 @@ METRICS: dict[str, tuple[Callable[..., float], tuple[str, ...]]] = {
     "character_f1_chinese": (answers.character_f1_chinese, ()),
     "exact_match": (answers.exact_match, ()),
     "best_subspan": (answers.best_subspan, ()),
-    "contains": (answers.contains, ()),
+    "contains": (answers.contains_answer, ()),
     "contains_all": (answers.contains_all, ()),
     "rouge_l": (overlap.rouge_l, ()),
     "rouge_l_chinese": (overlap.rouge_l_chinese, ()),
     "rouge_lsum": (overlap.rouge_lsum, ()),
     "edit_similarity": (overlap.edit_similarity, ()),
-    "classification": (choices.classification, ("classes",)),
-    "retrieval": (choices.retrieval, ()),
-    "count": (choices.count, ()),
+    "classification": (choices.score_classification, ("classes",)),
+    "retrieval": (choices.score_retrieval, ()),
+    "count": (choices.score_count, ()),
     "stated_choice": (choices.stated_choice, ()),
-    "option": (choices.option, ()),
+    "option": (choices.score_option, ()),
     "first_integer": (choices.first_integer, ()),
     "first_number": (choices.first_number, ()),
     "last_integer": (choices.last_integer, ()),
@@ -36,7 +36,7 @@ METRICS: dict[str, tuple[Callable[..., float], tuple[str, ...]]] = {
     "named_option": (choices.named_option, ()),
     "word_match": (choices.word_match, ()),
     "name_match": (choices.name_match, ()),
-    "label": (choices.label, ("classes", "question")),
+    "label": (choices.score_label, ("classes", "question")),
     "keyword_f1": (gated.keyword_f1, ("keywords",)),
     "keyword_f1_chinese": (gated.keyword_f1_chinese, ("keywords",)),
     "keyword_recall": (gated.keyword_recall, ()),
@@ -45,7 +45,7 @@ METRICS: dict[str, tuple[Callable[..., float], tuple[str, ...]]] = {
 }
 
 
-def score(
+def score_prediction(
     metric: str, prediction: str, answers: Sequence[str], extra: Mapping[str, object] | None = None
 ) -> float:
     """Scores what a model wrote, 0 to 1.

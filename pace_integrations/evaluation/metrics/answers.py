@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pace_integrations.evaluation.metrics.words import (
-    chinese_words,
-    english_words,
-    normalise,
-    normalise_chinese,
-    overlap,
+    normalize_chinese,
+    normalize_text,
+    overlap_f1,
+    split_chinese,
+    split_english,
 )
 
 
 def token_f1(prediction: str, answers: Sequence[str]) -> float:
     """Word F1 of normalised texts (LongBench ``qa_f1_score``, InfiniteBench En.QA, SQuAD 1.1)."""
-    said = english_words(prediction)
-    return max((overlap(said, english_words(answer)) for answer in answers), default=0.0)
+    said = split_english(prediction)
+    return max((overlap_f1(said, split_english(answer)) for answer in answers), default=0.0)
 
 
 def squad_f1(prediction: str, answers: Sequence[str]) -> float:
@@ -24,27 +24,27 @@ def squad_f1(prediction: str, answers: Sequence[str]) -> float:
 
     No gold, or an empty one, means that there is no answer; then only an empty prediction counts.
     """
-    said = english_words(prediction)
-    golds = [english_words(answer) for answer in answers or ("",)]
-    return max(overlap(said, gold) if said and gold else float(said == gold) for gold in golds)
+    said = split_english(prediction)
+    golds = [split_english(answer) for answer in answers or ("",)]
+    return max(overlap_f1(said, gold) if said and gold else float(said == gold) for gold in golds)
 
 
 def token_f1_chinese(prediction: str, answers: Sequence[str]) -> float:
     """Word F1 over jieba's words (LongBench ``qa_f1_zh_score``)."""
-    said = chinese_words(prediction)
-    return max((overlap(said, chinese_words(answer)) for answer in answers), default=0.0)
+    said = split_chinese(prediction)
+    return max((overlap_f1(said, split_chinese(answer)) for answer in answers), default=0.0)
 
 
 def character_f1_chinese(prediction: str, answers: Sequence[str]) -> float:
     """F1 over characters (InfiniteBench Zh.QA)."""
-    said = normalise_chinese(prediction)
-    return max((overlap(said, normalise_chinese(answer)) for answer in answers), default=0.0)
+    said = normalize_chinese(prediction)
+    return max((overlap_f1(said, normalize_chinese(answer)) for answer in answers), default=0.0)
 
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
     """1 if the normalised texts are equal (SQuAD)."""
-    said = normalise(prediction)
-    return float(any(said == normalise(answer) for answer in answers))
+    said = normalize_text(prediction)
+    return float(any(said == normalize_text(answer) for answer in answers))
 
 
 def best_subspan(prediction: str, answers: Sequence[str]) -> float:
@@ -52,11 +52,11 @@ def best_subspan(prediction: str, answers: Sequence[str]) -> float:
 
     A gold that normalises to nothing, such as ``"The"``, is a part of everything, as upstream.
     """
-    said = normalise(prediction)
-    return float(any(normalise(answer) in said for answer in answers))
+    said = normalize_text(prediction)
+    return float(any(normalize_text(answer) in said for answer in answers))
 
 
-def contains(prediction: str, answers: Sequence[str]) -> float:
+def contains_answer(prediction: str, answers: Sequence[str]) -> float:
     """1 if a gold stands in the prediction, whatever the case (RULER ``string_match_part``)."""
     said = prediction.lower()
     return float(any(answer.lower() in said for answer in answers))

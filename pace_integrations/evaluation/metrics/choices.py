@@ -17,7 +17,9 @@ _DEBUG_BREAKS = str.maketrans(dict.fromkeys("\n`'\"-*", " "))
 _OPTION_BREAKS = str.maketrans(dict.fromkeys("\n\"'.,?!{}", " "))
 
 
-def classification(prediction: str, answers: Sequence[str], *, classes: Sequence[str]) -> float:
+def score_classification(
+    prediction: str, answers: Sequence[str], *, classes: Sequence[str]
+) -> float:
     """One over the number of classes named, if the right one is (LongBench).
 
     Classes that are parts of the right one do not count as named. Upstream drops them while it
@@ -28,21 +30,21 @@ def classification(prediction: str, answers: Sequence[str], *, classes: Sequence
         answers: Right classes; the best counts.
         classes: All classes, in the benchmark's order.
     """
-    return max((_classified(prediction, answer, classes) for answer in answers), default=0.0)
+    return max((_score_class(prediction, answer, classes) for answer in answers), default=0.0)
 
 
-def retrieval(prediction: str, answers: Sequence[str]) -> float:
+def score_retrieval(prediction: str, answers: Sequence[str]) -> float:
     """Share of the numbers written that are the right paragraph's (LongBench, both languages).
 
     Golds read ``"Paragraph 7"`` or ``"段落7"``.
     """
     golds = [found[1] for answer in answers if (found := _PARAGRAPH.search(answer))]
-    return max((_share(prediction, gold) for gold in golds), default=0.0)
+    return max((_share_of_numbers(prediction, gold) for gold in golds), default=0.0)
 
 
-def count(prediction: str, answers: Sequence[str]) -> float:
+def score_count(prediction: str, answers: Sequence[str]) -> float:
     """Share of the numbers written that are the right one (LongBench ``count_score``)."""
-    return max((_share(prediction, answer) for answer in answers), default=0.0)
+    return max((_share_of_numbers(prediction, answer) for answer in answers), default=0.0)
 
 
 def stated_choice(prediction: str, answers: Sequence[str]) -> float:
@@ -55,7 +57,7 @@ def stated_choice(prediction: str, answers: Sequence[str]) -> float:
     return float(found is not None and found[1] in answers)
 
 
-def option(prediction: str, answers: Sequence[str]) -> float:
+def score_option(prediction: str, answers: Sequence[str]) -> float:
     """1 if the letter chosen is right (InfiniteBench En.MC).
 
     The letter is the first character, or follows the first of "answer is:", "answer:", "answer
@@ -139,7 +141,7 @@ def name_match(prediction: str, answers: Sequence[str]) -> float:
     return word_match(prediction.upper(), answers[:1])
 
 
-def label(
+def score_label(
     prediction: str, answers: Sequence[str], *, classes: Sequence[str], question: str
 ) -> float:
     """1 if the first sentence names the gold and no other label the question lacks (BABILong).
@@ -154,16 +156,16 @@ def label(
     for mark in ("<context>", "<example>", "question"):
         first = first.split(mark)[0]
     named = {c.lower() for c in classes if c.lower() in first and c.lower() not in question.lower()}
-    return float(any(_labelled(answer.lower(), named, first) for answer in answers))
+    return float(any(_matches_label(answer.lower(), named, first) for answer in answers))
 
 
-def _labelled(answer: str, named: set[str], first: str) -> bool:
+def _matches_label(answer: str, named: set[str], first: str) -> bool:
     if "," in answer:
         return all(part.strip() in first for part in answer.split(","))
     return named == {answer}
 
 
-def _classified(prediction: str, answer: str, classes: Sequence[str]) -> float:
+def _score_class(prediction: str, answer: str, classes: Sequence[str]) -> float:
     named = [name for name in classes if name in prediction]
     at = 0
     while at < len(named):
@@ -173,6 +175,6 @@ def _classified(prediction: str, answer: str, classes: Sequence[str]) -> float:
     return 1.0 / len(named) if answer in named else 0.0
 
 
-def _share(prediction: str, gold: str) -> float:
+def _share_of_numbers(prediction: str, gold: str) -> float:
     numbers = _NUMBER.findall(prediction)
     return numbers.count(gold) / len(numbers) if numbers else 0.0

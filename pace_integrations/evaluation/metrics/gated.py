@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from pace_integrations.evaluation.metrics.overlap import rouge_l
 from pace_integrations.evaluation.metrics.words import (
-    chinese_words,
-    cut_chinese,
-    english_words,
-    normalise_chinese,
-    overlap,
+    normalize_chinese,
+    overlap_f1,
+    segment_chinese,
+    split_chinese,
+    split_english,
 )
 
 # Words that do not count as found keywords: part of the metric's definition (LV-Eval, metrics.py).
@@ -37,47 +37,51 @@ def keyword_f1(prediction: str, answers: Sequence[str], *, keywords: str = "") -
         keywords: The gold's keywords; without any the F1 stands alone. Stop words among them are
             never found, yet count in the denominator.
     """
-    said, wanted = english_words(prediction), english_words(keywords)
-    if keywords and _recall(said, wanted, STOP_WORDS) < 0.2:
+    said, wanted = split_english(prediction), split_english(keywords)
+    if keywords and _recall_keywords(said, wanted, STOP_WORDS) < 0.2:
         return 0.0
-    return max((overlap(said, english_words(answer)) for answer in answers), default=0.0)
+    return max((overlap_f1(said, split_english(answer)) for answer in answers), default=0.0)
 
 
 def keyword_f1_chinese(prediction: str, answers: Sequence[str], *, keywords: str = "") -> float:
     """`keyword_f1` over jieba's words; the limit is 0.4, and a gold is its own keyword list."""
-    said = chinese_words(prediction)
+    said = split_chinese(prediction)
     best = 0.0
     for answer in answers:
-        gold = chinese_words(answer)
-        wanted = chinese_words(keywords) if keywords else gold
-        if _recall(said, wanted, STOP_WORDS_CHINESE) >= 0.4:
-            best = max(best, overlap(said, gold))
+        gold = split_chinese(answer)
+        wanted = split_chinese(keywords) if keywords else gold
+        if _recall_keywords(said, wanted, STOP_WORDS_CHINESE) >= 0.4:
+            best = max(best, overlap_f1(said, gold))
     return best
 
 
 def keyword_recall(prediction: str, answers: Sequence[str]) -> float:
     """Share of a gold's words that were said (LV-Eval, factrecall)."""
-    said = english_words(prediction)
-    return max((_recall(said, english_words(a), frozenset()) for a in answers), default=0.0)
+    said = split_english(prediction)
+    return max(
+        (_recall_keywords(said, split_english(a), frozenset()) for a in answers), default=0.0
+    )
 
 
 def keyword_recall_chinese(prediction: str, answers: Sequence[str]) -> float:
     """`keyword_recall` over jieba's words."""
-    said = chinese_words(prediction)
-    return max((_recall(said, chinese_words(a), frozenset()) for a in answers), default=0.0)
+    said = split_chinese(prediction)
+    return max(
+        (_recall_keywords(said, split_chinese(a), frozenset()) for a in answers), default=0.0
+    )
 
 
 def rouge_l_without_stop_words(prediction: str, answers: Sequence[str]) -> float:
     """Rouge-L over jieba's words less LV-Eval's stop words (dureader)."""
-    return rouge_l(_kept(prediction), [_kept(answer) for answer in answers])
+    return rouge_l(_drop_stop_words(prediction), [_drop_stop_words(answer) for answer in answers])
 
 
-def _kept(text: str) -> str:
-    words = map(normalise_chinese, cut_chinese(" ".join(cut_chinese(text))))
+def _drop_stop_words(text: str) -> str:
+    words = map(normalize_chinese, segment_chinese(" ".join(segment_chinese(text))))
     return " ".join(word for word in words if word not in STOP_WORDS_CHINESE)
 
 
-def _recall(said: Sequence[str], wanted: Sequence[str], ignored: frozenset[str]) -> float:
+def _recall_keywords(said: Sequence[str], wanted: Sequence[str], ignored: frozenset[str]) -> float:
     common = Counter(said) & Counter(wanted)
     found = sum(n for word, n in common.items() if word not in ignored)
     return found / len(wanted) if wanted else 0.0

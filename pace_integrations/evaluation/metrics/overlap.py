@@ -11,7 +11,7 @@ from typing import Any
 from rapidfuzz.fuzz import ratio
 
 from pace_integrations.errors import MissingExtraError
-from pace_integrations.evaluation.metrics.words import cut_chinese
+from pace_integrations.evaluation.metrics.words import segment_chinese
 
 _COMMENT_MARKS = ("`", "#", "//")
 
@@ -24,13 +24,13 @@ def rouge_l(prediction: str, answers: Sequence[str]) -> float:
     Raises:
         MissingExtraError: The package is not installed.
     """
-    return max((_rouge_l(prediction, answer) for answer in answers), default=0.0)
+    return max((_score_rouge_l(prediction, answer) for answer in answers), default=0.0)
 
 
 def rouge_l_chinese(prediction: str, answers: Sequence[str]) -> float:
     """Rouge-L over jieba's words (LongBench ``rouge_zh_score``)."""
-    said = " ".join(cut_chinese(prediction))
-    return rouge_l(said, [" ".join(cut_chinese(answer)) for answer in answers])
+    said = " ".join(segment_chinese(prediction))
+    return rouge_l(said, [" ".join(segment_chinese(answer)) for answer in answers])
 
 
 def rouge_lsum(prediction: str, answers: Sequence[str]) -> float:
@@ -39,7 +39,7 @@ def rouge_lsum(prediction: str, answers: Sequence[str]) -> float:
     Raises:
         MissingExtraError: The package is not installed.
     """
-    score = _lsum()
+    score = _load_scorer()
     return max((score(a, prediction)["rougeLsum"].fmeasure for a in answers), default=0.0)
 
 
@@ -59,8 +59,8 @@ def _first_code_line(text: str) -> str:
     return next((ln for ln in lines if not any(mark in ln for mark in _COMMENT_MARKS)), "")
 
 
-def _rouge_l(prediction: str, answer: str) -> float:
-    rouge = _import("rouge").Rouge(metrics=["rouge-l"], stats=["f"])
+def _score_rouge_l(prediction: str, answer: str) -> float:
+    rouge = _import_scorer("rouge").Rouge(metrics=["rouge-l"], stats=["f"])
     try:
         return float(rouge.get_scores(prediction, answer)[0]["rouge-l"]["f"])
     except (ValueError, RecursionError):
@@ -68,12 +68,14 @@ def _rouge_l(prediction: str, answer: str) -> float:
 
 
 @cache
-def _lsum() -> Callable[..., Any]:
-    score: Callable[..., Any] = _import("rouge_score.rouge_scorer").RougeScorer(["rougeLsum"]).score
+def _load_scorer() -> Callable[..., Any]:
+    score: Callable[..., Any] = (
+        _import_scorer("rouge_score.rouge_scorer").RougeScorer(["rougeLsum"]).score
+    )
     return score
 
 
-def _import(name: str) -> ModuleType:
+def _import_scorer(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -22,7 +22,7 @@ _ENGLISH_MARKS = str.maketrans("", "", string.punctuation)
 _CHINESE_MARKS = str.maketrans("", "", string.punctuation + _CHINESE)
 
 
-def normalise(text: str) -> str:
+def normalize_text(text: str) -> str:
     """Lower case without ASCII punctuation, articles and extra white space (SQuAD 1.1).
 
     Punctuation goes first: ``"a.b"`` becomes ``"ab"``, and ``"the."`` is an article.
@@ -31,26 +31,26 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
-def normalise_chinese(text: str) -> str:
+def normalize_chinese(text: str) -> str:
     """Lower case without punctuation of either script and without white space (LongBench)."""
     return "".join(text.lower().translate(_CHINESE_MARKS).split())
 
 
-def english_words(text: str) -> list[str]:
+def split_english(text: str) -> list[str]:
     """Words of the normalised text."""
-    return normalise(text).split()
+    return normalize_text(text).split()
 
 
-def chinese_words(text: str) -> list[str]:
+def split_chinese(text: str) -> list[str]:
     """Words that jieba finds, normalised, without empty ones (LongBench, LV-Eval).
 
     Raises:
         MissingExtraError: jieba is not installed.
     """
-    return [word for cut in cut_chinese(text) if (word := normalise_chinese(cut))]
+    return [word for cut in segment_chinese(text) if (word := normalize_chinese(cut))]
 
 
-def cut_chinese(text: str) -> Iterator[str]:
+def segment_chinese(text: str) -> Iterator[str]:
     """Words of a Chinese text as jieba cuts it, as they are.
 
     Raises:
@@ -64,7 +64,7 @@ def cut_chinese(text: str) -> Iterator[str]:
     yield from (str(word) for word in jieba.cut(text, cut_all=False))
 
 
-def overlap(prediction: Iterable[str], gold: Iterable[str]) -> float:
+def overlap_f1(prediction: Iterable[str], gold: Iterable[str]) -> float:
     """Harmonic mean of precision and recall over words, each word as often as it occurs.
 
     Without a common word it is 0, also when both sides are empty (LongBench, SQuAD 1.1).

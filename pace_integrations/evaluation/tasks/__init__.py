@@ -7,28 +7,28 @@ from collections.abc import Callable
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.tasks import lookups, needles, planted, stories, tracing
 from pace_integrations.evaluation.tasks.disk import load_rows
-from pace_integrations.evaluation.tasks.rows import Row, reordered
-from pace_integrations.evaluation.tasks.spec import Spec
+from pace_integrations.evaluation.tasks.rows import Row, reorder_documents
+from pace_integrations.evaluation.tasks.spec import TaskSpec
 
-__all__ = ["GENERATED", "Row", "Spec", "generate", "load_rows", "reordered"]
+__all__ = ["GENERATED", "Row", "TaskSpec", "generate_rows", "load_rows", "reorder_documents"]
 
-GENERATED: dict[str, Callable[[Spec], list[Row]]] = {
-    "niah": needles.grid,
+GENERATED: dict[str, Callable[[TaskSpec], list[Row]]] = {
+    "niah": needles.make_needle_grid,
     **needles.RULER,
-    "vt": tracing.variables,
-    "cwe": tracing.common_words,
-    "fwe": tracing.frequent_words,
-    "qa": lookups.questions,
-    "qa_2hop": lookups.two_passages,
-    "mdqa": lookups.passages,
-    "kv": lookups.key_values,
-    "babi_qa1": stories.one_fact,
-    "babi_qa2": stories.two_facts,
-    "planted": planted.facts,
+    "vt": tracing.make_variables,
+    "cwe": tracing.make_common_words,
+    "fwe": tracing.make_frequent_words,
+    "qa": lookups.make_questions,
+    "qa_2hop": lookups.make_two_hop,
+    "mdqa": lookups.make_passages,
+    "kv": lookups.make_key_values,
+    "babi_qa1": stories.make_one_fact,
+    "babi_qa2": stories.make_two_facts,
+    "planted": planted.plant_facts,
 }
 
 
-def generate(task: str, spec: Spec) -> list[Row]:
+def generate_rows(task: str, spec: TaskSpec) -> list[Row]:
     """Rows of a generated task.
 
     Raises:

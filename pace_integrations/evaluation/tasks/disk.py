@@ -47,7 +47,7 @@ def load_rows(path: str | Path, *, limit: int | None = None) -> list[Row]:
     objects = read_jsonl(file)
     if not objects or not isinstance(objects[0], dict):
         raise DocumentError(f"{file} holds no rows")
-    convert = _converter(objects[0], file)
+    convert = _find_reader(objects[0], file)
     name = Path(file.name.removesuffix(".gz")).stem
     try:
         return list(islice(convert(objects, name), limit))
@@ -57,7 +57,7 @@ def load_rows(path: str | Path, *, limit: int | None = None) -> list[Row]:
         raise DocumentError(f"{file} has a row of another form: {error!r}") from error
 
 
-def _converter(first: Values, file: Path) -> Callable[[Sequence[Values], str], Iterator[Row]]:
+def _find_reader(first: Values, file: Path) -> Callable[[Sequence[Values], str], Iterator[Row]]:
     for columns, convert in _KINDS:
         if columns <= first.keys():
             return convert
@@ -65,11 +65,11 @@ def _converter(first: Values, file: Path) -> Callable[[Sequence[Values], str], I
     raise DocumentError(f"{file} has columns {', '.join(first)}; known are: {known}")
 
 
-def _own(objects: Sequence[Values], name: str) -> Iterator[Row]:
+def _read_own(objects: Sequence[Values], name: str) -> Iterator[Row]:
     return (Row.from_dict({"task": name, **values}) for values in objects)
 
 
-def _longbench(objects: Sequence[Values], name: str) -> Iterator[Row]:
+def _read_longbench(objects: Sequence[Values], name: str) -> Iterator[Row]:
     for values in objects:
         # LongBench-E appends "_e" to names.
         task = str(values.get("dataset", name)).removesuffix("_e")
@@ -79,8 +79,8 @@ def _longbench(objects: Sequence[Values], name: str) -> Iterator[Row]:
             extra["classes"] = list(values["all_classes"])
         yield Row(
             task=task,
-            documents=_passages(values["context"], task),
-            question=_question(values["input"], task),
+            documents=_split_passages(values["context"], task),
+            question=_complete_question(values["input"], task),
             answers=tuple(values["answers"]),
             max_new_tokens=tokens,
             metric=metric,
@@ -88,13 +88,13 @@ def _longbench(objects: Sequence[Values], name: str) -> Iterator[Row]:
         )
 
 
-def _question(given: str, task: str) -> str:
+def _complete_question(given: str, task: str) -> str:
     """The question, with what the published prompt asks for where a row has none of its own."""
     asked = LONGBENCH_QUESTIONS.get(task, "")
     return f"{asked}\n\n{given}".strip()
 
 
-def _longbench_2(objects: Sequence[Values], name: str) -> Iterator[Row]:
+def _read_longbench_2(objects: Sequence[Values], name: str) -> Iterator[Row]:
     for values in objects:
         choices = "\n".join(f"({letter}) {values[f'choice_{letter}']}" for letter in "ABCD")
         yield Row(
@@ -108,7 +108,7 @@ def _longbench_2(objects: Sequence[Values], name: str) -> Iterator[Row]:
         )
 
 
-def _infinite(objects: Sequence[Values], name: str) -> Iterator[Row]:
+def _read_infinitebench(objects: Sequence[Values], name: str) -> Iterator[Row]:
     task = name.lower()
     if task not in INFINITE:
         raise DocumentError(f"name the file after its InfiniteBench task: {', '.join(INFINITE)}")
@@ -131,14 +131,14 @@ def _infinite(objects: Sequence[Values], name: str) -> Iterator[Row]:
         )
 
 
-def _lveval(objects: Sequence[Values], name: str) -> Iterator[Row]:
+def _read_lveval(objects: Sequence[Values], name: str) -> Iterator[Row]:
     for values in objects:
         task = str(values.get("dataset", name))
         base = re.sub(r"_(16|32|64|128|256)k$", "", task)
         metric = LVEVAL.get(base, "keyword_f1")
         yield Row(
             task=task,
-            documents=_passages(values["context"], task),
+            documents=_split_passages(values["context"], task),
             question=values["input"],
             answers=tuple(values["answers"]),
             max_new_tokens=16 if base.startswith("factrecall") else 64,
@@ -147,7 +147,7 @@ def _lveval(objects: Sequence[Values], name: str) -> Iterator[Row]:
         )
 
 
-def _passages(context: str, title: str) -> Documents:
+def _split_passages(context: str, title: str) -> Documents:
     """The passages that a context is made of, or the whole of it."""
     starts = [match.start() for match in _PASSAGE.finditer(context)]
     if len(starts) < 2:
@@ -155,11 +155,11 @@ def _passages(context: str, title: str) -> Documents:
     ends = [*starts[1:], len(context)]
     parts = [context[a:b].strip() for a, b in zip(starts, ends, strict=True)]
     lead = context[: starts[0]].strip()
-    found = [_titled(part) for part in parts]
+    found = [_split_title(part) for part in parts]
     return (*(((title, lead),) if lead else ()), *found)
 
 
-def _titled(passage: str) -> tuple[str, str]:
+def _split_title(passage: str) -> tuple[str, str]:
     """Title and text: a mark on a line of its own goes, one that may be asked for stays."""
     first, _, rest = passage.partition("\n")
     if rest and len(first.split()) == 2:
@@ -169,18 +169,18 @@ def _titled(passage: str) -> tuple[str, str]:
 
 
 _KINDS: tuple[tuple[set[str], Callable[[Sequence[Values], str], Iterator[Row]]], ...] = (
-    ({"question", "answers", "context", "max_new_tokens"}, _own),
-    ({"question", "answers", "documents"}, _own),
-    ({"input", "context", "answers", "confusing_facts"}, _lveval),
-    ({"input", "context", "answers", "answer_keywords"}, _lveval),
-    ({"input", "context", "answers", "all_classes"}, _longbench),
-    ({"question", "context", "choice_A", "choice_D", "answer"}, _longbench_2),
-    ({"input", "context", "answer"}, _infinite),
-    ({"question", "answers", "ctxs"}, reading.marked),
-    ({"question", "answers", "docs"}, reading.marked),
-    ({"question", "answer", "paragraphs"}, reading.marked),
-    ({"ordered_kv_records", "key", "value"}, reading.key_values),
-    ({"paragraphs"}, reading.articles),
-    ({"title", "context", "question", "answers"}, reading.questions),
-    ({"question", "answer", "context"}, reading.hotpot),
+    ({"question", "answers", "context", "max_new_tokens"}, _read_own),
+    ({"question", "answers", "documents"}, _read_own),
+    ({"input", "context", "answers", "confusing_facts"}, _read_lveval),
+    ({"input", "context", "answers", "answer_keywords"}, _read_lveval),
+    ({"input", "context", "answers", "all_classes"}, _read_longbench),
+    ({"question", "context", "choice_A", "choice_D", "answer"}, _read_longbench_2),
+    ({"input", "context", "answer"}, _read_infinitebench),
+    ({"question", "answers", "ctxs"}, reading.read_marked_passages),
+    ({"question", "answers", "docs"}, reading.read_marked_passages),
+    ({"question", "answer", "paragraphs"}, reading.read_marked_passages),
+    ({"ordered_kv_records", "key", "value"}, reading.read_key_values),
+    ({"paragraphs"}, reading.read_squad),
+    ({"title", "context", "question", "answers"}, reading.read_squad_rows),
+    ({"question", "answer", "context"}, reading.read_hotpot),
 )

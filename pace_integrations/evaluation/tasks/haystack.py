@@ -12,7 +12,7 @@ from pace_integrations.documents import Corpus
 from pace_integrations.documents.quotes.sentences import split_sentences
 from pace_integrations.errors import DocumentError
 from pace_integrations.evaluation.tasks.rows import Count
-from pace_integrations.evaluation.tasks.words import NOISE, prose
+from pace_integrations.evaluation.tasks.words import NOISE, iter_prose
 
 PAGE = 160  # tokens: about the passages of multi-document benchmarks
 
@@ -30,7 +30,7 @@ class Haystack:
     gold: tuple[int, ...]
 
 
-def build(
+def build_haystack(
     filler: Iterator[str], hidden: Sequence[tuple[float, str]], length: int, count: Count
 ) -> Haystack:
     """Fills pages up to a length and hides sentences in them.
@@ -49,13 +49,13 @@ def build(
     places = len(straw)  # before anything is hidden, so that order of depth is order in the text
     for depth, text in sorted(hidden, reverse=True):
         straw.insert(round(depth * places), text)
-    pages = list(_pages(straw, count))
+    pages = list(_split_pages(straw, count))
     secrets = {text for _, text in hidden}
     documents = tuple((f"notes {i + 1}", " ".join(page)) for i, page in enumerate(pages))
     return Haystack(documents, tuple(i for i, page in enumerate(pages) if secrets & set(page)))
 
 
-def fillers(kind: str | Path, rng: random.Random) -> Iterator[str]:
+def filler_sentences(kind: str | Path, rng: random.Random) -> Iterator[str]:
     """Sentences without end: ``"noise"``, ``"prose"``, or those of the files in a folder.
 
     Raises:
@@ -64,13 +64,13 @@ def fillers(kind: str | Path, rng: random.Random) -> Iterator[str]:
     if kind == "noise":
         return cycle([f"{part}." for part in NOISE.rstrip(".").split(". ")])
     if kind == "prose":
-        return prose(rng)
-    found = own_sentences(Path(kind))
+        return iter_prose(rng)
+    found = load_sentences(Path(kind))
     start = rng.randrange(len(found))
     return cycle([*found[start:], *found[:start]])
 
 
-def own_sentences(path: Path) -> list[str]:
+def load_sentences(path: Path) -> list[str]:
     """Sentences of the user's own files.
 
     Raises:
@@ -84,7 +84,7 @@ def own_sentences(path: Path) -> list[str]:
     return kept
 
 
-def _pages(straw: Sequence[str], count: Count) -> Iterator[list[str]]:
+def _split_pages(straw: Sequence[str], count: Count) -> Iterator[list[str]]:
     page: list[str] = []
     size = 0
     for sentence in straw:

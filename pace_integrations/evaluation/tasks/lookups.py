@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pace_integrations.evaluation.tasks.rows import Row
-from pace_integrations.evaluation.tasks.spec import Spec
+from pace_integrations.evaluation.tasks.spec import TaskSpec
 from pace_integrations.evaluation.tasks.words import (
     ADJECTIVES,
     LAST,
     NOUNS,
     PLACES,
-    names,
-    number,
-    sentence,
-    uuid,
+    random_names,
+    random_number,
+    random_sentence,
+    random_uuid,
 )
 
 PAIRS = 5  # of a page
@@ -31,27 +31,27 @@ class _Firm:
     facts: tuple[tuple[str, str], ...]
 
 
-def key_values(spec: Spec) -> list[Row]:
+def make_key_values(spec: TaskSpec) -> list[Row]:
     """One of many pairs of identifiers is asked for (lost-in-the-middle, Retrieve.KV)."""
-    return [_pairs(spec, i) for i in range(spec.rows)]
+    return [_make_pairs_row(spec, i) for i in range(spec.rows)]
 
 
-def passages(spec: Spec) -> list[Row]:
+def make_passages(spec: TaskSpec) -> list[Row]:
     """One passage of many holds the answer, at five places in turn (lost-in-the-middle)."""
-    return [_firms(spec, i, "mdqa", hops=1) for i in range(spec.rows)]
+    return [_make_firms_row(spec, i, "mdqa", hops=1) for i in range(spec.rows)]
 
 
-def questions(spec: Spec) -> list[Row]:
+def make_questions(spec: TaskSpec) -> list[Row]:
     """One passage of many holds the answer, anywhere (RULER's QA over a single passage)."""
-    return [_firms(spec, i, "qa", hops=1) for i in range(spec.rows)]
+    return [_make_firms_row(spec, i, "qa", hops=1) for i in range(spec.rows)]
 
 
-def two_passages(spec: Spec) -> list[Row]:
+def make_two_hop(spec: TaskSpec) -> list[Row]:
     """The answer takes two passages: who manages whom, and where that one works (HotpotQA)."""
-    return [_firms(spec, i, "qa_2hop", hops=2) for i in range(spec.rows)]
+    return [_make_firms_row(spec, i, "qa_2hop", hops=2) for i in range(spec.rows)]
 
 
-def pair_pages(
+def paginate_pairs(
     pairs: Sequence[tuple[str, str]], at: int
 ) -> tuple[tuple[tuple[str, str], ...], int]:
     """Pairs in pages, as lines of a JSON object, and which page holds pair number `at`."""
@@ -60,13 +60,13 @@ def pair_pages(
     return tuple((f"records {n}", page) for n, page in enumerate(pages, 1)), at // PAIRS
 
 
-def _pairs(spec: Spec, i: int) -> Row:
+def _make_pairs_row(spec: TaskSpec, i: int) -> Row:
     rng = spec.random("kv", i)
-    each = max(spec.count(f'"{uuid(rng)}": "{uuid(rng)}",\n'), 1)
-    pairs = [(uuid(rng), uuid(rng)) for _ in range(max(2, spec.length // each))]
+    each = max(spec.count(f'"{random_uuid(rng)}": "{random_uuid(rng)}",\n'), 1)
+    pairs = [(random_uuid(rng), random_uuid(rng)) for _ in range(max(2, spec.length // each))]
     depth = spec.depth(i)
     at = round(depth * (len(pairs) - 1))
-    pages, gold = pair_pages(pairs, at)
+    pages, gold = paginate_pairs(pairs, at)
     return Row(
         task="kv",
         documents=pages,
@@ -81,10 +81,10 @@ def _pairs(spec: Spec, i: int) -> Row:
     )
 
 
-def _firm(rng: random.Random, name: str) -> _Firm:
-    founder, treasurer = names(rng, 2)
+def _invent_firm(rng: random.Random, name: str) -> _Firm:
+    founder, treasurer = random_names(rng, 2)
     year, place = str(rng.randrange(1801, 1999)), rng.choice(PLACES)
-    code = number(rng, 5)
+    code = random_number(rng, 5)
     question = f"What is the licence number of {name}?"
     texts = [
         (f"{name} was founded by {founder} in {year}.", f"Who founded {name}?", founder),
@@ -92,18 +92,18 @@ def _firm(rng: random.Random, name: str) -> _Firm:
         (f"The treasurer of {name} is {treasurer}.", f"Who is the treasurer of {name}?", treasurer),
         (f"The licence number of {name} is {code}.", question, code),
     ]
-    told = [text for text, _, _ in texts] + [sentence(rng) for _ in range(3)]
+    told = [text for text, _, _ in texts] + [random_sentence(rng) for _ in range(3)]
     rng.shuffle(told)
     return _Firm(name, " ".join(told), tuple((q, a) for _, q, a in texts))
 
 
-def _firms(spec: Spec, i: int, task: str, hops: int) -> Row:
+def _make_firms_row(spec: TaskSpec, i: int, task: str, hops: int) -> Row:
     rng = spec.random(task, i)
     kinds = ("Mills", "Bakery", "Shipping", "Brewery", "Printers", "Tannery", "Pottery", "Rail")
     pool = [f"{last} {kind}" for last in LAST for kind in kinds]
     firms, room = [], spec.length
     for name in rng.sample(pool, len(pool)):
-        firms.append(_firm(rng, name))
+        firms.append(_invent_firm(rng, name))
         room -= spec.count(f"{name}\n{firms[-1].text}\n")
         if room <= 0 and len(firms) > hops:
             break

@@ -5,84 +5,96 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from pace_integrations.evaluation.tasks.haystack import Haystack, build, fillers
+from pace_integrations.evaluation.tasks.haystack import Haystack, build_haystack, filler_sentences
 from pace_integrations.evaluation.tasks.rows import Row
-from pace_integrations.evaluation.tasks.spec import Spec
-from pace_integrations.evaluation.tasks.words import ADJECTIVES, NOUNS, key, number, uuid
+from pace_integrations.evaluation.tasks.spec import TaskSpec
+from pace_integrations.evaluation.tasks.words import (
+    ADJECTIVES,
+    NOUNS,
+    random_key,
+    random_number,
+    random_uuid,
+)
 
 Value = Callable[[random.Random], str]
 
 
-def grid(spec: Spec) -> list[Row]:
+def make_needle_grid(spec: TaskSpec) -> list[Row]:
     """One plain fact at five depths in turn (needle in a haystack)."""
     rows = []
     for i in range(spec.rows):
         rng, depth = spec.random("niah", i), spec.depth(i)
-        thing, code = f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}", number(rng, 5)
+        thing, code = f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}", random_number(rng, 5)
         text = f"The access code of the {thing} is {code}."
-        hay = build(fillers(spec.haystack, rng), [(depth, text)], spec.length, spec.count)
+        hay = build_haystack(
+            filler_sentences(spec.haystack, rng), [(depth, text)], spec.length, spec.count
+        )
         question = f"What is the access code of the {thing}?"
-        rows.append(_row("niah", spec, hay, question, (code,), position=depth))
+        rows.append(_build_row("niah", spec, hay, question, (code,), position=depth))
     return rows
 
 
-def single(name: str, kind: str, value: Value, word: str) -> Callable[[Spec], list[Row]]:
+def _single_task(name: str, kind: str, value: Value, word: str) -> Callable[[TaskSpec], list[Row]]:
     """RULER's single needle, in noise or in text, with a number or an identifier."""
-    return _ruler(name, kind, value, word, keys=1, values=1, queries=1)
+    return _ruler_task(name, kind, value, word, keys=1, values=1, queries=1)
 
 
-def _ruler(
+def _ruler_task(
     name: str, kind: str, value: Value, word: str, *, keys: int, values: int, queries: int
-) -> Callable[[Spec], list[Row]]:
-    def make(spec: Spec) -> list[Row]:
-        return [_one(spec, i) for i in range(spec.rows)]
+) -> Callable[[TaskSpec], list[Row]]:
+    def make_rows(spec: TaskSpec) -> list[Row]:
+        return [make_row(spec, i) for i in range(spec.rows)]
 
-    def _one(spec: Spec, i: int) -> Row:
+    def make_row(spec: TaskSpec, i: int) -> Row:
         rng = spec.random(name, i)
         # Values of one key are different, and so are the keys.
-        found = {key(rng): [value(rng) for _ in range(values)] for _ in range(keys)}
+        found = {random_key(rng): [value(rng) for _ in range(values)] for _ in range(keys)}
         while len(found) < keys:
-            found[key(rng)] = [value(rng) for _ in range(values)]
+            found[random_key(rng)] = [value(rng) for _ in range(values)]
         asked = rng.sample(list(found), queries)
         pairs = [(k, v) for k, vs in found.items() for v in vs]
         places = [spec.depth(i)] if len(pairs) == 1 else [rng.random() for _ in pairs]
-        texts = [_needle(word, k, v) for k, v in pairs]
-        filler = fillers("noise" if kind == "noise" else spec.haystack, rng)
-        hay = build(filler, list(zip(places, texts, strict=True)), spec.length, spec.count)
+        texts = [_needle_sentence(word, k, v) for k, v in pairs]
+        filler = filler_sentences("noise" if kind == "noise" else spec.haystack, rng)
+        hay = build_haystack(filler, list(zip(places, texts, strict=True)), spec.length, spec.count)
         wanted = tuple(v for k in asked for v in found[k])
         at = [p for p, (k, _) in zip(places, pairs, strict=True) if k in asked]
-        question, prefix = _question(word, asked, len(wanted))
-        return _row(
+        question, prefix = _ask_for(word, asked, len(wanted))
+        return _build_row(
             name, spec, hay, question, wanted, prefix=prefix, position=sum(at) / len(at), tokens=128
         )
 
-    return make
+    return make_rows
 
 
-def _crowded(name: str, value: Value, word: str, name_of: Value) -> Callable[[Spec], list[Row]]:
+def _crowded_task(
+    name: str, value: Value, word: str, name_of: Value
+) -> Callable[[TaskSpec], list[Row]]:
     """RULER's needle in a haystack of needles with other keys."""
 
-    def others(rng: random.Random, asked: str) -> Iterator[str]:
+    def other_needles(rng: random.Random, asked: str) -> Iterator[str]:
         while True:
             if (other := name_of(rng)) != asked:
-                yield _needle(word, other, value(rng))
+                yield _needle_sentence(word, other, value(rng))
 
-    def one(spec: Spec, i: int) -> Row:
+    def make_row(spec: TaskSpec, i: int) -> Row:
         rng, depth = spec.random(name, i), spec.depth(i)
         asked, wanted = name_of(rng), value(rng)
-        hidden = [(depth, _needle(word, asked, wanted))]
-        hay = build(others(rng, asked), hidden, spec.length, spec.count)
-        question, prefix = _question(word, [asked], 1)
-        return _row(name, spec, hay, question, (wanted,), prefix=prefix, position=depth, tokens=128)
+        hidden = [(depth, _needle_sentence(word, asked, wanted))]
+        hay = build_haystack(other_needles(rng, asked), hidden, spec.length, spec.count)
+        question, prefix = _ask_for(word, [asked], 1)
+        return _build_row(
+            name, spec, hay, question, (wanted,), prefix=prefix, position=depth, tokens=128
+        )
 
-    return lambda spec: [one(spec, i) for i in range(spec.rows)]
+    return lambda spec: [make_row(spec, i) for i in range(spec.rows)]
 
 
-def _needle(word: str, name: str, value: str) -> str:
+def _needle_sentence(word: str, name: str, value: str) -> str:
     return f"One of the special magic {word}s for {name} is: {value}."
 
 
-def _question(word: str, asked: list[str], wanted: int) -> tuple[str, str]:
+def _ask_for(word: str, asked: list[str], wanted: int) -> tuple[str, str]:
     """RULER's question, and how it begins the answer."""
     names = asked[0] if len(asked) == 1 else ", ".join(asked[:-1]) + f", and {asked[-1]}"
     if wanted == 1:
@@ -92,9 +104,9 @@ def _question(word: str, asked: list[str], wanted: int) -> tuple[str, str]:
     return f"What are all {topic}?", f"{topic[0].upper()}{topic[1:]} are"
 
 
-def _row(
+def _build_row(
     task: str,
-    spec: Spec,
+    spec: TaskSpec,
     hay: Haystack,
     question: str,
     answers: tuple[str, ...],
@@ -118,16 +130,18 @@ def _row(
 
 
 RULER = {
-    "niah_single_1": single("niah_single_1", "noise", number, "number"),
-    "niah_single_2": single("niah_single_2", "text", number, "number"),
-    "niah_single_3": single("niah_single_3", "text", uuid, "uuid"),
-    "niah_multikey": _ruler("niah_multikey", "text", number, "number", keys=4, values=1, queries=1),
-    "niah_multikey_2": _crowded("niah_multikey_2", number, "number", key),
-    "niah_multikey_3": _crowded("niah_multikey_3", uuid, "uuid", uuid),
-    "niah_multivalue": _ruler(
-        "niah_multivalue", "text", number, "number", keys=1, values=4, queries=1
+    "niah_single_1": _single_task("niah_single_1", "noise", random_number, "number"),
+    "niah_single_2": _single_task("niah_single_2", "text", random_number, "number"),
+    "niah_single_3": _single_task("niah_single_3", "text", random_uuid, "uuid"),
+    "niah_multikey": _ruler_task(
+        "niah_multikey", "text", random_number, "number", keys=4, values=1, queries=1
     ),
-    "niah_multiquery": _ruler(
-        "niah_multiquery", "text", number, "number", keys=4, values=1, queries=4
+    "niah_multikey_2": _crowded_task("niah_multikey_2", random_number, "number", random_key),
+    "niah_multikey_3": _crowded_task("niah_multikey_3", random_uuid, "uuid", random_uuid),
+    "niah_multivalue": _ruler_task(
+        "niah_multivalue", "text", random_number, "number", keys=1, values=4, queries=1
+    ),
+    "niah_multiquery": _ruler_task(
+        "niah_multiquery", "text", random_number, "number", keys=4, values=1, queries=4
     ),
 }

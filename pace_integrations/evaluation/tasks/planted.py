@@ -9,11 +9,11 @@ from pace_integrations.documents import Corpus
 from pace_integrations.documents.quotes.sentences import split_sentences
 from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.evaluation.tasks.rows import Row
-from pace_integrations.evaluation.tasks.spec import Spec
-from pace_integrations.evaluation.tasks.words import names, number
+from pace_integrations.evaluation.tasks.spec import TaskSpec
+from pace_integrations.evaluation.tasks.words import random_names, random_number
 
 
-def facts(spec: Spec) -> list[Row]:
+def plant_facts(spec: TaskSpec) -> list[Row]:
     """One invented fact on a page of the user's own files, at five depths in turn.
 
     Raises:
@@ -22,17 +22,19 @@ def facts(spec: Spec) -> list[Row]:
     """
     if spec.on is None:
         raise ConfigError("the task 'planted' needs documents to plant facts in: name some with on")
-    pages = [(_title(d.title, p.label), p.text) for d, p in Corpus.from_paths([spec.on]).pages()]
+    pages = [
+        (_page_title(d.title, p.label), p.text) for d, p in Corpus.from_paths([spec.on]).pages()
+    ]
     if not pages:
         raise DocumentError(f"{spec.on} holds no text to plant facts in")
-    return [_row(spec, i, pages) for i in range(spec.rows)]
+    return [_build_row(spec, i, pages) for i in range(spec.rows)]
 
 
-def _title(title: str, label: str | None) -> str:
+def _page_title(title: str, label: str | None) -> str:
     return f"{title}, page {label}" if label else title
 
 
-def _row(spec: Spec, i: int, pages: list[tuple[str, str]]) -> Row:
+def _build_row(spec: TaskSpec, i: int, pages: list[tuple[str, str]]) -> Row:
     rng, depth = spec.random("planted", i), spec.depth(i)
     start, room = rng.randrange(len(pages)), spec.length
     documents: list[tuple[str, str]] = []
@@ -43,17 +45,17 @@ def _row(spec: Spec, i: int, pages: list[tuple[str, str]]) -> Row:
         # A page that is longer than what is left is cut, in proportion.
         documents.append((title, text if size <= room else text[: len(text) * room // size]))
         room -= size
-    statement, question, answer = _fact(rng)
+    statement, question, answer = _invent_fact(rng)
     at = round(depth * (len(documents) - 1))
     title, text = documents[at]
-    documents[at] = (title, _insert(text, statement, depth))
+    documents[at] = (title, _insert_sentence(text, statement, depth))
     row = Row("planted", tuple(documents), question, (answer,), metric="contains", gold=(at,))
     return replace(row, length=spec.length, position=depth)
 
 
-def _fact(rng: random.Random) -> tuple[str, str, str]:
+def _invent_fact(rng: random.Random) -> tuple[str, str, str]:
     """A statement, its question and its answer."""
-    (person,), extension, code = names(rng, 1), number(rng, 4), number(rng, 6)
+    (person,), extension, code = random_names(rng, 1), random_number(rng, 4), random_number(rng, 6)
     return rng.choice(
         [
             (
@@ -75,7 +77,7 @@ def _fact(rng: random.Random) -> tuple[str, str, str]:
     )
 
 
-def _insert(text: str, statement: str, depth: float) -> str:
+def _insert_sentence(text: str, statement: str, depth: float) -> str:
     """The text with a statement at the end of a sentence."""
     ends = [0, *(end for _, end in split_sentences(text))]
     at = ends[round(depth * (len(ends) - 1))]

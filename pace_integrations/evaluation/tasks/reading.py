@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pace_integrations.evaluation.tasks.lookups import pair_pages
+from pace_integrations.evaluation.tasks.lookups import paginate_pairs
 from pace_integrations.evaluation.tasks.rows import Row
 
 Values = Mapping[str, Any]
@@ -18,7 +18,7 @@ Objects = Sequence[Values]
 _MARKS = ("isgold", "supporting", "is_supporting")  # of a passage that holds the answer
 
 
-def marked(objects: Objects, name: str) -> Iterator[Row]:
+def read_marked_passages(objects: Objects, name: str) -> Iterator[Row]:
     """Passages that say themselves whether they hold the answer, among others that do not.
 
     Lost-in-the-middle calls them ``ctxs``, MuSiQue ``paragraphs``, others ``docs``.
@@ -29,22 +29,22 @@ def marked(objects: Objects, name: str) -> Iterator[Row]:
         middle = "ctxs" in values
         yield Row(
             task=name,
-            documents=tuple((p["title"], _text(p)) for p in passages),
+            documents=tuple((p["title"], _passage_text(p)) for p in passages),
             question=values["question"],
-            answers=_golds(values),
+            answers=_list_answers(values),
             max_new_tokens=100 if middle else 32,
             metric="best_subspan" if middle else "token_f1",
-            position=_place(gold, len(passages)) if len(gold) == 1 else None,
+            position=_relative_position(gold, len(passages)) if len(gold) == 1 else None,
             gold=gold,
         )
 
 
-def key_values(objects: Objects, name: str) -> Iterator[Row]:
+def read_key_values(objects: Objects, name: str) -> Iterator[Row]:
     """Pairs of identifiers in a given order, one of which is asked for (lost-in-the-middle)."""
     for values in objects:
         pairs, key = [(str(k), str(v)) for k, v in values["ordered_kv_records"]], values["key"]
         at = [k for k, _ in pairs].index(key)
-        pages, gold = pair_pages(pairs, at)
+        pages, gold = paginate_pairs(pairs, at)
         yield Row(
             task=name,
             documents=pages,
@@ -53,12 +53,12 @@ def key_values(objects: Objects, name: str) -> Iterator[Row]:
             answer_prefix=f'The value associated with the key "{key}" is',
             max_new_tokens=100,
             metric="contains",
-            position=round(_place((at,), len(pairs)), 2),
+            position=round(_relative_position((at,), len(pairs)), 2),
             gold=(gold,),
         )
 
 
-def articles(objects: Objects, name: str) -> Iterator[Row]:
+def read_squad(objects: Objects, name: str) -> Iterator[Row]:
     """SQuAD as published: one row per question, among all paragraphs of its article."""
     for article in objects:
         texts = [paragraph["context"] for paragraph in article["paragraphs"]]
@@ -66,10 +66,10 @@ def articles(objects: Objects, name: str) -> Iterator[Row]:
         for i, paragraph in enumerate(article["paragraphs"]):
             for asked in paragraph["qas"]:
                 golds = tuple(dict.fromkeys(a["text"] for a in asked["answers"]))
-                yield _asked(name, title, texts, i, asked["question"], golds)
+                yield _build_row(name, title, texts, i, asked["question"], golds)
 
 
-def questions(objects: Objects, name: str) -> Iterator[Row]:
+def read_squad_rows(objects: Objects, name: str) -> Iterator[Row]:
     """SQuAD row by row, as the Hugging Face hub has it; rows of one title make its article."""
     texts: dict[str, dict[str, int]] = {}
     for values in objects:
@@ -79,10 +79,10 @@ def questions(objects: Objects, name: str) -> Iterator[Row]:
         own, given = texts[str(values["title"])], values["answers"]
         golds = tuple(dict.fromkeys(given["text"] if isinstance(given, dict) else given))
         place = own[values["context"]]
-        yield _asked(name, str(values["title"]), list(own), place, values["question"], golds)
+        yield _build_row(name, str(values["title"]), list(own), place, values["question"], golds)
 
 
-def hotpot(objects: Objects, name: str) -> Iterator[Row]:
+def read_hotpot(objects: Objects, name: str) -> Iterator[Row]:
     """HotpotQA and 2WikiMultihopQA, as published or as the Hugging Face hub has them."""
     for values in objects:
         pairs = values["context"]
@@ -100,7 +100,7 @@ def hotpot(objects: Objects, name: str) -> Iterator[Row]:
         )
 
 
-def _asked(
+def _build_row(
     name: str, title: str, texts: Sequence[str], at: int, question: str, golds: tuple[str, ...]
 ) -> Row:
     return Row(
@@ -109,23 +109,23 @@ def _asked(
         question=question,
         answers=golds,
         metric="squad_f1",
-        position=_place((at,), len(texts)),
+        position=_relative_position((at,), len(texts)),
         # An unanswerable question has no gold: any paragraph may move.
         gold=(at,) if golds else (),
     )
 
 
-def _golds(values: Values) -> tuple[str, ...]:
+def _list_answers(values: Values) -> tuple[str, ...]:
     """Right answers; MuSiQue has one, and other ways of writing it."""
     if "answers" in values:
         return tuple(values["answers"])
     return (values["answer"], *values.get("answer_aliases", ()))
 
 
-def _text(passage: Values) -> str:
+def _passage_text(passage: Values) -> str:
     """The words of a passage, which MuSiQue calls by a name of its own."""
     return str(passage["text"] if "text" in passage else passage["paragraph_text"])
 
 
-def _place(gold: Sequence[int], count: int) -> float:
+def _relative_position(gold: Sequence[int], count: int) -> float:
     return gold[0] / max(count - 1, 1)

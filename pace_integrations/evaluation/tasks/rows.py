@@ -82,7 +82,7 @@ class Row:
         return cls(**known)
 
 
-def reordered(row: Row, order: int) -> Row:
+def reorder_documents(row: Row, order: int) -> Row:
     """The row with its other documents in another order.
 
     Documents that hold the answer keep their places, so that position and length stay what they

@@ -10,13 +10,13 @@ from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.tasks.rows import Count
 
 
-def words_as_tokens(text: str) -> int:
+def estimate_tokens(text: str) -> int:
     """Tokens as a byte-pair encoding makes about: four for three words."""
     return round(len(text.split()) * 4 / 3)
 
 
 @dataclass(frozen=True)
-class Spec:
+class TaskSpec:
     """Size and seed of a generated task.
 
     Attributes:
@@ -31,7 +31,7 @@ class Spec:
     length: int
     rows: int = 10
     seed: int = 0
-    count: Count = words_as_tokens
+    count: Count = estimate_tokens
     haystack: str | Path = "prose"
     on: Path | None = None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from pace_integrations.evaluation.tasks.haystack import build, fillers
+from pace_integrations.evaluation.tasks.haystack import build_haystack, filler_sentences
 from pace_integrations.evaluation.tasks.rows import Row
-from pace_integrations.evaluation.tasks.spec import Spec
+from pace_integrations.evaluation.tasks.spec import TaskSpec
 
 PEOPLE = ("Mary", "John", "Sandra", "Daniel")
 PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
@@ -17,17 +17,17 @@ _MOVES = ("went to", "moved to", "travelled to", "journeyed to", "went back to")
 Told = tuple[list[str], str, str]  # facts in order, question, answer
 
 
-def one_fact(spec: Spec) -> list[Row]:
+def make_one_fact(spec: TaskSpec) -> list[Row]:
     """Where somebody is, who moved several times (bAbI 1)."""
-    return [_row(spec, i, "babi_qa1", _where_is_one) for i in range(spec.rows)]
+    return [_build_row(spec, i, "babi_qa1", _tell_person) for i in range(spec.rows)]
 
 
-def two_facts(spec: Spec) -> list[Row]:
+def make_two_facts(spec: TaskSpec) -> list[Row]:
     """Where something is that somebody took along (bAbI 2)."""
-    return [_row(spec, i, "babi_qa2", _where_is_it) for i in range(spec.rows)]
+    return [_build_row(spec, i, "babi_qa2", _tell_thing) for i in range(spec.rows)]
 
 
-def _where_is_one(rng: random.Random) -> Told:
+def _tell_person(rng: random.Random) -> Told:
     facts: list[str] = []
     at: dict[str, str] = {}
     for _ in range(8):
@@ -38,7 +38,7 @@ def _where_is_one(rng: random.Random) -> Told:
     return facts, f"Where is {asked}?", at[asked]
 
 
-def _where_is_it(rng: random.Random) -> Told:
+def _tell_thing(rng: random.Random) -> Told:
     who, other = rng.sample(PEOPLE, 2)
     thing = rng.choice(THINGS)
     first, second, third = rng.sample(PLACES, 3)
@@ -51,12 +51,12 @@ def _where_is_it(rng: random.Random) -> Told:
     return facts, f"Where is the {thing}?", second
 
 
-def _row(spec: Spec, i: int, task: str, tell: Callable[[random.Random], Told]) -> Row:
+def _build_row(spec: TaskSpec, i: int, task: str, tell: Callable[[random.Random], Told]) -> Row:
     rng = spec.random(task, i)
     facts, question, answer = tell(rng)
     depths = sorted(rng.random() for _ in facts)
     hidden = list(zip(depths, facts, strict=True))
-    hay = build(fillers(spec.haystack, rng), hidden, spec.length, spec.count)
+    hay = build_haystack(filler_sentences(spec.haystack, rng), hidden, spec.length, spec.count)
     return Row(
         task=task,
         documents=hay.documents,

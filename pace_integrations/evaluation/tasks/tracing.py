@@ -6,39 +6,39 @@ import random
 import string
 from itertools import pairwise
 
-from pace_integrations.evaluation.tasks.haystack import PAGE, build, fillers
+from pace_integrations.evaluation.tasks.haystack import PAGE, build_haystack, filler_sentences
 from pace_integrations.evaluation.tasks.rows import Row
-from pace_integrations.evaluation.tasks.spec import Spec
-from pace_integrations.evaluation.tasks.words import ADJECTIVES, NOUNS, VERBS, number
+from pace_integrations.evaluation.tasks.spec import TaskSpec
+from pace_integrations.evaluation.tasks.words import ADJECTIVES, NOUNS, VERBS, random_number
 
 HOPS = 4
 COMMON = 10
 
 
-def variables(spec: Spec) -> list[Row]:
+def make_variables(spec: TaskSpec) -> list[Row]:
     """One chain of five variables in noise; all that hold its value are asked for."""
-    return [_chain(spec, i) for i in range(spec.rows)]
+    return [_make_chain_row(spec, i) for i in range(spec.rows)]
 
 
-def common_words(spec: Spec) -> list[Row]:
+def make_common_words(spec: TaskSpec) -> list[Row]:
     """The ten words that stand in a list ten times as often as the others."""
-    return [_common(spec, i) for i in range(spec.rows)]
+    return [_make_common_row(spec, i) for i in range(spec.rows)]
 
 
-def frequent_words(spec: Spec) -> list[Row]:
+def make_frequent_words(spec: TaskSpec) -> list[Row]:
     """The three most frequent of made-up words whose frequencies follow Zipf's law."""
-    return [_frequent(spec, i) for i in range(spec.rows)]
+    return [_make_frequent_row(spec, i) for i in range(spec.rows)]
 
 
-def _chain(spec: Spec, i: int) -> Row:
+def _make_chain_row(spec: TaskSpec, i: int) -> Row:
     rng = spec.random("vt", i)
-    names = _letters(rng, HOPS + 1, 5, string.ascii_uppercase)
-    value = number(rng, 5)
+    names = _random_words(rng, HOPS + 1, 5, string.ascii_uppercase)
+    value = random_number(rng, 5)
     steps = [f"VAR {names[0]} = {value}."]
     steps += [f"VAR {b} = VAR {a}." for a, b in pairwise(names)]
     depths = sorted(rng.random() for _ in steps)
-    filler = fillers("noise", rng)
-    hay = build(filler, list(zip(depths, steps, strict=True)), spec.length, spec.count)
+    filler = filler_sentences("noise", rng)
+    hay = build_haystack(filler, list(zip(depths, steps, strict=True)), spec.length, spec.count)
     found = f"{len(names)} variables are assigned the value {value}, they are:"
     return Row(
         task="vt",
@@ -54,7 +54,7 @@ def _chain(spec: Spec, i: int) -> Row:
     )
 
 
-def _common(spec: Spec, i: int) -> Row:
+def _make_common_row(spec: TaskSpec, i: int) -> Row:
     rng = spec.random("cwe", i)
     # RULER's 30 to 3, less of both where a list is too short for it.
     often = max(4, min(30, spec.length // 130))
@@ -72,7 +72,7 @@ def _common(spec: Spec, i: int) -> Row:
     rng.shuffle(words)
     return Row(
         task="cwe",
-        documents=_pages([f"{n}. {word}" for n, word in enumerate(words, 1)], spec),
+        documents=_paginate_words([f"{n}. {word}" for n, word in enumerate(words, 1)], spec),
         question="What are the 10 most common words in the above list?",
         answers=tuple(common),
         answer_prefix="Answer: The top 10 words that appear most often in the list are:",
@@ -82,9 +82,9 @@ def _common(spec: Spec, i: int) -> Row:
     )
 
 
-def _frequent(spec: Spec, i: int) -> Row:
+def _make_frequent_row(spec: TaskSpec, i: int) -> Row:
     rng = spec.random("fwe", i)
-    pool = _letters(rng, 200, 6, string.ascii_lowercase)
+    pool = _random_words(rng, 200, 6, string.ascii_lowercase)
     # Each word stands floor(total / (zeta(2) rank^2)) times; the total grows to the length.
     words: list[str] = []
     total = 0
@@ -95,7 +95,7 @@ def _frequent(spec: Spec, i: int) -> Row:
     question = "What are the three most frequently appeared words in the above coded text?"
     return Row(
         task="fwe",
-        documents=_pages(words, spec),
+        documents=_paginate_words(words, spec),
         question=question,
         answers=tuple(pool[:3]),
         answer_prefix="Answer: According to the coded text above, the three most frequently "
@@ -106,7 +106,7 @@ def _frequent(spec: Spec, i: int) -> Row:
     )
 
 
-def _letters(rng: random.Random, count: int, size: int, alphabet: str) -> list[str]:
+def _random_words(rng: random.Random, count: int, size: int, alphabet: str) -> list[str]:
     """Different words of random letters."""
     found: dict[str, None] = {}
     while len(found) < count:
@@ -114,7 +114,7 @@ def _letters(rng: random.Random, count: int, size: int, alphabet: str) -> list[s
     return list(found)
 
 
-def _pages(words: list[str], spec: Spec) -> tuple[tuple[str, str], ...]:
+def _paginate_words(words: list[str], spec: TaskSpec) -> tuple[tuple[str, str], ...]:
     """A list of words, cut into documents of about a page."""
     size = max(1, PAGE * len(words) // max(spec.count(" ".join(words)), 1))
     parts = [" ".join(words[i : i + size]) for i in range(0, len(words), size)]

@@ -17,7 +17,7 @@ from pace_integrations.memory.lookup import inverse_norms
 
 
 @contextmanager
-def before_memory(modules: Iterable[nn.Module], *, outputs: bool) -> Iterator[dict[Any, Tensor]]:
+def record_inputs(modules: Iterable[nn.Module], *, outputs: bool) -> Iterator[dict[Any, Tensor]]:
     """Notes what the projections are given, or what they give.
 
     Enter it before the memory is attached, and `lengths_only` after it: hooks run in the order in
@@ -35,12 +35,12 @@ def before_memory(modules: Iterable[nn.Module], *, outputs: bool) -> Iterator[di
     def note(module: nn.Module, args: tuple[Any, ...], *output: Tensor) -> None:
         seen[module] = (output or args)[0]
 
-    with _hooks(modules, note, outputs=outputs):
+    with _hook_modules(modules, note, outputs=outputs):
         yield seen
 
 
 @contextmanager
-def lengths_only(
+def keep_norms_only(
     modules: Iterable[nn.Module], seen: dict[Any, Tensor], *, outputs: bool
 ) -> Iterator[None]:
     """Passes on what came before the memory, as long as the memory made it."""
@@ -51,12 +51,12 @@ def lengths_only(
         scaled = (before.float() * ratio[..., None]).to(before.dtype)
         return scaled if output else (scaled, *args[1:])
 
-    with _hooks(modules, change, outputs=outputs):
+    with _hook_modules(modules, change, outputs=outputs):
         yield
 
 
 @contextmanager
-def _hooks(modules: Iterable[nn.Module], hook: Any, *, outputs: bool) -> Iterator[None]:  # noqa: ANN401 - either kind of hook
+def _hook_modules(modules: Iterable[nn.Module], hook: Any, *, outputs: bool) -> Iterator[None]:  # noqa: ANN401 - either kind of hook
     with ExitStack() as stack:
         for module in modules:
             register = module.register_forward_hook if outputs else module.register_forward_pre_hook

@@ -11,7 +11,7 @@ Quantiles = Mapping[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LossChange:
     """What a memory does to the next-token loss, in nats per token; below zero is better.
 
     Attributes:
@@ -33,14 +33,14 @@ class LayerCalibration:
     Attributes:
         layer: 0-based layer.
         quantiles: Quantiles of the best similarity of a token to the bank.
-        alone: Change of the loss with the memory in this layer alone.
+        alone: LossChange of the loss with the memory in this layer alone.
         thresholds: ``(theta_low, theta_high)`` chosen for it, or those it was tried with.
         kept: Whether the chosen memory has a bank here.
     """
 
     layer: int
     quantiles: Quantiles
-    alone: Change
+    alone: LossChange
     thresholds: tuple[float, float]
     kept: bool
 
@@ -52,12 +52,12 @@ class Trial:
     Attributes:
         layers: Its layers.
         shares: Shares of tokens below its thresholds.
-        change: Change of the loss on the windows used to choose.
+        change: LossChange of the loss on the windows used to choose.
     """
 
     layers: tuple[int, ...]
     shares: tuple[float, float]
-    change: Change
+    change: LossChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class Calibration:
         layers: What was found for each layer.
         trials: Every memory that was tried, in order.
         loss: Next-token loss of the model without memory on the held-out windows.
-        held_out: Change of that loss by the best memory found; None if none was any good.
-        length_alone: Change of that loss by the same memory's change of length alone.
+        held_out: LossChange of that loss by the best memory found; None if none was any good.
+        length_alone: LossChange of that loss by the same memory's change of length alone.
         tokens: Tokens used.
     """
 
@@ -78,9 +78,14 @@ class Calibration:
     layers: tuple[LayerCalibration, ...]
     trials: tuple[Trial, ...]
     loss: float
-    held_out: Change | None
-    length_alone: Change | None
+    held_out: LossChange | None
+    norm_alone: LossChange | None
     tokens: int
+
+    @property
+    def length_alone(self) -> LossChange | None:
+        """Return `norm_alone`, by its name in the first release."""
+        return self.norm_alone
 
     def __str__(self) -> str:
         lines = [f"{self.tokens} tokens; loss without memory {self.loss:.4f} nats per token"]
@@ -92,11 +97,11 @@ class Calibration:
             lines.append(
                 f"{layer.layer:5}  {quantiles}  {low:6.2f} {high:6.2f}  {layer.alone}{mark}"
             )
-        if self.length_alone is not None:
-            lines.append(f"control, the memory's change of length alone: {self.length_alone}")
-        return "\n".join([*lines, self._verdict()])
+        if self.norm_alone is not None:
+            lines.append(f"control, the memory's change of length alone: {self.norm_alone}")
+        return "\n".join([*lines, self._verdict_line()])
 
-    def _verdict(self) -> str:
+    def _verdict_line(self) -> str:
         if self.config is not None:
             return f"held-out change {self.held_out}: memory on in layers {self.config.layers}"
         if self.held_out is None:

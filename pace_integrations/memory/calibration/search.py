@@ -26,10 +26,15 @@ from torch import Tensor, nn
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.feed_forward import dense_layers, find_projections, width
+from pace_integrations.feed_forward import dense_layers, find_projections, input_width
 from pace_integrations.memory.bank import ActivationMemoryBank
-from pace_integrations.memory.calibration.norm_control import before_memory, lengths_only
-from pace_integrations.memory.calibration.result import Calibration, Change, LayerCalibration, Trial
+from pace_integrations.memory.calibration.norm_control import keep_norms_only, record_inputs
+from pace_integrations.memory.calibration.result import (
+    Calibration,
+    LayerCalibration,
+    LossChange,
+    Trial,
+)
 from pace_integrations.memory.patch import MemoryPatch
 
 Losses = Callable[[Tensor], Tensor]
@@ -86,21 +91,25 @@ class Calibrator:
             raise ConfigError("the calibration is not finished")
         return self._result
 
-    def work(self) -> Iterator[str]:
+    def run_steps(self) -> Iterator[str]:
         """Calibrates, saying what comes next before each step; nothing is held in between."""
         yield "similarities"
-        self._similarities = self._probe()
-        self._off = [self._loss(window) for window in self._choose]
+        self._similarities = self._probe_similarity()
+        self._off = [self._window_loss(window) for window in self._choose]
         alone = {}
         for layer in self._projections:
             yield f"layer {layer}"
-            alone[layer] = self._try((layer,), SHARES[0])
-        yield from self._join([i for i in sorted(alone, key=lambda i: alone[i]) if alone[i] < 0])
+            alone[layer] = self._try_layers((layer,), SHARES[0])
+        yield from self._join_layers(
+            [i for i in sorted(alone, key=lambda i: alone[i]) if alone[i] < 0]
+        )
         best = min(self._trials, key=lambda trial: trial.change.mean)
         yield "held-out windows"
-        self._result = self._conclude(best)
+        self._result = self._confirm_best(best)
 
-    def _join(self, promising: list[int]) -> Iterator[str]:
+    work = run_steps  # its name in the first release
+
+    def _join_layers(self, promising: list[int]) -> Iterator[str]:
         """Adds layers while the loss falls, then tries other shares for those that stayed."""
         if not promising:
             return
@@ -108,31 +117,35 @@ class Calibrator:
         lowest = min(trial.change.mean for trial in self._trials)
         for layer in promising[1:_MOST_LAYERS]:
             yield f"layers {sorted((*chosen, layer))}"
-            if (change := self._try((*chosen, layer), SHARES[0])) < lowest:
+            if (change := self._try_layers((*chosen, layer), SHARES[0])) < lowest:
                 chosen, lowest = (*chosen, layer), change
         for shares in SHARES[1:]:
             yield f"layers {sorted(chosen)}, other thresholds"
-            self._try(chosen, shares)
+            self._try_layers(chosen, shares)
 
-    def _try(self, layers: tuple[int, ...], shares: tuple[float, float]) -> float:
+    def _try_layers(self, layers: tuple[int, ...], shares: tuple[float, float]) -> float:
         layers = tuple(sorted(layers))
-        config = self._config(layers, shares)
-        change = _change([self._loss(window, config) for window in self._choose], self._off)
+        config = self._make_config(layers, shares)
+        change = _loss_change(
+            [self._window_loss(window, config) for window in self._choose], self._off
+        )
         self._trials.append(Trial(layers, shares, change))
         return change.mean
 
-    def _conclude(self, best: Trial) -> Calibration:
+    def _confirm_best(self, best: Trial) -> Calibration:
         """Confirms the best trial on windows that chose nothing."""
-        off = [self._loss(window) for window in self._confirm]
+        off = [self._window_loss(window) for window in self._confirm]
         held_out = length = config = None
         if best.change.mean < 0:
-            config = self._config(best.layers, best.shares)
-            held_out = _change([self._loss(window, config) for window in self._confirm], off)
-            length = _change([self._length_loss(w, config) for w in self._confirm], off)
+            config = self._make_config(best.layers, best.shares)
+            held_out = _loss_change(
+                [self._window_loss(window, config) for window in self._confirm], off
+            )
+            length = _loss_change([self._norm_loss(w, config) for w in self._confirm], off)
         config = config if held_out is not None and held_out.mean <= 0 else None
         return Calibration(
             config,
-            tuple(self._layer(i, best, config is not None) for i in self._projections),
+            tuple(self._layer_result(i, best, config is not None) for i in self._projections),
             tuple(self._trials),
             float(torch.cat(off).mean()),
             held_out,
@@ -140,31 +153,31 @@ class Calibrator:
             sum(window.shape[1] for window in (*self._choose, *self._confirm)),
         )
 
-    def _layer(self, layer: int, best: Trial, on: bool) -> LayerCalibration:
+    def _layer_result(self, layer: int, best: Trial, on: bool) -> LayerCalibration:
         alone = next(trial for trial in self._trials if trial.layers == (layer,))
         chosen = layer in best.layers
         return LayerCalibration(
             layer,
-            {q: self._quantile(layer, q) for q in _SHOWN},
+            {q: self._similarity_quantile(layer, q) for q in _SHOWN},
             alone.change,
-            self._thresholds(layer, best.shares if chosen else alone.shares),
+            self._choose_thresholds(layer, best.shares if chosen else alone.shares),
             on and chosen,
         )
 
-    def _config(self, layers: tuple[int, ...], shares: tuple[float, float]) -> MemoryConfig:
-        thresholds = tuple((layer, *self._thresholds(layer, shares)) for layer in layers)
+    def _make_config(self, layers: tuple[int, ...], shares: tuple[float, float]) -> MemoryConfig:
+        thresholds = tuple((layer, *self._choose_thresholds(layer, shares)) for layer in layers)
         return replace(self._base, layers=layers, thresholds=thresholds)
 
-    def _thresholds(self, layer: int, shares: tuple[float, float]) -> tuple[float, float]:
-        low, high = (round(self._quantile(layer, share), 4) for share in shares)
+    def _choose_thresholds(self, layer: int, shares: tuple[float, float]) -> tuple[float, float]:
+        low, high = (round(self._similarity_quantile(layer, share), 4) for share in shares)
         return low, high
 
-    def _quantile(self, layer: int, share: float) -> float:
+    def _similarity_quantile(self, layer: int, share: float) -> float:
         seen = self._similarities[layer]
         return float(seen[:: -(-len(seen) // _MOST_VALUES)].quantile(share).clamp(-1, 1))
 
     @torch.no_grad()
-    def _loss(
+    def _window_loss(
         self,
         window: Tensor,
         config: MemoryConfig | None = None,
@@ -180,30 +193,30 @@ class Calibrator:
                 stack.enter_context(after)
             return self._losses(window).double().cpu()
 
-    def _length_loss(self, window: Tensor, config: MemoryConfig) -> Tensor:
+    def _norm_loss(self, window: Tensor, config: MemoryConfig) -> Tensor:
         """Losses with the lengths that a memory would give, and nothing else of it."""
         modules = [self._projections[layer] for layer in config.layers or ()]
         outputs = config.values == "outputs"
-        with before_memory(modules, outputs=outputs) as seen:
-            after = lengths_only(modules, seen, outputs=outputs)
-            return self._loss(window, config, after)
+        with record_inputs(modules, outputs=outputs) as seen:
+            after = keep_norms_only(modules, seen, outputs=outputs)
+            return self._window_loss(window, config, after)
 
     @torch.no_grad()
-    def _probe(self) -> dict[int, Tensor]:
+    def _probe_similarity(self) -> dict[int, Tensor]:
         """Best similarity of each scored token to the bank, by layer, as the model is without."""
         seen: dict[int, list[Tensor]] = {layer: [] for layer in self._projections}
         with ExitStack() as stack:
             for layer, module in self._projections.items():
                 # Similarities are those of the keys, whatever the values are.
                 config = replace(self._base, values="activations")
-                hook = partial(_look, seen[layer], width(module), config)
+                hook = partial(_record_similarity, seen[layer], input_width(module), config)
                 stack.callback(module.register_forward_pre_hook(hook).remove)
             for window in self._choose:
                 self._losses(window)
         return {layer: torch.cat(parts) for layer, parts in seen.items()}
 
 
-def _look(
+def _record_similarity(
     seen: list[Tensor],
     features: int,
     config: MemoryConfig,
@@ -215,11 +228,13 @@ def _look(
     half = x.shape[1] // 2
     bank = ActivationMemoryBank(features, config, device=x.device)
     bank.step(x[:, :half])
-    best = [bank.look(part)[1].best.flatten() for part in x[:, half:].split(config.step, dim=1)]
+    best = [
+        bank.begin_step(part)[1].best.flatten() for part in x[:, half:].split(config.step, dim=1)
+    ]
     seen.append(torch.cat(best).cpu())
 
 
-def _change(on: Sequence[Tensor], off: Sequence[Tensor]) -> Change:
+def _loss_change(on: Sequence[Tensor], off: Sequence[Tensor]) -> LossChange:
     difference = torch.cat(list(on)) - torch.cat(list(off))
     error = difference.std() / len(difference) ** 0.5
-    return Change(float(difference.mean()), float(error))
+    return LossChange(float(difference.mean()), float(error))

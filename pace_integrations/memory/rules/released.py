@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
-from pace_integrations.memory.bank_state import Contents
-from pace_integrations.memory.lookup import Found
-from pace_integrations.memory.rules.slots import outputs, place
+from pace_integrations.memory.bank_state import BankState
+from pace_integrations.memory.lookup import LookupResult
+from pace_integrations.memory.rules.slots import replace_slots, sum_outputs
 
 
-def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig) -> Contents:
+def update_released(
+    bank: BankState, found: LookupResult, positions: Tensor, config: MemoryConfig
+) -> BankState:
     """Stores one complete step.
 
     Tokens whose neighbours resemble them on average (between the thresholds) move every slot among
@@ -29,22 +31,22 @@ def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig
     """
     familiar = found.live & (found.strength > config.theta_low)
     middle = familiar & (found.strength <= config.theta_high)
-    merged = _merge(bank, found, middle, positions, config)
-    return _replace(bank, merged, found, found.live & ~familiar, positions)
+    merged = _merge_familiar(bank, found, middle, positions, config)
+    return _replace_slots(bank, merged, found, found.live & ~familiar, positions)
 
 
-def _merge(
-    bank: Contents, found: Found, middle: Tensor, positions: Tensor, config: MemoryConfig
-) -> Contents:
+def _merge_familiar(
+    bank: BankState, found: LookupResult, middle: Tensor, positions: Tensor, config: MemoryConfig
+) -> BankState:
     """Moves the slots near familiar tokens toward those tokens' mean."""
-    x, source = found.floats()
+    x, source = found.float_inputs()
     weights = (middle / middle.sum(1, keepdim=True).clamp(min=1))[:, None, :]
-    near = _union(found.top, middle, bank)
+    near = _union_neighbors(found.top, middle, bank)
     old = config.momentum
     keys = old * bank.keys + (1 - old) * torch.bmm(weights, x)
-    values = old * bank.values + (1 - old) * outputs(found, source, weights, bank.values)
+    values = old * bank.values + (1 - old) * sum_outputs(found, source, weights, bank.values)
     last = positions.masked_fill(~middle, -1).amax(1, keepdim=True)
-    return Contents(
+    return BankState(
         torch.where(near[..., None], keys, bank.keys),
         torch.where(near[..., None], values, bank.values),
         bank.usage + near,
@@ -53,20 +55,20 @@ def _merge(
     )
 
 
-def _union(top: Tensor, chosen: Tensor, bank: Contents) -> Tensor:
+def _union_neighbors(top: Tensor, chosen: Tensor, bank: BankState) -> Tensor:
     """Filled slots that are a neighbour of any of the chosen tokens ``(B, M)``."""
     hits = chosen[..., None].expand_as(top).flatten(1).to(torch.int64)
     near = torch.zeros_like(bank.usage).scatter_add(1, top.flatten(1), hits) > 0
-    return near & bank.valid
+    return near & bank.filled_mask
 
 
-def _replace(
-    old: Contents, bank: Contents, found: Found, novel: Tensor, positions: Tensor
-) -> Contents:
+def _replace_slots(
+    old: BankState, bank: BankState, found: LookupResult, novel: Tensor, positions: Tensor
+) -> BankState:
     """Writes novel tokens, in order, into free slots and then into the least used ones."""
-    order = bank.usage.masked_fill(~bank.valid, -1).argsort(dim=1, stable=True)
+    order = bank.usage.masked_fill(~bank.filled_mask, -1).argsort(dim=1, stable=True)
     rank = order.argsort(dim=1)
     seen = novel.to(torch.int64).cumsum(1)
     # The r-th novel token is the first one at which r + 1 of them have been seen.
     token = torch.searchsorted(seen, rank + 1).clamp(max=novel.shape[1] - 1)
-    return place(bank, found, positions, token, rank < seen[:, -1:], old.values)
+    return replace_slots(bank, found, positions, token, rank < seen[:, -1:], old.values)

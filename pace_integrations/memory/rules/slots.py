@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pace_integrations.memory.bank_state import Contents
-from pace_integrations.memory.lookup import Found
+from pace_integrations.memory.bank_state import BankState
+from pace_integrations.memory.lookup import LookupResult
 
 
-def outputs(found: Found, source: Tensor, weights: Tensor, values: Tensor) -> Tensor:
+def sum_outputs(found: LookupResult, source: Tensor, weights: Tensor, values: Tensor) -> Tensor:
     """Weighted sums ``(B, R, width)`` over tokens of the lookup's outputs.
 
     Args:
@@ -22,18 +22,18 @@ def outputs(found: Found, source: Tensor, weights: Tensor, values: Tensor) -> Te
     return torch.baddbmm(kept, torch.bmm(weights, found.mix), values)
 
 
-def place(
-    bank: Contents,
-    found: Found,
+def replace_slots(
+    bank: BankState,
+    found: LookupResult,
     positions: Tensor,
     token: Tensor,
     taken: Tensor,
     looked_up: Tensor,
-) -> Contents:
+) -> BankState:
     """Replaces slots by single tokens: key the activation, value its output, usage 1.
 
     Args:
-        bank: Contents to write into.
+        bank: BankState to write into.
         found: The lookup of the step.
         positions: Position of each token in its sequence ``(B, C)``.
         token: The token of each slot ``(B, M)``.
@@ -48,10 +48,10 @@ def place(
     source = x if found.source is found.x else pick(found.source)
     keep = found.keep.gather(1, token)[..., None]
     values = torch.baddbmm(keep * source, pick(found.mix), looked_up)
-    return Contents(
+    return BankState(
         torch.where(taken[..., None], x, bank.keys),
         torch.where(taken[..., None], values, bank.values),
         torch.where(taken, torch.ones_like(bank.usage), bank.usage),
-        bank.filled + (taken & ~bank.valid).sum(1),
+        bank.filled + (taken & ~bank.filled_mask).sum(1),
         torch.where(taken, positions.gather(1, token), bank.written),
     )

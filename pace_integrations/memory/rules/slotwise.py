@@ -22,14 +22,16 @@ import torch
 from torch import Tensor
 
 from pace_integrations.config import MemoryConfig
-from pace_integrations.memory.bank_state import Contents
-from pace_integrations.memory.lookup import GRID, Found, inverse_norms
-from pace_integrations.memory.rules.slots import place
+from pace_integrations.memory.bank_state import BankState
+from pace_integrations.memory.lookup import GRID, LookupResult, inverse_norms
+from pace_integrations.memory.rules.slots import replace_slots
 
 _GOLDEN = 0.6180339887498949
 
 
-def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig) -> Contents:
+def update_slotwise(
+    bank: BankState, found: LookupResult, positions: Tensor, config: MemoryConfig
+) -> BankState:
     """Stores one complete step.
 
     Args:
@@ -46,23 +48,29 @@ def update(bank: Contents, found: Found, positions: Tensor, config: MemoryConfig
     usage = bank.usage.scatter_add(1, found.top[..., 0], used.to(torch.int64))
     end = positions.masked_fill(~found.live, -1).amax(1, keepdim=True) + 1
     start = torch.minimum(positions.masked_fill(~found.live, end.max()).amin(1, keepdim=True), end)
-    room = config.slots - bank.filled[:, None] + _renewed(start, end, config)
-    tokens, novelty = _candidates(found, live, config)
+    room = config.slots - bank.filled[:, None] + _count_renewals(start, end, config)
+    tokens, novelty = _rank_candidates(found, live, config)
     enters = torch.arange(tokens.shape[1], device=tokens.device) < room
     enters &= novelty <= config.theta_high
-    rank = _staleness(bank, usage, end).argsort(dim=1, descending=True, stable=True).argsort(dim=1)
+    rank = (
+        _rank_staleness(bank, usage, end)
+        .argsort(dim=1, descending=True, stable=True)
+        .argsort(dim=1)
+    )
     chosen = rank.clamp(max=tokens.shape[1] - 1)
     taken = enters.gather(1, chosen) & (rank < tokens.shape[1])
-    counted = Contents(bank.keys, bank.values, usage, bank.filled, bank.written)
-    return place(counted, found, positions, tokens.gather(1, chosen), taken, bank.values)
+    counted = BankState(bank.keys, bank.values, usage, bank.filled, bank.written)
+    return replace_slots(counted, found, positions, tokens.gather(1, chosen), taken, bank.values)
 
 
-def _renewed(start: Tensor, end: Tensor, config: MemoryConfig) -> Tensor:
+def _count_renewals(start: Tensor, end: Tensor, config: MemoryConfig) -> Tensor:
     """Filled slots that a step over positions ``[start, end)`` replaces ``(B, 1)``."""
     return end * config.slots // config.horizon - start * config.slots // config.horizon
 
 
-def _candidates(found: Found, live: Tensor, config: MemoryConfig) -> tuple[Tensor, Tensor]:
+def _rank_candidates(
+    found: LookupResult, live: Tensor, config: MemoryConfig
+) -> tuple[Tensor, Tensor]:
     """Tokens in order of novelty and their novelty ``(B, P)``; infinite for padding and zeros."""
     # Multiples of the golden ratio spread any number of tokens evenly over the step.
     spread = (found.live.to(torch.float64).cumsum(1) * _GOLDEN) % 1.0
@@ -79,10 +87,10 @@ def _candidates(found: Found, live: Tensor, config: MemoryConfig) -> tuple[Tenso
     return pool.gather(1, best), novelty.gather(1, best)
 
 
-def _staleness(bank: Contents, usage: Tensor, end: Tensor) -> Tensor:
+def _rank_staleness(bank: BankState, usage: Tensor, end: Tensor) -> Tensor:
     """How ready each slot is to be replaced ``(B, M)``, in whole numbers; most for free slots."""
     age = (end - bank.written).clamp(min=1)
-    rate = (usage.double() / age.double()).masked_fill(~bank.valid, torch.inf)
+    rate = (usage.double() / age.double()).masked_fill(~bank.filled_mask, torch.inf)
     rank = rate.argsort(dim=1, stable=True).argsort(dim=1)
     last = max(bank.usage.shape[1] - 1, 1)
-    return (age * (2 * last - rank)).masked_fill(~bank.valid, torch.iinfo(torch.int64).max)
+    return (age * (2 * last - rank)).masked_fill(~bank.filled_mask, torch.iinfo(torch.int64).max)

@@ -50,7 +50,7 @@ def calibrate_memory(
         base,
         layers,
     )
-    with closing(engine.owner.stream(calibrator.run_steps())) as steps:
+    with closing(engine.thread.stream(calibrator.run_steps())) as steps:
         for step in steps:
             if progress is not None:
                 progress(step)
@@ -64,7 +64,7 @@ def _cut_windows(engine: Engine, corpus: Corpus, step: int, tokens: int) -> list
     """
     ids: list[int] = []
     for p in number_passages(corpus):
-        ids += engine.prompts.passage(p.number, p.document.title, p.page.label, p.page.text)
+        ids += engine.prompts.encode_passage(p.number, p.document.title, p.page.label, p.page.text)
     held = min(len(ids), tokens)
     size = min(max(2 * step, LEAST), held // 2, engine.loaded.context_window)
     if size < LEAST:
@@ -72,6 +72,6 @@ def _cut_windows(engine: Engine, corpus: Corpus, step: int, tokens: int) -> list
             f"calibration needs at least {2 * LEAST} tokens of text, and got {held}; give it more "
             "documents or a larger limit of tokens"
         )
-    count, head = held // size, engine.prompts.head()
+    count, head = held // size, engine.prompts.encode_prefix()
     starts = [i * (len(ids) - size) // (count - 1) for i in range(count)]
     return [(head + ids[start : start + size])[:size] for start in starts]

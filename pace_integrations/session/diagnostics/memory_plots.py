@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pace_integrations.errors import MissingExtraError
-from pace_integrations.memory import LayerReport, MemoryState, picture
+from pace_integrations.memory import LayerReport, MemoryState, project_activations
 from pace_integrations.session.diagnostics.memory_report import MemoryReport, Span
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _figures() -> Callable[[float, float], Figure]:
 def _draw_activations(figure: Figure, state: MemoryState, report: MemoryReport) -> Figure:
     panels = figure.subplots(1, len(report.layers), squeeze=False)[0]
     for axes, layer in zip(panels, report.layers, strict=True):
-        current, stored = picture(state, layer.layer)
+        current, stored = project_activations(state, layer.layer)
         axes.scatter(*current.T.numpy(), s=14, c="0.7", marker="x", label="last step read")
         dots = axes.scatter(
             *stored.T.numpy(),

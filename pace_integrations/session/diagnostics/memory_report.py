@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import Any
 
 from pace_integrations.errors import ConfigError
-from pace_integrations.memory import LayerReport, MemoryState, Slot, report
+from pace_integrations.memory import LayerReport, MemoryState, Slot, build_report
 from pace_integrations.model.engine import Engine
 from pace_integrations.session.citations import Passage
 
@@ -129,9 +129,9 @@ def build_memory_report(
             "there is no memory to look into: the model was loaded with memory=None; load it with "
             "a MemoryConfig"
         )
-    pieces = [engine.prompts.head()]
+    pieces = [engine.prompts.encode_prefix()]
     pieces += [
-        engine.prompts.passage(p.number, p.document.title, p.page.label, p.page.text)
+        engine.prompts.encode_passage(p.number, p.document.title, p.page.label, p.page.text)
         for p in passages
     ]
     ids = [token for piece in pieces for token in piece]
@@ -140,7 +140,7 @@ def build_memory_report(
         _page_span(p, start, stop)
         for p, start, stop in zip(passages, borders, borders[1:], strict=False)
     )
-    layers = report(state)
+    layers = build_report(state)
     stored = sorted({slot.position for layer in layers for slot in layer.slots})
     words = _decode_around(engine, ids, stored)
     origins = {at: Origin(at, _find_span(spans, at), words[at]) for at in stored}

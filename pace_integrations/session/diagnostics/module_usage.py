@@ -174,16 +174,16 @@ def measure_module_usage(
     """Reads a corpus and watches the modules; see `Pace.module_usage`."""
     if config is None:
         raise ConfigError("the model has no modules: load it with Pace.load(experts=...)")
-    reading = ReadJob(engine, ReadState(engine.empty()), corpus, read)
+    reading = ReadJob(engine, ReadState(engine.new_context()), corpus, read)
     passages = number_passages(corpus)
     prompts = engine.prompts
     tokens = [
-        len(prompts.passage(p.number, p.document.title, p.page.label, p.page.text))
+        len(prompts.encode_passage(p.number, p.document.title, p.page.label, p.page.text))
         for p in passages
     ]
     blocks = find_blocks(engine.loaded.model, config.layers)
-    meter = UsageMeter(blocks, config.experts, [len(prompts.head()), *tokens])
-    with closing(engine.owner.stream(_meter_steps(reading.read_chunks(), meter))) as steps:
+    meter = UsageMeter(blocks, config.experts, [len(prompts.encode_prefix()), *tokens])
+    with closing(engine.thread.stream(_meter_steps(reading.read_chunks(), meter))) as steps:
         for done in steps:
             if progress:
                 progress(done, len(reading.ids))
@@ -194,7 +194,7 @@ def measure_module_usage(
 def _meter_steps(work: Iterator[int], meter: UsageMeter) -> Iterator[int]:
     """Does the work with the meter on, and off between its steps, when others use the model."""
     while True:
-        with meter.watching():
+        with meter.watch_forwards():
             done = next(work, None)
         if done is None:
             return

@@ -11,10 +11,14 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, Quantization, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.evaluation.arms import Arm
-from pace_integrations.evaluation.metrics import citation_precision, citation_recall, score
-from pace_integrations.evaluation.tasks import Row, reordered
+from pace_integrations.evaluation.metrics import (
+    citation_precision,
+    citation_recall,
+    score_prediction,
+)
+from pace_integrations.evaluation.tasks import Row, reorder_documents
 from pace_integrations.model.engine import Engine
-from pace_integrations.model.loading import load
+from pace_integrations.model.loading import load_model
 from pace_integrations.model.prompts import UNANSWERABLE
 from pace_integrations.session import Pace
 
@@ -22,7 +26,7 @@ _MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunSettings:
     """What all arms have in common.
 
     Attributes:
@@ -47,7 +51,7 @@ class Setting:
     prefix: bool = False
 
 
-class Reader:
+class ArmRunner:
     """A model under one arm. Greedy throughout.
 
     Args:
@@ -58,10 +62,10 @@ class Reader:
         PaceError: The model cannot be loaded, or the arm has no place in it.
     """
 
-    def __init__(self, arm: Arm, setting: Setting) -> None:
+    def __init__(self, arm: Arm, setting: RunSettings) -> None:
         self.arm = arm
         self.setting = setting
-        loaded = load(
+        loaded = load_model(
             setting.model,
             dtype=setting.dtype,
             device=setting.device,
@@ -84,13 +88,13 @@ class Reader:
         Returns:
             A JSON-ready record.
         """
-        shown = reordered(row, order)
-        chosen = self._chosen(shown)
+        shown = reorder_documents(row, order)
+        chosen = self._select_documents(shown)
         documents = [shown.documents[i] for i in chosen]
         start = time.perf_counter()
-        session = self.pace.read(Corpus.from_texts(documents), config=self._reading())
+        session = self.pace.read(Corpus.from_texts(documents), config=self._read_config())
         read = time.perf_counter() - start
-        answer = session.ask(self._asked(row), generation=self._generation(row))
+        answer = session.ask(self._build_question(row), generation=self._generation_config(row))
         gold = {chosen.index(i) + 1 for i in shown.gold if i in chosen}
         return {
             "arm": self.arm.name,
@@ -104,8 +108,8 @@ class Reader:
             "answers": list(row.answers),
             "extra": dict(row.extra),
             "prediction": answer.text,
-            **scored(row, answer.text),
-            **_cited(answer, gold, bool(row.gold)),
+            **score_row(row, answer.text),
+            **_score_citations(answer, gold, bool(row.gold)),
             "tokens": session.tokens,
             "output_tokens": answer.usage.output_tokens,
             "finish": answer.finish_reason,
@@ -114,27 +118,27 @@ class Reader:
             "memory": asdict(answer.memory) if answer.memory else None,
         }
 
-    def _chosen(self, row: Row) -> list[int]:
+    def _select_documents(self, row: Row) -> list[int]:
         if self.arm.select is None:
             return list(range(len(row.documents)))
         count = self.pace.count_tokens
         whole = sum(count(f"{title}\n{text}") for title, text in row.documents)
         return list(self.arm.select(row, int(whole * self.setting.share), count))
 
-    def _asked(self, row: Row) -> str:
+    def _build_question(self, row: Row) -> str:
         prefix = row.answer_prefix if self.setting.prefix else ""
         return f"{row.question} {prefix}".strip()
 
-    def _reading(self) -> ReadConfig:
+    def _read_config(self) -> ReadConfig:
         chunk = self.pace.context_window if self.arm.one_pass else self.setting.chunk
         return ReadConfig(chunk=chunk, reserve=1, checkpoints=0)
 
-    def _generation(self, row: Row) -> GenerationConfig:
+    def _generation_config(self, row: Row) -> GenerationConfig:
         limit = min(row.max_new_tokens, self.setting.max_new_tokens)
         return GenerationConfig(max_new_tokens=limit)
 
 
-def bare(prediction: str) -> str:
+def strip_citations(prediction: str) -> str:
     """A prediction without its citation marks, which are scored apart.
 
     The sentence with which a model is told to refuse is silence, as benchmarks score it.
@@ -143,12 +147,14 @@ def bare(prediction: str) -> str:
     return "" if said.rstrip(".") == UNANSWERABLE.rstrip(".") else said
 
 
-def scored(row: Row, prediction: str) -> dict[str, float]:
+def score_row(row: Row, prediction: str) -> dict[str, float]:
     """The row's own metric of a prediction."""
-    return {"score": score(row.metric, bare(prediction), row.answers, row.extra)}
+    return {
+        "score": score_prediction(row.metric, strip_citations(prediction), row.answers, row.extra)
+    }
 
 
-def _cited(answer: Answer, gold: set[int], known: bool) -> dict[str, float | None]:
+def _score_citations(answer: Answer, gold: set[int], known: bool) -> dict[str, float | None]:
     """Citation precision and recall, where it is known which documents hold the answer."""
     if not known:
         return {"citation_precision": None, "citation_recall": None}
