@@ -20,7 +20,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from pace_integrations.config import GenerationConfig, MemoryConfig, Rule
 from pace_integrations.model.engine import Engine
-from pace_integrations.model.loading import Loaded, load
+from pace_integrations.model.loading import LoadedModel, load_model
 
 RULES: tuple[Rule, ...] = ("released", "slotwise", "paper")
 VOCABULARY, QUESTION, CHUNK = 8192, 16, 1024
@@ -46,27 +46,27 @@ def model_of(hidden: int, layers: int) -> Qwen3ForCausalLM:
 
 def once(engine: Engine, ids: Sequence[int], tokens: int) -> tuple[float, float]:
     """CPU seconds to read, and for each token of an answer."""
-    context = engine.empty()
+    context = engine.new_context()
     start = time.process_time()
     for _ in engine.read(ids, context, cuts=(), chunk=CHUNK):
         pass
     read = time.process_time() - start
     start = time.process_time()
     config = GenerationConfig(max_new_tokens=tokens)
-    pieces = list(engine.answer(ids[:QUESTION], context.fork(), config, chunk=CHUNK))
+    pieces = list(engine.decode_answer(ids[:QUESTION], context.fork(), config, chunk=CHUNK))
     return read, (time.process_time() - start) / pieces[-1].tokens
 
 
 def measure(hidden: int, layers: int, length: int, pairs: int, tokens: int) -> str:
     """One line of the table: seconds with memory off, and each rule's as a multiple of them."""
-    base = load(None)
+    base = load_model(None)
     network = model_of(hidden, layers)
     engines = {}
     for name in ("off", *RULES):
         # Each has a copy of its own: a model carries one memory.
         own = model_of(hidden, layers) if name != "off" else network
         memory = None if name == "off" else MemoryConfig(rule=name)  # type: ignore[arg-type]
-        engines[name] = Engine(Loaded(name, own, base.tokenizer, None), memory)
+        engines[name] = Engine(LoadedModel(name, own, base.tokenizer, None), memory)
     ids = torch.randint(0, VOCABULARY, (length,)).tolist()
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
     for _ in range(pairs):

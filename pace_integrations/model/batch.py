@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pace_integrations.config import GenerationConfig
 from pace_integrations.model._transformers import Cache, takes_argument
-from pace_integrations.model.decode import Piece, Writer
+from pace_integrations.model.decode import AnswerWriter, TextDelta
 from pace_integrations.model.forward import ForwardContext, predict_next
 from pace_integrations.model.kv_cache.segments import SegmentLayer
 
@@ -34,7 +34,7 @@ def decode_batch(
     config: GenerationConfig,
     *,
     around: ForwardContext,
-) -> Iterator[list[tuple[int, Piece]]]:
+) -> Iterator[list[tuple[int, TextDelta]]]:
     """Continues `cache` with each of several tails and writes their answers together.
 
     Args:
@@ -49,23 +49,25 @@ def decode_batch(
         For every step the pieces of the answers still being written, with their index.
     """
     start = cache.get_seq_length()
-    ids, padding = _padded(tails, model.device)
+    ids, padding = _pad_left(tails, model.device)
     _set_padding(cache, padding)
     positions = (torch.arange(ids.shape[1], device=ids.device) - padding[:, None]).clamp(0) + start
-    writers = {i: Writer(model, tokenizer, config) for i in range(len(tails))}
+    writers = {i: AnswerWriter(model, tokenizer, config) for i in range(len(tails))}
     while writers:
         logits = predict_next(model, ids, cache, around=around, positions=positions)
-        taken = {i: writers[i].take(row) for i, row in zip(writers, logits.split(1), strict=True)}
+        taken = {
+            i: writers[i].choose_token(row) for i, row in zip(writers, logits.split(1), strict=True)
+        }
         yield [(i, piece) for i, (_, piece) in taken.items()]
         going = [n for n, (_, piece) in enumerate(taken.values()) if piece.finish is None]
         if len(going) < len(taken):
-            _select(cache, torch.tensor(going, dtype=torch.long, device=ids.device))
+            _select_rows(cache, torch.tensor(going, dtype=torch.long, device=ids.device))
             writers = {i: writers[i] for i, (_, piece) in taken.items() if piece.finish is None}
         ids = torch.stack([taken[i][0].view(1) for i in writers]) if writers else ids
         positions = positions[going, -1:] + 1
 
 
-def _padded(tails: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+def _pad_left(tails: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """Tails padded on the left ``(rows, tokens)`` and how much of each is padding ``(rows,)``."""
     longest = max(map(len, tails))
     rows = [[tail[0]] * (longest - len(tail)) + list(tail) for tail in tails]
@@ -79,7 +81,7 @@ def _set_padding(cache: Cache, padding: Tensor) -> None:
             layer.padding = padding.to(getattr(layer, "device", padding.device))
 
 
-def _select(cache: Cache, rows: Tensor) -> None:
+def _select_rows(cache: Cache, rows: Tensor) -> None:
     for layer in cache.layers:
         if isinstance(layer, SegmentLayer):
-            layer.select(rows)
+            layer.select_rows(rows)

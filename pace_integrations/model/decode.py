@@ -11,12 +11,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
 from pace_integrations.model._transformers import Cache, make_sampling_filter
-from pace_integrations.model.constrained.guide import guide_for
+from pace_integrations.model.constrained.guide import make_guide
 from pace_integrations.model.forward import ForwardContext, predict_next, prefill
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextDelta:
     """What one token added.
 
     Attributes:
@@ -30,7 +30,7 @@ class Piece:
     finish: FinishReason | None = None
 
 
-def decode(
+def decode_answer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     ids: Sequence[int],
@@ -39,7 +39,7 @@ def decode(
     *,
     chunk: int,
     around: ForwardContext,
-) -> Iterator[Piece]:
+) -> Iterator[TextDelta]:
     """Continues from `cache` with `ids` and writes an answer.
 
     Args:
@@ -59,17 +59,17 @@ def decode(
     last = (prompt.shape[1] - 1) // chunk * chunk
     if last:
         for _ in prefill(model, prompt[:, :last], cache, chunk=chunk, around=around):
-            yield Piece("", 0)
-    writer, fed = Writer(model, tokenizer, config), prompt[:, last:]
+            yield TextDelta("", 0)
+    writer, fed = AnswerWriter(model, tokenizer, config), prompt[:, last:]
     while True:
-        token, piece = writer.take(predict_next(model, fed, cache, around=around))
+        token, piece = writer.choose_token(predict_next(model, fed, cache, around=around))
         yield piece
         if piece.finish:
             return
         fed = token.view(1, 1)
 
 
-class Writer:
+class AnswerWriter:
     """Writes one answer: from logits to tokens to text.
 
     Args:
@@ -81,31 +81,31 @@ class Writer:
     def __init__(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: GenerationConfig
     ) -> None:
-        self._choose = _Chooser(config, model.device)
-        self._text = _Text(tokenizer, config.stop)
+        self._choose = _TokenChooser(config, model.device)
+        self._text = _TextDecoder(tokenizer, config.stop)
         self._ends = _end_tokens(model, tokenizer)
-        self._guide = guide_for(config, tokenizer, self._ends)
+        self._guide = make_guide(config, tokenizer, self._ends)
         self._most = config.max_new_tokens
         self._tokens = 0
 
-    def take(self, logits: torch.Tensor) -> tuple[torch.Tensor, Piece]:
+    def choose_token(self, logits: torch.Tensor) -> tuple[torch.Tensor, TextDelta]:
         """Chooses the next token from logits ``(1, vocabulary)``; gives it and what it adds."""
         guide, choose = self._guide, self._choose
-        token = guide.choose(logits, choose) if guide else choose(logits)
+        token = guide.choose_token(logits, choose) if guide else choose(logits)
         self._tokens += 1
         if int(token) in self._ends:
-            return token, Piece(self._text.finish(), self._tokens, "stop")
-        piece = self._text.push(int(token))
+            return token, TextDelta(self._text.flush_text(), self._tokens, "stop")
+        piece = self._text.push_token(int(token))
         if self._text.stopped:
-            return token, Piece(piece, self._tokens, "stop")
+            return token, TextDelta(piece, self._tokens, "stop")
         if guide and guide.complete:
-            return token, Piece(piece + self._text.finish(), self._tokens, "stop")
+            return token, TextDelta(piece + self._text.flush_text(), self._tokens, "stop")
         if self._tokens == self._most:
-            return token, Piece(piece + self._text.finish(), self._tokens, "length")
-        return token, Piece(piece, self._tokens)
+            return token, TextDelta(piece + self._text.flush_text(), self._tokens, "length")
+        return token, TextDelta(piece, self._tokens)
 
 
-class _Chooser:
+class _TokenChooser:
     """Picks the next token: the likeliest, or a sample of the likeliest."""
 
     def __init__(self, config: GenerationConfig, device: torch.device) -> None:
@@ -127,7 +127,7 @@ class _Chooser:
             return torch.multinomial(scores.softmax(-1), 1, generator=self._random)[0]
 
 
-class _Text:
+class _TextDecoder:
     """Tokens to text, holding back what later tokens may still change.
 
     Held back are incomplete characters (several tokens can make one) and endings that may grow
@@ -144,7 +144,7 @@ class _Text:
         self._held = ""
         self.stopped = False
 
-    def push(self, token: int) -> str:
+    def push_token(self, token: int) -> str:
         self._ids.append(token)
         before = self._decode(self._ids[self._anchor : self._done])
         now = self._decode(self._ids[self._anchor :])
@@ -153,7 +153,7 @@ class _Text:
         self._anchor, self._done = self._done, len(self._ids)
         return self._release(self._held + now[len(before) :])
 
-    def finish(self) -> str:
+    def flush_text(self) -> str:
         """What is still held back, when no token follows."""
         before = self._decode(self._ids[self._anchor : self._done])
         rest = self._decode(self._ids[self._anchor :])[len(before) :]
@@ -168,7 +168,7 @@ class _Text:
         if cuts:
             self.stopped, self._held = True, ""
             return text[: min(cuts)]
-        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+        keep = max((_overlap_length(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
@@ -179,7 +179,7 @@ class _Text:
         return str(text)
 
 
-def _overlap(text: str, stop: str) -> int:
+def _overlap_length(text: str, stop: str) -> int:
     """Length of the longest proper start of `stop` that `text` ends with."""
     lengths = range(min(len(text), len(stop) - 1), 0, -1)
     return next((n for n in lengths if text.endswith(stop[:n])), 0)

@@ -17,12 +17,19 @@ from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.memory import MemoryPatch, MemoryState
 from pace_integrations.model._transformers import Cache
 from pace_integrations.model.batch import can_batch, decode_batch
-from pace_integrations.model.decode import Piece, decode
+from pace_integrations.model.decode import TextDelta, decode_answer
 from pace_integrations.model.forward import ForwardContext, prefill
-from pace_integrations.model.kv_cache.cache import cache_of, cut, fork, new_cache, parts_of, reserve
-from pace_integrations.model.kv_cache.sliding_window import Window
-from pace_integrations.model.loading import Loaded
-from pace_integrations.model.model_thread import Owner
+from pace_integrations.model.kv_cache.cache import (
+    cache_tensors,
+    drop_tokens,
+    fork_cache,
+    new_cache,
+    reserve_room,
+    restore_cache,
+)
+from pace_integrations.model.kv_cache.sliding_window import SlidingWindow
+from pace_integrations.model.loading import LoadedModel
+from pace_integrations.model.model_thread import ModelThread
 from pace_integrations.model.prompts import Prompts
 
 
@@ -40,7 +47,7 @@ class Context:
 
     def fork(self) -> Context:
         """A context that continues from this one and leaves it as it is; nothing is copied."""
-        return Context(fork(self.cache), self.memory.clone() if self.memory else None)
+        return Context(fork_cache(self.cache), self.memory.clone() if self.memory else None)
 
 
 class Engine:
@@ -55,26 +62,26 @@ class Engine:
         ConfigError: The model cannot read on in a window, or hold its keys and values, as asked.
     """
 
-    def __init__(self, loaded: Loaded, memory: MemoryConfig | None) -> None:
+    def __init__(self, loaded: LoadedModel, memory: MemoryConfig | None) -> None:
         self.loaded = loaded
         self.memory = memory
         new_cache(loaded.model, loaded.kv)  # refuses here what it cannot hold
         self.prompts = Prompts(loaded.tokenizer)
-        self.owner = Owner(f"pace-{loaded.name}")
+        self.thread = ModelThread(f"pace-{loaded.name}")
         slides = loaded.overflow == "window"
-        self.window = Window(loaded.model, loaded.context_window) if slides else None
+        self.window = SlidingWindow(loaded.model, loaded.context_window) if slides else None
         self._patch = MemoryPatch(loaded.model, memory) if memory else None
 
-    def empty(self) -> Context:
+    def new_context(self) -> Context:
         """A context that holds nothing."""
         memory = self._patch.new_state() if self._patch else None
         return Context(new_cache(self.loaded.model, self.loaded.kv), memory)
 
     def reserve(self, context: Context, tokens: int) -> None:
         """Announces that `tokens` will be read into a context, so that they are never copied."""
-        reserve(context.cache, min(tokens, self.window.tokens) if self.window else tokens)
+        reserve_room(context.cache, min(tokens, self.window.tokens) if self.window else tokens)
 
-    def staying(self, context: Context, coming: int) -> int:
+    def retained_tokens(self, context: Context, coming: int) -> int:
         """Tokens of a context that stay in it when `coming` more come."""
         held = context.cache.get_seq_length()
         return min(held, self.window.tokens - coming) if self.window else held
@@ -83,7 +90,7 @@ class Engine:
         """Bytes of the weights, of the cache per token held, and of the memory banks."""
         sizes = {
             name: sum(p.nbytes for parts in group.values() for p in parts)
-            for name, group in self.tensors(context).items()
+            for name, group in self.context_tensors(context).items()
         }
         return {
             "weights": sum(p.nbytes for p in self.loaded.model.parameters()),
@@ -91,7 +98,7 @@ class Engine:
             "banks": sizes.get("memory.safetensors", 0),
         }
 
-    def rewound(self, context: Context, tokens: int) -> Context | None:
+    def fork_at(self, context: Context, tokens: int) -> Context | None:
         """A fork of a context cut to its first tokens; None where the model's cache cannot be cut.
 
         The memory stays as it is, so the tokens cut off must not have been written into it.
@@ -101,25 +108,25 @@ class Engine:
             return None
         twin = context.fork()
         surplus = twin.cache.get_seq_length() - tokens
-        return twin if not surplus or cut(twin.cache, surplus) else None
+        return twin if not surplus or drop_tokens(twin.cache, surplus) else None
 
-    def tensors(self, context: Context) -> dict[str, dict[str, tuple[torch.Tensor, ...]]]:
+    def context_tensors(self, context: Context) -> dict[str, dict[str, tuple[torch.Tensor, ...]]]:
         """A context as named tensors in parts, by the name of the file they belong in."""
-        files = {"kv.safetensors": parts_of(context.cache)}
+        files = {"kv.safetensors": cache_tensors(context.cache)}
         if context.memory is not None:
             named = context.memory.tensors()
             files["memory.safetensors"] = {name: (tensor,) for name, tensor in named.items()}
         return files
 
-    def context(self, files: Mapping[str, dict[str, torch.Tensor]]) -> Context:
-        """A context from what `tensors` gave.
+    def restore_context(self, files: Mapping[str, dict[str, torch.Tensor]]) -> Context:
+        """A context from what `context_tensors` gave.
 
         Raises:
             SessionFileError: Tensors are missing or do not fit this model.
         """
         memory = self._patch.new_state() if self._patch else None
         try:
-            cache = cache_of(self.loaded.model, files["kv.safetensors"], self.loaded.kv)
+            cache = restore_cache(self.loaded.model, files["kv.safetensors"], self.loaded.kv)
             if memory is not None:
                 _check_fit(files["memory.safetensors"], memory.tensors())
                 memory.load_tensors(files["memory.safetensors"])
@@ -153,7 +160,7 @@ class Engine:
             return self._patch.reading(context.memory, cuts=cuts)
 
         model, done = self.loaded.model, 0
-        chunk = self.window.chunk(chunk, free) if self.window else chunk
+        chunk = self.window.fit_chunk(chunk, free) if self.window else chunk
         for part in torch.tensor([list(ids)], device=model.device).split(chunk, dim=1):
             self._make_room(context, part.shape[1] + free)
             for _ in prefill(model, part, context.cache, chunk=chunk, around=around):
@@ -163,9 +170,9 @@ class Engine:
             with torch.inference_mode():
                 context.memory.flush()
 
-    def answer(
+    def decode_answer(
         self, ids: Sequence[int], context: Context, config: GenerationConfig, *, chunk: int
-    ) -> Iterator[Piece]:
+    ) -> Iterator[TextDelta]:
         """Continues `context` with a prompt's tail and writes an answer, piece by piece.
 
         Args:
@@ -175,18 +182,20 @@ class Engine:
             chunk: Most prompt tokens of one forward.
         """
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
-        around = self._asking(context)
+        around = self._asking_context(context)
         self._make_room(context, len(ids) + config.max_new_tokens)
-        return decode(model, tokenizer, ids, context.cache, config, chunk=chunk, around=around)
+        return decode_answer(
+            model, tokenizer, ids, context.cache, config, chunk=chunk, around=around
+        )
 
-    def answers(
+    def decode_answers(
         self,
         tails: Sequence[Sequence[int]],
         context: Context,
         config: GenerationConfig,
         *,
         chunk: int,
-    ) -> Iterator[list[tuple[int, Piece]]]:
+    ) -> Iterator[list[tuple[int, TextDelta]]]:
         """Continues `context` with each of several tails; every answer is that of its tail alone.
 
         They are written together where rows can share the cache, otherwise one after the other.
@@ -204,11 +213,11 @@ class Engine:
         self._make_room(twin, max(map(len, tails), default=0) + config.max_new_tokens)
         writes = self.memory is not None and self.memory.write_while_decoding
         if can_batch(model, twin.cache) and max(map(len, tails)) <= chunk and not writes:
-            around = self._asking(twin)
+            around = self._asking_context(twin)
             yield from decode_batch(model, tokenizer, tails, twin.cache, config, around=around)
             return
         for i, ids in enumerate(tails):
-            for piece in self.answer(ids, context.fork(), config, chunk=chunk):
+            for piece in self.decode_answer(ids, context.fork(), config, chunk=chunk):
                 yield [(i, piece)]
 
     def _make_room(self, context: Context, coming: int) -> None:
@@ -216,13 +225,13 @@ class Engine:
             with torch.inference_mode():
                 self.window.make_room(context.cache, coming)
 
-    def _asking(self, context: Context) -> ForwardContext:
+    def _asking_context(self, context: Context) -> ForwardContext:
         patch, memory = self._patch, context.memory
         return nullcontext if patch is None or memory is None else partial(patch.asking, memory)
 
     def close(self) -> None:
         """Ends the thread and takes the memory off the model."""
-        self.owner.close()
+        self.thread.close()
         if self._patch:
             self._patch.remove()
 

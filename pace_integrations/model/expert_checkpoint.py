@@ -22,16 +22,16 @@ from pace_integrations.experts.masking import ExpertMask
 from pace_integrations.feed_forward import Block
 from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache.cache import new_cache
-from pace_integrations.model.loading import Loaded
+from pace_integrations.model.loading import LoadedModel
 from pace_integrations.model.prompts import Prompts
 
 NOTE = "experts.json"  # what a reordered checkpoint says of itself
 _CHUNK = 512
 
 
-def divide(
-    loaded: Loaded, config: ExpertConfig, *, progress: Callable[[int, int], None] | None = None
-) -> tuple[Loaded, Reordering]:
+def divide_into_experts(
+    loaded: LoadedModel, config: ExpertConfig, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[LoadedModel, Reordering]:
     """Reorders a model's neurons by expert, in place, and switches experts off if asked to.
 
     Args:
@@ -49,15 +49,15 @@ def divide(
     """
 
     def activations(blocks: Sequence[Block]) -> Mapping[int, Tensor]:
-        return _activations(loaded, blocks, config.text)
+        return _measure_activations(loaded, blocks, config.text)
 
     done = reorder_neurons(loaded.model, config, activations=activations, progress=progress)
     if config.active is not None:
         ExpertMask(loaded.model, config)
-    return replace(loaded, experts=_identity(config, done)), done
+    return replace(loaded, experts=_describe_experts(config, done)), done
 
 
-def write(loaded: Loaded, done: Reordering, folder: Path) -> None:
+def write_checkpoint(loaded: LoadedModel, done: Reordering, folder: Path) -> None:
     """Writes a reordered model and its tokenizer, as any checkpoint, and a note of how it was made.
 
     Args:
@@ -70,7 +70,11 @@ def write(loaded: Loaded, done: Reordering, folder: Path) -> None:
         ModelLoadError: It cannot be written.
     """
     check_folder(folder)
-    note = {**_identity(done.config, done), **_source(loaded), "layers": [*done.orders]}
+    note = {
+        **_describe_experts(done.config, done),
+        **_describe_source(loaded),
+        "layers": [*done.orders],
+    }
     part: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +105,7 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def _identity(config: ExpertConfig, done: Reordering) -> dict[str, Any]:
+def _describe_experts(config: ExpertConfig, done: Reordering) -> dict[str, Any]:
     """What decides what the model computes, as JSON-ready values."""
     facts: dict[str, Any] = {
         "experts": config.experts,
@@ -114,17 +118,19 @@ def _identity(config: ExpertConfig, done: Reordering) -> dict[str, Any]:
     return facts
 
 
-def _source(loaded: Loaded) -> dict[str, Any]:
+def _describe_source(loaded: LoadedModel) -> dict[str, Any]:
     return {"model": loaded.name, "revision": loaded.revision}
 
 
-def _activations(loaded: Loaded, blocks: Sequence[Block], text: str) -> dict[int, Tensor]:
+def _measure_activations(
+    loaded: LoadedModel, blocks: Sequence[Block], text: str
+) -> dict[int, Tensor]:
     """Descriptions of the neurons by when they fire on a text, as far as the context holds it."""
     prompts = Prompts(loaded.tokenizer)
-    ids = [*prompts.head(), *prompts.plain(text)][: loaded.context_window]
+    ids = [*prompts.encode_prefix(), *prompts.encode_text(text)][: loaded.context_window]
     tokens = torch.tensor([ids], device=loaded.model.device)
     meter = CoactivationMeter(blocks, len(ids))
     around: Callable[[], AbstractContextManager[object]] = meter.watch_forwards
     for _ in prefill(loaded.model, tokens, new_cache(loaded.model), chunk=_CHUNK, around=around):
         pass
-    return meter.describe()
+    return meter.describe_neurons()

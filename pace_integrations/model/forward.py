@@ -19,7 +19,7 @@ from pace_integrations.model._transformers import (
     run_decoder,
     text_logits,
 )
-from pace_integrations.model.kv_cache.attention import segmented
+from pace_integrations.model.kv_cache.attention import segmented_attention
 
 ForwardContext = Callable[[], AbstractContextManager[object]]
 
@@ -43,7 +43,7 @@ def prefill(
     """
     done = 0
     for part in ids.split(chunk, dim=1):
-        with torch.inference_mode(), segmented(model), around():
+        with torch.inference_mode(), segmented_attention(model), around():
             run_decoder(model, part, cache)
         done += part.shape[1]
         yield done
@@ -66,7 +66,7 @@ def predict_next(
         around: Makes the context that the forward runs in.
         positions: Positions ``(batch, tokens)``, where they are not simply the next ones.
     """
-    with torch.inference_mode(), segmented(model), around():
+    with torch.inference_mode(), segmented_attention(model), around():
         return next_token_logits(model, ids, cache, positions)
 
 

@@ -27,14 +27,14 @@ from transformers import (
 
 from pace_integrations.config import KvDtype, Overflow, Quantization
 from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
-from pace_integrations.model.rope import stretched
+from pace_integrations.model.rope import stretch_positions
 
 EMBEDDED = Path(__file__).parent / "nano"
 EMBEDDED_NAME = "pace-nano"
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model ready to run.
 
     Attributes:
@@ -61,7 +61,7 @@ class Loaded:
     def revision(self) -> str:
         """Commit of the Hub's repository, or a hash of a local checkpoint's files."""
         commit = getattr(self.model.config, "_commit_hash", None)
-        return str(commit) if commit else _files_hash(Path(str(self.model.name_or_path)))
+        return str(commit) if commit else _hash_files(Path(str(self.model.name_or_path)))
 
     @property
     def context_window(self) -> int:
@@ -70,7 +70,7 @@ class Loaded:
         limit = getattr(config, "max_position_embeddings", None) or self.tokenizer.model_max_length
         return int(min(limit, self.context or limit, 2**31))
 
-    def identity(self) -> dict[str, Any]:
+    def identity_facts(self) -> dict[str, Any]:
         """What must be equal for two loaded models to compute the same, as JSON-ready values."""
         return {
             "model": self.name,
@@ -84,7 +84,7 @@ class Loaded:
         }
 
 
-def load(
+def load_model(
     model: str | os.PathLike[str] | None,
     *,
     dtype: str | torch.dtype = "auto",
@@ -95,7 +95,7 @@ def load(
     overflow: Overflow = "error",
     context: int | None = None,
     kv: KvDtype = "full",
-) -> Loaded:
+) -> LoadedModel:
     """Loads a model by name or path.
 
     Args:
@@ -118,21 +118,21 @@ def load(
         ConfigError: A setting is none of the known words, or `kv` does not go with `overflow`.
     """
     _check_words(overflow, context, kv)
-    path, name = _locate(model)
+    path, name = _locate_model(model)
     options: dict[str, Any] = {
         "revision": revision,
         "trust_remote_code": trust_remote_code,
         "local_files_only": Path(path).exists() or not _hub_in_reach(),
     }
     placing = {
-        "dtype": _dtype(dtype, embedded=model is None, quantized=quantization is not None),
+        "dtype": _choose_dtype(dtype, embedded=model is None, quantized=quantization is not None),
         "quantization_config": _quantization_config(quantization),
         "device_map": device or ("cuda" if torch.cuda.is_available() else "cpu"),
     }
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
         if overflow == "yarn":
-            config = stretched(AutoConfig.from_pretrained(path, **options), context)
+            config = stretch_positions(AutoConfig.from_pretrained(path, **options), context)
             options["config"] = config
             context = config.get_text_config().max_position_embeddings
         network = AutoModelForCausalLM.from_pretrained(path, **options, **placing)
@@ -142,8 +142,8 @@ def load(
         raise ModelLoadError(f"model {name!r} needs a package: {_first_line(error)}") from error
     except Exception as error:
         # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
-        raise ModelLoadError(_cannot_load(name, path, error)) from error
-    return Loaded(name, network.eval(), tokenizer, quantization, overflow, context, kv)
+        raise ModelLoadError(_explain_failure(name, path, error)) from error
+    return LoadedModel(name, network.eval(), tokenizer, quantization, overflow, context, kv)
 
 
 def _check_words(overflow: str, context: int | None, kv: str) -> None:
@@ -157,7 +157,7 @@ def _check_words(overflow: str, context: int | None, kv: str) -> None:
         raise ConfigError("kv='int8' cannot slide: leave it out, or take overflow='yarn'")
 
 
-def _locate(model: str | os.PathLike[str] | None) -> tuple[str, str]:
+def _locate_model(model: str | os.PathLike[str] | None) -> tuple[str, str]:
     if model is not None:
         name = os.fspath(model)
         if not name.strip():
@@ -183,7 +183,9 @@ def _hub_in_reach() -> bool:
         return False
 
 
-def _dtype(dtype: str | torch.dtype, *, embedded: bool, quantized: bool) -> str | torch.dtype:
+def _choose_dtype(
+    dtype: str | torch.dtype, *, embedded: bool, quantized: bool
+) -> str | torch.dtype:
     if dtype == "auto":
         if quantized:
             return torch.bfloat16
@@ -214,7 +216,7 @@ def _quantization_config(quantization: str | None) -> BitsAndBytesConfig | None:
     )
 
 
-def _files_hash(folder: Path) -> str:
+def _hash_files(folder: Path) -> str:
     """SHA-256 over a local checkpoint's configuration, tokenizer and weights."""
     digest = hashlib.sha256()
     for file in sorted(folder.glob("*")):
@@ -225,7 +227,7 @@ def _files_hash(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _cannot_load(name: str, path: str, error: Exception) -> str:
+def _explain_failure(name: str, path: str, error: Exception) -> str:
     if not Path(path).exists():
         return (
             f"no model {name!r}: it is neither a local folder nor a model that the Hugging Face "

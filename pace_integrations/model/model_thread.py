@@ -34,11 +34,11 @@ class Deadline:
         self._timeout = timeout
         self._end = None if timeout is None else time.monotonic() + timeout
 
-    def left(self) -> float | None:
+    def remaining_seconds(self) -> float | None:
         """Seconds left, or None for ever."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
-    def error(self) -> DeadlineExceededError:
+    def timeout_error(self) -> DeadlineExceededError:
         """What to raise when the time is over."""
         return DeadlineExceededError(
             f"not complete after {self._timeout:g} seconds; give it a longer timeout, lower "
@@ -57,11 +57,11 @@ class _Job(Generic[T]):
         self._deliver = deliver
         self.closed = False
 
-    def advance(self) -> bool:
+    def run_step(self) -> bool:
         """Takes one step; False when there is no other."""
         try:
             if self.closed:
-                _close(self._work)
+                _close_iterator(self._work)
                 return False
             self._deliver(next(self._work))
             return True
@@ -71,9 +71,9 @@ class _Job(Generic[T]):
             self._send_last(error)
         return False
 
-    def fail(self, error: BaseException) -> None:
+    def abort_job(self, error: BaseException) -> None:
         """Ends the job from outside."""
-        _close(self._work)
+        _close_iterator(self._work)
         self._send_last(error)
 
     def _send_last(self, last: BaseException) -> None:
@@ -83,7 +83,7 @@ class _Job(Generic[T]):
             self.closed = True  # the consumer's event loop is gone: nobody is left to tell
 
 
-class Owner:
+class ModelThread:
     """The thread. It starts with the first job and ends with `close`.
 
     Args:
@@ -133,17 +133,17 @@ class Owner:
             self._jobs.append(job)  # type: ignore[arg-type]
             self._wake.notify()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread = threading.Thread(target=self._run_jobs, name=self._name, daemon=True)
                 self._thread.start()
         return job
 
-    def _run(self) -> None:
+    def _run_jobs(self) -> None:
         while (job := self._next()) is not None:
-            if job.advance():
+            if job.run_step():
                 with self._wake:
                     self._jobs.append(job)
         for job in self._jobs:
-            job.fail(PaceError("the model was closed while this was running"))
+            job.abort_job(PaceError("the model was closed while this was running"))
         self._jobs.clear()
 
     def _next(self) -> _Job[object] | None:
@@ -168,10 +168,10 @@ class Stream(Iterator[T]):
         if self._ended:
             raise StopIteration
         try:
-            item = self._items.get(timeout=self._deadline.left())
+            item = self._items.get(timeout=self._deadline.remaining_seconds())
         except queue.Empty:
             self.close()
-            raise self._deadline.error() from None
+            raise self._deadline.timeout_error() from None
         if isinstance(item, BaseException):
             self._ended = True
             raise StopIteration if item is _END else item
@@ -200,11 +200,11 @@ class AsyncStream(AsyncIterator[T]):
         if self._ended:
             raise StopAsyncIteration
         try:
-            async with asyncio.timeout(self._deadline.left()):
+            async with asyncio.timeout(self._deadline.remaining_seconds()):
                 item = await self._items.get()
         except TimeoutError:
             self.close()
-            raise self._deadline.error() from None
+            raise self._deadline.timeout_error() from None
         except asyncio.CancelledError:
             self.close()
             raise
@@ -221,7 +221,7 @@ class AsyncStream(AsyncIterator[T]):
         self.close()
 
 
-def _close(work: Iterator[object]) -> None:
+def _close_iterator(work: Iterator[object]) -> None:
     close = getattr(work, "close", None)
     if close is not None:
         close()

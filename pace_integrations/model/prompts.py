@@ -63,16 +63,16 @@ class Prompts:
         self._split = re.compile("|".join(map(re.escape, sorted(self._control, key=len)[::-1])))
         self._has_system = self._template_keeps_system()
 
-    def head(self) -> list[int]:
+    def encode_prefix(self) -> list[int]:
         """Ids that come before the first passage: the template's opening and the instruction."""
-        before, _, _ = self._render_with_documents([_user("")]).partition(_DOCUMENTS)
-        return [*self._encode_template(before), *self.plain(INSTRUCTION)]
+        before, _, _ = self._render_with_documents([_user_message("")]).partition(_DOCUMENTS)
+        return [*self._encode_template(before), *self.encode_text(INSTRUCTION)]
 
-    def passage(self, number: int, title: str, label: str | None, text: str) -> list[int]:
+    def encode_passage(self, number: int, title: str, label: str | None, text: str) -> list[int]:
         """Ids of one numbered passage."""
-        return self.plain(passage_text(number, title, label, text))
+        return self.encode_text(passage_text(number, title, label, text))
 
-    def tail(self, question: str | Sequence[Message]) -> list[int]:
+    def encode_suffix(self, question: str | Sequence[Message]) -> list[int]:
         """Ids that follow the last passage, up to where the answer begins.
 
         Args:
@@ -81,24 +81,24 @@ class Prompts:
         Raises:
             QuestionError: The question is empty, or the template refuses the conversation.
         """
-        slots, contents = _slotted(_folded(*_conversation(question)))
+        slots, contents = _slot_contents(_fold_system(*_split_conversation(question)))
         _, _, after = self._render_with_documents(slots).partition(_DOCUMENTS)
         return self._encode_slots(after, contents)
 
-    def chat(self, question: str | Sequence[Message]) -> list[int]:
+    def encode_chat(self, question: str | Sequence[Message]) -> list[int]:
         """Ids of a conversation without documents, up to where the answer begins.
 
         Raises:
             QuestionError: The question is empty, or the template refuses the conversation.
         """
-        system, turns = _conversation(question)
+        system, turns = _split_conversation(question)
         if system and self._has_system:
             turns.insert(0, Message(role="system", content=system))
             system = ""
-        slots, contents = _slotted(_folded(system, turns))
-        return self._encode_slots(self._render(slots), contents)
+        slots, contents = _slot_contents(_fold_system(system, turns))
+        return self._encode_slots(self._render_template(slots), contents)
 
-    def plain(self, text: str) -> list[int]:
+    def encode_text(self, text: str) -> list[int]:
         """Ids of text that must not become control tokens, whatever it spells."""
         ids: list[int] = []
         for piece in self._harmless_pieces(text):
@@ -122,17 +122,21 @@ class Prompts:
         ids: list[int] = []
         # re.split with one group alternates: literal, slot number, literal, slot number, ...
         for i, piece in enumerate(_SLOT.split(rendered)):
-            ids += self._encode_template(piece) if i % 2 == 0 else self.plain(contents[int(piece)])
+            ids += (
+                self._encode_template(piece)
+                if i % 2 == 0
+                else self.encode_text(contents[int(piece)])
+            )
         return ids
 
     def _render_with_documents(self, turns: Sequence[Message]) -> str:
         """The template around the documents' slot: a system turn, or the first user turn."""
         if self._has_system:
-            return self._render([Message(role="system", content=_DOCUMENTS), *turns])
+            return self._render_template([Message(role="system", content=_DOCUMENTS), *turns])
         first, *rest = turns
-        return self._render([_user(_DOCUMENTS + first["content"]), *rest])
+        return self._render_template([_user_message(_DOCUMENTS + first["content"]), *rest])
 
-    def _render(self, messages: Sequence[Message]) -> str:
+    def _render_template(self, messages: Sequence[Message]) -> str:
         if not self._tokenizer.chat_template:
             return _plain_template(messages, self._tokenizer)
         try:
@@ -152,7 +156,9 @@ class Prompts:
     def _template_keeps_system(self) -> bool:
         """Whether a system turn is accepted and shown (Gemma refuses it, some drop it)."""
         try:
-            probe = self._render([Message(role="system", content=_DOCUMENTS), _user("x")])
+            probe = self._render_template(
+                [Message(role="system", content=_DOCUMENTS), _user_message("x")]
+            )
         except QuestionError:
             return False
         return _DOCUMENTS in probe
@@ -171,16 +177,16 @@ def _plain_template(messages: Sequence[Message], tokenizer: PreTrainedTokenizerB
     return f"{tokenizer.bos_token or ''}{turns}Answer:"
 
 
-def _user(content: str) -> Message:
+def _user_message(content: str) -> Message:
     return Message(role="user", content=content)
 
 
-def _conversation(question: str | Sequence[Message]) -> tuple[str, list[Message]]:
+def _split_conversation(question: str | Sequence[Message]) -> tuple[str, list[Message]]:
     """All system text, and the other turns with neighbours of one role joined.
 
     Templates demand both: one system turn in front, and alternating turns after it.
     """
-    messages = [_user(question)] if isinstance(question, str) else list(question)
+    messages = [_user_message(question)] if isinstance(question, str) else list(question)
     if not messages or messages[-1]["role"] != "user":
         raise QuestionError("a conversation must end with the user's question")
     if not messages[-1]["content"].strip():
@@ -195,7 +201,7 @@ def _conversation(question: str | Sequence[Message]) -> tuple[str, list[Message]
     return system, turns
 
 
-def _folded(system: str, turns: Sequence[Message]) -> list[Message]:
+def _fold_system(system: str, turns: Sequence[Message]) -> list[Message]:
     """The turns, with system text at the head of the first."""
     if not system:
         return list(turns)
@@ -203,7 +209,7 @@ def _folded(system: str, turns: Sequence[Message]) -> list[Message]:
     return [Message(role=first["role"], content=f"{system}\n\n{first['content']}"), *rest]
 
 
-def _slotted(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
+def _slot_contents(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
     """Messages whose contents are slots, and the contents by slot number (0: the documents)."""
     slots = [
         Message(role=message["role"], content=f"{_OPEN}{i}{_CLOSE}")

@@ -7,7 +7,7 @@ from transformers import PreTrainedConfig
 from pace_integrations.errors import ConfigError
 
 
-def stretched(config: PreTrainedConfig, context: int | None) -> PreTrainedConfig:
+def stretch_positions(config: PreTrainedConfig, context: int | None) -> PreTrainedConfig:
     """A configuration whose rotary positions reach as far as asked; the given one is changed.
 
     Args:

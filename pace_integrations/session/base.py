@@ -11,7 +11,7 @@ from pace_integrations.answer import Answer, MemoryCounts, Timings, Usage
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ContextOverflowError
-from pace_integrations.model.decode import Piece
+from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.model_thread import Deadline
 from pace_integrations.model.prompts import Message
@@ -47,7 +47,7 @@ class PendingAnswer:
     generation: GenerationConfig
     done: Callable[[Answer], None] = lambda _: None
 
-    def finish(self, text: str, last: Piece, timings: Timings) -> Answer:
+    def finish(self, text: str, last: TextDelta, timings: Timings) -> Answer:
         """The whole answer, from its text and its last piece."""
         assert last.finish is not None
         question = self.messages
@@ -125,7 +125,7 @@ class SessionBase(ABC):
         """Answers a question piece by piece; see `ask`."""
         turn = self._prepare_answer(question, generation)
         return AnswerStream(
-            self._engine.owner.stream(self._generate_pieces(turn), Deadline(timeout)), turn.finish
+            self._engine.thread.stream(self._generate_pieces(turn), Deadline(timeout)), turn.finish
         )
 
     async def aask(
@@ -149,7 +149,7 @@ class SessionBase(ABC):
         """Answers a question piece by piece without blocking the event loop; see `ask`."""
         turn = self._prepare_answer(question, generation)
         return AsyncAnswerStream(
-            self._engine.owner.astream(self._generate_pieces(turn), Deadline(timeout)), turn.finish
+            self._engine.thread.astream(self._generate_pieces(turn), Deadline(timeout)), turn.finish
         )
 
     @abstractmethod
@@ -160,10 +160,12 @@ class SessionBase(ABC):
 
     def _encode_question(self, question: Question) -> list[int]:
         prompts = self._engine.prompts
-        return prompts.tail(question) if self._state.corpus else prompts.chat(question)
+        return (
+            prompts.encode_suffix(question) if self._state.corpus else prompts.encode_chat(question)
+        )
 
-    def _generate_pieces(self, turn: PendingAnswer) -> Iterator[Piece]:
-        return self._engine.answer(
+    def _generate_pieces(self, turn: PendingAnswer) -> Iterator[TextDelta]:
+        return self._engine.decode_answer(
             turn.ids, turn.context, turn.generation, chunk=self._config.chunk
         )
 

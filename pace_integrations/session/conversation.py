@@ -71,17 +71,17 @@ class Conversation(SessionBase):
         def done(answer: Answer) -> None:
             self.history = (*messages, Message(role="assistant", content=answer.text))
             # The answer's own tokens may differ from those its text has in the next prompt.
-            held = self._engine.rewound(context, self._state.tokens + len(ids))
+            held = self._engine.fork_at(context, self._state.tokens + len(ids))
             self._last = (
                 _CachedPrompt(ids, held) if held else _CachedPrompt((), self._state.context)
             )
 
-        held = self._engine.staying(context, len(ids) - common + config.max_new_tokens)
+        held = self._engine.retained_tokens(context, len(ids) - common + config.max_new_tokens)
         return PendingAnswer(messages, ids[common:], context, held, self._state, config, done)
 
     def _reuse_prefix(self, ids: tuple[int, ...]) -> tuple[Context, int]:
         """A context that holds as much of a prompt as is known, and how many tokens of it."""
         pairs = zip(self._last.ids, ids[:-1], strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-        held = self._engine.rewound(self._last.context, self._state.tokens + common)
+        held = self._engine.fork_at(self._last.context, self._state.tokens + common)
         return (held, common) if held else (self._state.context.fork(), 0)

@@ -25,8 +25,8 @@ from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import Calibration
 from pace_integrations.model.engine import Engine
-from pace_integrations.model.expert_checkpoint import divide
-from pace_integrations.model.loading import load
+from pace_integrations.model.expert_checkpoint import divide_into_experts
+from pace_integrations.model.loading import load_model
 from pace_integrations.session.diagnostics.calibration import calibrate_memory
 from pace_integrations.session.diagnostics.module_usage import ModuleUsage, measure_module_usage
 from pace_integrations.session.read_job import Progress, ReadJob
@@ -104,7 +104,7 @@ class Pace:
             ModelPatchError: The memory has no place in this model, or its neurons cannot be moved.
             MissingExtraError: Quantisation was asked for without the ``quant`` extra.
         """
-        loaded = load(
+        loaded = load_model(
             model,
             dtype=dtype,
             device=device,
@@ -116,7 +116,7 @@ class Pace:
             kv=kv,
         )
         if experts is not None:
-            loaded, _ = divide(loaded, experts)
+            loaded, _ = divide_into_experts(loaded, experts)
         return cls(Engine(loaded, memory), experts)
 
     @property
@@ -140,13 +140,13 @@ class Pace:
         """What must be equal for two of these to give the same answers, as JSON-ready values."""
         memory = asdict(self.memory) if self.memory else None
         prompts = self._engine.prompts
-        layout = [*prompts.head(), *prompts.passage(1, "title", "label", "text")]
+        layout = [*prompts.encode_prefix(), *prompts.encode_passage(1, "title", "label", "text")]
         digest = hashlib.sha256(json.dumps(layout).encode()).hexdigest()
-        return {**self._engine.loaded.identity(), "memory": memory, "prompt": digest[:16]}
+        return {**self._engine.loaded.identity_facts(), "memory": memory, "prompt": digest[:16]}
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text, control tokens it spells taken as text."""
-        return self._engine.prompts.plain(text)
+        return self._engine.prompts.encode_text(text)
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text."""
@@ -154,7 +154,7 @@ class Pace:
 
     def blank(self) -> Session:
         """A session that has read nothing: plain conversation."""
-        return Session(self, self._engine, ReadState(self._engine.empty()))
+        return Session(self, self._engine, ReadState(self._engine.new_context()))
 
     def read(
         self,
@@ -196,7 +196,7 @@ class Pace:
         elif store:
             state, cost = self._read_stored(corpus, config, progress, namespace)
         else:
-            reading = ReadJob(self._engine, ReadState(self._engine.empty()), corpus, config)
+            reading = ReadJob(self._engine, ReadState(self._engine.new_context()), corpus, config)
             state, cost = reading.run(progress), reading.read_cost
         return Session(self, self._engine, state, config, namespace=namespace, read_cost=cost)
 

@@ -60,7 +60,7 @@ class ReadJob:
         if start is None or start.tokens < before.tokens:
             known = before.checkpoints if start else ()
             self.state = ReadState(
-                start.context if start else engine.empty(),
+                start.context if start else engine.new_context(),
                 self.kept,
                 self._corpus_prefix(self._first),
                 tuple(c for c in known if c.documents < self._first),
@@ -86,7 +86,7 @@ class ReadJob:
             The state with the whole corpus.
         """
         with (
-            closing(self._engine.owner.stream(self.read_chunks())) as steps,
+            closing(self._engine.thread.stream(self.read_chunks())) as steps,
             _ProgressDisplay(progress) as show,
         ):
             seen = self.state
@@ -134,14 +134,14 @@ class ReadJob:
     def _encode_documents(self) -> tuple[list[int], list[int]]:
         """The tokens to read, and where in the whole sequence each of their documents starts."""
         prompts, documents = self._engine.prompts, self._corpus.documents
-        ids: list[int] = [] if self.kept else prompts.head()
+        ids: list[int] = [] if self.kept else prompts.encode_prefix()
         starts: list[int] = []
         number = sum(len(document.pages) for document in documents[: self._first])
         for document in documents[self._first :]:
             starts.append(self.kept + len(ids))
             for page in document.pages:
                 number += 1
-                ids += prompts.passage(number, document.title, page.label, page.text)
+                ids += prompts.encode_passage(number, document.title, page.label, page.text)
         return ids, starts
 
     def _count_tokens(self, before: ReadState) -> dict[str, int]:

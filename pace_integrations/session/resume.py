@@ -7,7 +7,6 @@ session which is there stays whole until its successor is complete.
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from pace_integrations._files import make_lock
 from pace_integrations.config import ReadConfig
 from pace_integrations.documents import Corpus, Document
 from pace_integrations.errors import IncompatibleSessionError, SessionFileError
@@ -65,11 +65,11 @@ class SessionFolder:
             fingerprint=self._fingerprint,
             tokens=state.tokens,
             corpus=state.corpus,
-            tensors=self._engine.tensors(state.context),
+            tensors=self._engine.context_tensors(state.context),
             namespace=self._namespace,
         )
         if not unfinished:
-            shutil.rmtree(self._path / UNFINISHED, ignore_errors=True)
+            files.remove_session(self._path / UNFINISHED)
 
     def open(self, *, verify: Verify = "full", unfinished: bool = False) -> ReadState:
         """Opens what `save` wrote.
@@ -86,7 +86,7 @@ class SessionFolder:
         saved = files.read_session(
             path, fingerprint=self._fingerprint, verify=verify, namespace=self._namespace
         )
-        context = self._engine.context(saved.tensors)
+        context = self._engine.restore_context(saved.tensors)
         held, slides = context.cache.get_seq_length(), self._fingerprint["overflow"] == "window"
         if held > saved.tokens or (held < saved.tokens and not slides):
             raise damage_error(path, f"it holds {held} tokens where {saved.tokens} were read")
@@ -152,7 +152,7 @@ class SessionFolder:
         Returns:
             The state, and whether it is a session of its own (not one that is being read).
         """
-        best, length, whole = ReadState(self._engine.empty()), 0, False
+        best, length, whole = ReadState(self._engine.new_context()), 0, False
         for unfinished in (False, True):
             found = self._try_open(unfinished=unfinished, warn=warn)
             if found is not None:
@@ -176,7 +176,7 @@ class SessionFolder:
     def _lock_folder(self) -> Iterator[None]:
         """Waits until no other process or thread reads into this folder."""
         files.claim_folder(self._path)
-        lock = FileLock(self._path / ".reading", timeout=0)
+        lock = make_lock(self._path / ".reading", timeout=0)
         try:
             lock.acquire()
         except Timeout:

@@ -105,10 +105,10 @@ class Session(SessionBase):
     def _answer_batch(self, turns: Sequence[PendingAnswer], deadline: Deadline) -> list[Answer]:
         writings = [AnswerBuilder(turn.finish) for turn in turns]
         first, tails = turns[0], [turn.ids for turn in turns]
-        work = self._engine.answers(
+        work = self._engine.decode_answers(
             tails, first.context, first.generation, chunk=self._config.chunk
         )
-        with closing(self._engine.owner.stream(work, deadline)) as steps:
+        with closing(self._engine.thread.stream(work, deadline)) as steps:
             for step in steps:
                 for i, piece in step:
                     writings[i].add(piece)
@@ -248,5 +248,5 @@ class Session(SessionBase):
             self._encode_question(question),
         )
         self._check_room(len(ids), config)
-        held = self._engine.staying(state.context, len(ids) + config.max_new_tokens)
+        held = self._engine.retained_tokens(state.context, len(ids) + config.max_new_tokens)
         return PendingAnswer(question, ids, state.context.fork(), held, state, config)

@@ -9,10 +9,10 @@ from typing import Self
 
 from pace_integrations.answer import Answer, Timings
 from pace_integrations.errors import PaceError
-from pace_integrations.model.decode import Piece
+from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.model_thread import AsyncStream, Stream
 
-Finish = Callable[[str, Piece, Timings], Answer]
+Finish = Callable[[str, TextDelta, Timings], Answer]
 
 
 class AnswerBuilder:
@@ -25,7 +25,7 @@ class AnswerBuilder:
         self._texts: list[str] = []
         self.answer: Answer | None = None
 
-    def add(self, piece: Piece) -> str:
+    def add(self, piece: TextDelta) -> str:
         """Takes a piece in; gives what there is to show of it."""
         now = time.perf_counter() - self._start
         if piece.tokens and self._first is None:
@@ -58,7 +58,7 @@ class AnswerStream(Iterator[str]):
     generation is raised here.
     """
 
-    def __init__(self, pieces: Stream[Piece], finish: Finish) -> None:
+    def __init__(self, pieces: Stream[TextDelta], finish: Finish) -> None:
         self._pieces = pieces
         self._writing = AnswerBuilder(finish)
 
@@ -97,7 +97,7 @@ class AnswerStream(Iterator[str]):
 class AsyncAnswerStream(AsyncIterator[str]):
     """`AnswerStream` for event loops: waiting never blocks the loop."""
 
-    def __init__(self, pieces: AsyncStream[Piece], finish: Finish) -> None:
+    def __init__(self, pieces: AsyncStream[TextDelta], finish: Finish) -> None:
         self._pieces = pieces
         self._writing = AnswerBuilder(finish)
 

@@ -27,8 +27,8 @@ def _ask_ours(arm: str, tokens: int) -> Result:
     generation = GenerationConfig(max_new_tokens=ANSWER)
     session.ask(QUESTIONS[0], generation=generation)
     start, first = clock(), 0.0
-    for piece in pace._engine.answer(
-        pace._engine.prompts.tail(QUESTIONS[1]),
+    for piece in pace._engine.decode_answer(
+        pace._engine.prompts.encode_suffix(QUESTIONS[1]),
         session._state.context.fork(),
         generation,
         chunk=CHUNK,
@@ -143,14 +143,14 @@ def _prompt(tokens: int) -> tuple[Pace, list[int], int]:
     """The whole prompt of the second question, and how much of it is the document."""
     pace = load("off")
     session_ids = pace.read(corpus(pace, tokens)).tokens
-    reading = pace._engine.prompts.head()
+    reading = pace._engine.prompts.encode_prefix()
     for passage in pace.read(corpus(pace, tokens)).passages:
         page = passage.page
-        reading += pace._engine.prompts.passage(
+        reading += pace._engine.prompts.encode_passage(
             passage.number, passage.document.title, page.label, page.text
         )
     assert len(reading) == session_ids
-    return pace, reading + pace._engine.prompts.tail(QUESTIONS[1]), session_ids
+    return pace, reading + pace._engine.prompts.encode_suffix(QUESTIONS[1]), session_ids
 
 
 def _rates(first: float, total: float) -> Result:

@@ -37,12 +37,12 @@ def read(arm: str, tokens: int) -> Result:
             yield 0
 
     def ours() -> Iterator[int]:
-        context = held["context"] = engine.empty()
+        context = held["context"] = engine.new_context()
         engine.reserve(context, tokens)
         yield from engine.read(ids, context, cuts=[0], chunk=CHUNK)
 
     held: dict[str, object] = {}
-    list(engine.read(ids[:CHUNK], engine.empty(), cuts=[0], chunk=CHUNK))  # warm
+    list(engine.read(ids[:CHUNK], engine.new_context(), cuts=[0], chunk=CHUNK))  # warm
     forget_peak()
     before, times, start = status("VmRSS"), [], clock()
     for _ in (bare if arm == "transformers" else ours)():

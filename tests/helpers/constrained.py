@@ -30,7 +30,7 @@ def roam(constraint: Constraint, budget: int, seed: int) -> str:
 
     ids: list[int] = []
     while not guide.complete and len(ids) < budget:
-        ids.append(int(guide.choose(torch.zeros(1, PADDED), choose)))
+        ids.append(int(guide.choose_token(torch.zeros(1, PADDED), choose)))
     return TOKENIZER.decode(ids, skip_special_tokens=True)
 
 

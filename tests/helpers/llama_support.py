@@ -49,7 +49,7 @@ def user(text: str) -> list[ChatMessage]:
 def started_jobs(session: Session) -> Iterator[list[Any]]:
     """The jobs that are started from now on; no garbage collection comes to close them."""
     started: list[Any] = []
-    owner = session._engine.owner
+    owner = session._engine.thread
     submit = owner._submit
 
     def watched(*args: Any) -> Any:

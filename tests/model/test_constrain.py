@@ -18,7 +18,7 @@ from tiny import tiny_model
 from pace_integrations import Constraint, GenerationConfig, Session
 from pace_integrations.errors import ConfigError
 from pace_integrations.model.constrained.guide import Guide
-from pace_integrations.model.decode import Piece, decode
+from pace_integrations.model.decode import TextDelta, decode_answer
 from pace_integrations.model.kv_cache.cache import new_cache
 
 
@@ -31,8 +31,8 @@ def write(model: torch.nn.Module, constraint: Constraint, budget: int, seed: int
     config = GenerationConfig(
         max_new_tokens=budget, temperature=1.0, seed=seed, constraint=constraint
     )
-    pieces: list[Piece] = list(
-        decode(model, TOKENIZER, [5], new_cache(model), config, chunk=8, around=nullcontext)
+    pieces: list[TextDelta] = list(
+        decode_answer(model, TOKENIZER, [5], new_cache(model), config, chunk=8, around=nullcontext)
     )
     assert pieces[-1].finish == "stop"
     assert pieces[-1].tokens <= budget
@@ -109,7 +109,9 @@ def test_what_the_constraint_allows_is_not_overruled(text: str) -> None:
     ids = TOKENIZER.encode(text)
     guide = Guide(Constraint.regex("(?s:.*)"), TOKENIZER, {END}, len(ids))
     wanted = torch.nn.functional.one_hot(torch.tensor(ids), PADDED).float()
-    assert [int(guide.choose(logits[None], lambda x: x.argmax(-1))) for logits in wanted] == ids
+    assert [
+        int(guide.choose_token(logits[None], lambda x: x.argmax(-1))) for logits in wanted
+    ] == ids
 
 
 @pytest.mark.parametrize("name", ["pace", "nano"])

@@ -13,9 +13,9 @@ from tiny import tiny_model
 
 from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.model.decode import Piece, _Text, decode
+from pace_integrations.model.decode import TextDelta, _TextDecoder, decode_answer
 from pace_integrations.model.forward import prefill
-from pace_integrations.model.kv_cache.cache import fork, new_cache
+from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
 
 TOKENIZER = byte_tokenizer()
 IDS = TOKENIZER.encode("Forty chairs stand in the hall and two in the yard.")
@@ -34,14 +34,16 @@ def model(request: pytest.FixtureRequest) -> torch.nn.Module:
 
 def write(
     model: torch.nn.Module, ids: list[int], *, chunk: int = 16, **settings: object
-) -> list[Piece]:
+) -> list[TextDelta]:
     config = GenerationConfig(**{"max_new_tokens": 24, **settings})
     return list(
-        decode(model, TOKENIZER, ids, new_cache(model), config, chunk=chunk, around=nullcontext)
+        decode_answer(
+            model, TOKENIZER, ids, new_cache(model), config, chunk=chunk, around=nullcontext
+        )
     )
 
 
-def joined(pieces: list[Piece]) -> str:
+def joined(pieces: list[TextDelta]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
@@ -67,8 +69,14 @@ def test_a_fork_continues_and_leaves_the_original(model: torch.nn.Module) -> Non
     texts = {
         joined(
             list(
-                decode(
-                    model, TOKENIZER, IDS[-5:], fork(cache), config, chunk=16, around=nullcontext
+                decode_answer(
+                    model,
+                    TOKENIZER,
+                    IDS[-5:],
+                    fork_cache(cache),
+                    config,
+                    chunk=16,
+                    around=nullcontext,
                 )
             )
         )
@@ -103,15 +111,15 @@ def test_text_ends_before_the_first_stop_string(
 ) -> None:
     if from_written and written:
         stops = [*stops, written[len(written) // 2 :][:3]]
-    text = _Text(TOKENIZER, stops)
+    text = _TextDecoder(TOKENIZER, stops)
     released = ""
     for token in TOKENIZER.encode(written, add_special_tokens=False):
-        released += text.push(token)
+        released += text.push_token(token)
         assert all(stop not in released for stop in stops)
         if text.stopped:
             break
     else:
-        released += text.finish()
+        released += text.flush_text()
     shown = TOKENIZER.decode(TOKENIZER.encode(written, add_special_tokens=False))
     cuts = [shown.find(stop) for stop in stops if stop in shown]
     if text.stopped:
@@ -125,13 +133,13 @@ def test_text_ends_before_the_first_stop_string(
 
 @given(st.lists(st.integers(4, len(TOKENIZER) - 1), max_size=40))
 def test_any_bytes_stream_to_the_text_they_decode_to(ids: list[int]) -> None:
-    text = _Text(TOKENIZER, ())
-    assert "".join(map(text.push, ids)) + text.finish() == TOKENIZER.decode(ids)
+    text = _TextDecoder(TOKENIZER, ())
+    assert "".join(map(text.push_token, ids)) + text.flush_text() == TOKENIZER.decode(ids)
 
 
 def test_a_character_of_several_tokens_is_released_whole() -> None:
-    text = _Text(TOKENIZER, ())
-    pieces = [text.push(token) for token in TOKENIZER.encode("€", add_special_tokens=False)]
+    text = _TextDecoder(TOKENIZER, ())
+    pieces = [text.push_token(token) for token in TOKENIZER.encode("€", add_special_tokens=False)]
     assert pieces == ["", "", "€"]
 
 

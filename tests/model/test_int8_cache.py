@@ -18,9 +18,9 @@ from pace_integrations.errors import ConfigError, IncompatibleSessionError
 from pace_integrations.langchain import ChatPace
 from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.forward import prefill
-from pace_integrations.model.kv_cache.attention import segmented
-from pace_integrations.model.kv_cache.cache import fork, new_cache
-from pace_integrations.model.kv_cache.int8 import pack, unpack
+from pace_integrations.model.kv_cache.attention import segmented_attention
+from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
+from pace_integrations.model.kv_cache.int8 import pack_int8, unpack_int8
 
 IDS = torch.randint(3, 128, (1, 70), generator=torch.Generator().manual_seed(0))
 QUESTIONS = ["Where is the oak?", "When does the gate open?", "Who is there?"]
@@ -32,8 +32,8 @@ CORPUS = Corpus.from_texts({"a": "The oak stands by the gate. " * 9, "b": "It op
 def test_numbers_come_back_within_half_a_step(size: int, scale: float, seed: int) -> None:
     x = torch.randn(2, 5, size, generator=torch.Generator().manual_seed(seed)) * scale
     x[0, 0] = 0
-    packed = pack(x)
-    back = unpack(packed, size, torch.float32)
+    packed = pack_int8(x)
+    back = unpack_int8(packed, size, torch.float32)
     groups = (packed.shape[-1] - size) // 2
     limit = x.clamp(-65504 * 127, 65504 * 127)  # what a float16 scale reaches
     step = limit.unflatten(-1, (groups, -1)).abs().amax(-1, keepdim=True) / 127
@@ -48,8 +48,8 @@ def logits(family: str, chunk: int) -> Tensor:
     cache = new_cache(model, "int8")
     for _ in prefill(model, IDS[:, :60], cache, chunk=chunk, around=nullcontext):
         pass
-    twin = fork(cache)
-    with torch.inference_mode(), segmented(model):
+    twin = fork_cache(cache)
+    with torch.inference_mode(), segmented_attention(model):
         return model(IDS[:, 60:], **cache_argument(model, twin), use_cache=True).logits
 
 
@@ -111,6 +111,6 @@ def test_what_does_not_go_together_is_refused(tiny_path: Path, tmp_path: Path) -
     with pytest.raises(ConfigError, match="cannot slide"):
         Pace.load(tiny_path, kv="int8", overflow="window")
     with pytest.raises(ConfigError, match="cannot use packed"):
-        Pace.load(save_tiny(tmp_path, "gemma2"), kv="int8")
+        Pace.load(save_tiny(tmp_path, "bloom"), kv="int8")
     with pytest.raises(ConfigError, match="'full' or 'int8'"):
         Pace.load(tiny_path, kv="fp4")  # type: ignore[arg-type]

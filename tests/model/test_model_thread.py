@@ -11,17 +11,17 @@ import pytest
 from ticking import ticking
 
 from pace_integrations.errors import PaceError
-from pace_integrations.model.model_thread import Owner
+from pace_integrations.model.model_thread import ModelThread
 
 
 @pytest.fixture
-def owner() -> Iterator[Owner]:
-    owner = Owner("test-owner")
+def owner() -> Iterator[ModelThread]:
+    owner = ModelThread("test-owner")
     yield owner
     owner.close()
 
 
-def test_items_come_in_order_from_one_other_thread(owner: Owner) -> None:
+def test_items_come_in_order_from_one_other_thread(owner: ModelThread) -> None:
     threads = set()
 
     def work() -> Iterator[int]:
@@ -34,7 +34,7 @@ def test_items_come_in_order_from_one_other_thread(owner: Owner) -> None:
     assert threads == {"test-owner"}
 
 
-def test_jobs_take_turns(owner: Owner) -> None:
+def test_jobs_take_turns(owner: ModelThread) -> None:
     steps: list[str] = []
     gate = threading.Event()
 
@@ -50,7 +50,7 @@ def test_jobs_take_turns(owner: Owner) -> None:
     assert steps == ["a", "b"] * 3
 
 
-def test_an_error_reaches_its_consumer_and_no_other(owner: Owner) -> None:
+def test_an_error_reaches_its_consumer_and_no_other(owner: ModelThread) -> None:
     def broken() -> Iterator[int]:
         yield 1
         raise ValueError("boom")
@@ -63,7 +63,7 @@ def test_an_error_reaches_its_consumer_and_no_other(owner: Owner) -> None:
     assert list(good) == [1, 2, 3]
 
 
-def test_closing_ends_the_work_and_runs_its_cleanup(owner: Owner) -> None:
+def test_closing_ends_the_work_and_runs_its_cleanup(owner: ModelThread) -> None:
     made: list[int] = []
     cleaned = threading.Event()
 
@@ -86,7 +86,7 @@ def test_closing_ends_the_work_and_runs_its_cleanup(owner: Owner) -> None:
     assert list(stream) == []
 
 
-def test_dropping_a_stream_ends_the_work(owner: Owner) -> None:
+def test_dropping_a_stream_ends_the_work(owner: ModelThread) -> None:
     cleaned = threading.Event()
 
     def endless() -> Iterator[int]:
@@ -101,7 +101,7 @@ def test_dropping_a_stream_ends_the_work(owner: Owner) -> None:
     assert cleaned.wait(5)
 
 
-def test_closing_the_owner_fails_what_runs_and_refuses_what_follows(owner: Owner) -> None:
+def test_closing_the_owner_fails_what_runs_and_refuses_what_follows(owner: ModelThread) -> None:
     def endless() -> Iterator[int]:
         while True:
             time.sleep(0.001)
@@ -117,7 +117,7 @@ def test_closing_the_owner_fails_what_runs_and_refuses_what_follows(owner: Owner
     assert "test-owner" not in {thread.name for thread in threading.enumerate()}
 
 
-async def test_the_event_loop_goes_on_while_work_is_done(owner: Owner) -> None:
+async def test_the_event_loop_goes_on_while_work_is_done(owner: ModelThread) -> None:
     def slow() -> Iterator[int]:
         for i in range(5):
             time.sleep(0.02)
@@ -129,7 +129,7 @@ async def test_the_event_loop_goes_on_while_work_is_done(owner: Owner) -> None:
     assert ticks.count >= 10
 
 
-async def test_an_error_reaches_an_async_consumer(owner: Owner) -> None:
+async def test_an_error_reaches_an_async_consumer(owner: ModelThread) -> None:
     def broken() -> Iterator[int]:
         yield 1
         raise ValueError("boom")
@@ -140,7 +140,7 @@ async def test_an_error_reaches_an_async_consumer(owner: Owner) -> None:
         await anext(stream)
 
 
-async def test_cancelling_the_consumer_ends_the_work(owner: Owner) -> None:
+async def test_cancelling_the_consumer_ends_the_work(owner: ModelThread) -> None:
     cleaned = threading.Event()
 
     def endless() -> Iterator[int]:
@@ -163,7 +163,7 @@ async def test_cancelling_the_consumer_ends_the_work(owner: Owner) -> None:
     assert await asyncio.to_thread(cleaned.wait, 5)
 
 
-def test_a_consumer_whose_loop_is_gone_does_not_stop_the_others(owner: Owner) -> None:
+def test_a_consumer_whose_loop_is_gone_does_not_stop_the_others(owner: ModelThread) -> None:
     gate = threading.Event()
 
     def work() -> Iterator[int]:

@@ -14,8 +14,8 @@ from tiny import tiny_model
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, ReadConfig, Session
 from pace_integrations.errors import ConfigError, ContextOverflowError, IncompatibleSessionError
 from pace_integrations.model.forward import prefill
-from pace_integrations.model.kv_cache.cache import new_cache, parts_of
-from pace_integrations.model.kv_cache.sliding_window import Window
+from pace_integrations.model.kv_cache.cache import cache_tensors, new_cache
+from pace_integrations.model.kv_cache.sliding_window import SlidingWindow
 
 SHORT = GenerationConfig(max_new_tokens=8)
 CONFIG = ReadConfig(chunk=64, reserve=64)
@@ -38,14 +38,18 @@ def test_what_moves_up_is_as_if_it_had_come_there(family: str) -> None:
     """In a model of one layer, keys and values know nothing but their token and their place."""
     model = tiny_model(family, num_hidden_layers=1)
     ids = torch.randint(3, 128, (1, 90), generator=torch.Generator().manual_seed(0))
-    window, cache, held = Window(model, tokens=40, sinks=8), new_cache(model), new_cache(model)
+    window, cache, held = (
+        SlidingWindow(model, tokens=40, sinks=8),
+        new_cache(model),
+        new_cache(model),
+    )
     for part in ids.split(15, dim=1):
         window.make_room(cache, part.shape[1])
         list(prefill(model, part, cache, chunk=15, around=nullcontext))
     kept = torch.cat([ids[:, :8], ids[:, -32:]], dim=1)
     list(prefill(model, kept, held, chunk=40, around=nullcontext))
-    for name, parts in parts_of(held).items():
-        got = torch.cat(parts_of(cache)[name], dim=2)
+    for name, parts in cache_tensors(held).items():
+        got = torch.cat(cache_tensors(cache)[name], dim=2)
         torch.testing.assert_close(got, torch.cat(parts, dim=2), rtol=1e-4, atol=1e-4)
 
 

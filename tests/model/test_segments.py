@@ -16,9 +16,9 @@ from transformers import DynamicCache, PreTrainedModel
 from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache import attention
-from pace_integrations.model.kv_cache.attention import attend, segmented
-from pace_integrations.model.kv_cache.cache import fork, new_cache
-from pace_integrations.model.kv_cache.segments import SegmentLayer, dense, in_segments
+from pace_integrations.model.kv_cache.attention import attend, segmented_attention
+from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
+from pace_integrations.model.kv_cache.segments import SegmentLayer, segments_returned, to_dense
 
 IDS = torch.randint(3, 128, (1, 70), generator=torch.Generator().manual_seed(0))
 SIZE = 8
@@ -30,7 +30,7 @@ def read(model: PreTrainedModel, cache: object, ids: Tensor, chunk: int) -> None
 
 
 def last_logits(model: PreTrainedModel, cache: object, ids: Tensor) -> Tensor:
-    with torch.inference_mode(), segmented(model):
+    with torch.inference_mode(), segmented_attention(model):
         return model(ids, **cache_argument(model, cache), use_cache=True).logits[:, -1]
 
 
@@ -42,9 +42,9 @@ def test_every_family_reads_forks_and_goes_on_as_in_one_forward(family: str) -> 
     base = new_cache(model)
     read(model, base, IDS[:, :50], 16)
     for _ in range(2):  # a fork leaves its base as it was
-        twin = fork(base)
+        twin = fork_cache(base)
         read(model, twin, IDS[:, 50:60], 7)
-        again = fork(twin)
+        again = fork_cache(twin)
         for i in range(60, 69):
             last_logits(model, again, IDS[:, i : i + 1])
         torch.testing.assert_close(
@@ -58,7 +58,7 @@ def test_nothing_of_it_stays_on_the_model() -> None:
     before = dict(vars(model.config))
     read(model, new_cache(model), IDS, 32)
     assert dict(vars(model.config)) == before
-    with pytest.raises(ZeroDivisionError), segmented(model):
+    with pytest.raises(ZeroDivisionError), segmented_attention(model):
         raise ZeroDivisionError
     assert dict(vars(model.config)) == before
 
@@ -69,7 +69,7 @@ def test_plain_attention_over_the_same_cache_sees_the_same_tokens() -> None:
     read(model, cache, IDS[:, :60], 16)
     with torch.inference_mode():
         model(IDS[:, :60], **cache_argument(model, plain))
-        got = model(IDS[:, 60:], **cache_argument(model, fork(cache))).logits
+        got = model(IDS[:, 60:], **cache_argument(model, fork_cache(cache))).logits
         torch.testing.assert_close(got, model(IDS[:, 60:], **cache_argument(model, plain)).logits)
 
 
@@ -96,14 +96,14 @@ def test_segments_equal_one_masked_attention(
             layer = layer.fork()
         layer.update(torch.randn(batch, keys, 3, SIZE), torch.randn(batch, keys, 3, SIZE))
         new = torch.randn(2, batch, keys, fresh, SIZE)
-        with in_segments():
+        with segments_returned():
             k, v = layer.update(new[0], new[1])
         query = torch.randn(batch, queries, fresh, SIZE)
         got, _ = attend(torch.nn.Module(), query, k, v, None)
     total = sum(shared) + 3 + fresh
     assert layer.get_seq_length() == total
     mask = torch.ones(fresh, total, dtype=torch.bool).tril(total - fresh)
-    want = scaled_dot_product_attention(query, dense(k), dense(v), mask, enable_gqa=True)
+    want = scaled_dot_product_attention(query, to_dense(k), to_dense(v), mask, enable_gqa=True)
     torch.testing.assert_close(got.transpose(1, 2), want, rtol=1e-5, atol=1e-5)
 
 
@@ -117,7 +117,7 @@ def test_rows_with_padding_equal_the_rows_alone() -> None:
     padded = torch.stack(
         [torch.cat([torch.randn(3, 2, 7 - r.shape[3], SIZE), r[:, 0]], 2) for r in rows], 1
     )
-    with in_segments():
+    with segments_returned():
         k, v = layer.update(padded[0], padded[1])
         single = [base.fork().update(row[0], row[1]) for row in rows]
     got, _ = attend(torch.nn.Module(), padded[2], k, v, None)
@@ -147,5 +147,5 @@ def test_layers_behave_as_lists_of_tokens(moves: list[tuple[str, int]]) -> None:
             del held[-count:]
     for layer, held in known:
         assert layer.get_seq_length() == len(held)
-        assert [x for k, _ in layer.segments() for x in k.flatten().tolist()] == held
-        assert [-x for _, v in layer.segments() for x in v.flatten().tolist()] == held
+        assert [x for k, _ in layer.list_segments() for x in k.flatten().tolist()] == held
+        assert [-x for _, v in layer.list_segments() for x in v.flatten().tolist()] == held

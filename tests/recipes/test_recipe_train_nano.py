@@ -109,9 +109,7 @@ def test_batches_are_a_function_of_the_step(prepared: Path, kind: str) -> None:
 
 def test_answers_bear_the_loss_and_stand_in_the_passages(prepared: Path) -> None:
     tokenizer = load_tokenizer(prepared)
-    ids, weights = _composer(prepared).batch(
-        0, 6, 512, Mix({"facts": 1.0}, context=0, plain=0)
-    )
+    ids, weights = _composer(prepared).batch(0, 6, 512, Mix({"facts": 1.0}, context=0, plain=0))
     replies = 0
     for row, weight in zip(ids, weights, strict=True):
         text = " ".join(tokenizer.decode(row.tolist()).split())

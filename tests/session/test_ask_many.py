@@ -13,10 +13,10 @@ from tiny import FAMILIES, tiny_model
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, Session
 from pace_integrations.errors import ConfigError, QuestionError
 from pace_integrations.model.batch import can_batch, decode_batch
-from pace_integrations.model.decode import decode
+from pace_integrations.model.decode import decode_answer
 from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache.attention import can_segment
-from pace_integrations.model.kv_cache.cache import fork, new_cache
+from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
 from pace_integrations.model.kv_cache.segments import SegmentLayer
 
 TOKENIZER = byte_tokenizer()
@@ -84,9 +84,11 @@ def test_rows_of_every_family_that_can_share(family: str) -> None:
         assert not can_segment(model) or type(base.layers[0]) is not SegmentLayer
         return
     texts = dict.fromkeys(range(len(tails)), "")
-    for step in decode_batch(model, TOKENIZER, tails, fork(base), SHORT, around=nullcontext):
+    for step in decode_batch(model, TOKENIZER, tails, fork_cache(base), SHORT, around=nullcontext):
         for i, piece in step:
             texts[i] += piece.text
     for i, tail in enumerate(tails):
-        alone = decode(model, TOKENIZER, tail, fork(base), SHORT, chunk=64, around=nullcontext)
+        alone = decode_answer(
+            model, TOKENIZER, tail, fork_cache(base), SHORT, chunk=64, around=nullcontext
+        )
         assert texts[i] == "".join(piece.text for piece in alone)

@@ -48,7 +48,7 @@ def test_the_error_comes_while_the_model_does_something_else(session: Session) -
         done.wait()
         yield
 
-    job = session._engine.owner.stream(hold())
+    job = session._engine.thread.stream(hold())
     begun.wait()
     with pytest.raises(DeadlineExceededError):
         session.ask(QUESTION, generation=SHORT, timeout=0.05)

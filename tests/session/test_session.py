@@ -105,10 +105,10 @@ def test_a_read_session_answers_as_one_long_prompt(
     with Pace.load(tmp_path, memory=None) as pace:
         session = pace.read(corpus, config=ReadConfig(chunk=100))
         prompts = session._engine.prompts
-        ids = prompts.head()
+        ids = prompts.encode_prefix()
         for p in session.passages:
-            ids += prompts.passage(p.number, p.document.title, p.page.label, p.page.text)
-        ids += prompts.tail(QUESTIONS[0])
+            ids += prompts.encode_passage(p.number, p.document.title, p.page.label, p.page.text)
+        ids += prompts.encode_suffix(QUESTIONS[0])
         texts = [ask(session, QUESTIONS[0]) for _ in range(2)]
         tokenizer = session._engine.loaded.tokenizer
     model = AutoModelForCausalLM.from_pretrained(tmp_path)

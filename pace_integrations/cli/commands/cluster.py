@@ -79,17 +79,17 @@ def _cluster_model(
 ) -> dict[str, object]:
     """Loads, divides and writes; imports PyTorch."""
     from pace_integrations.model import expert_checkpoint as divide
-    from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME, load
+    from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME, load_model
 
     divide.check_folder(folder)  # before anything takes long
     with show_loading(name, show):
         # By its path the embedded model keeps the precision of its checkpoint.
-        loaded = load(name or EMBEDDED, dtype=dtype, device="cpu")
+        loaded = load_model(name or EMBEDDED, dtype=dtype, device="cpu")
         loaded = replace(loaded, name=name or EMBEDDED_NAME)
     with show.track_progress("clustering", "layers") as step:
-        loaded, done = divide.divide(loaded, config, progress=step)
+        loaded, done = divide.divide_into_experts(loaded, config, progress=step)
     with show.show_status(f"writing {folder}"):
-        divide.write(loaded, done, folder)
+        divide.write_checkpoint(loaded, done, folder)
     return {
         "path": str(folder),
         "layers": len(done.orders),

@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerBase
 
 from pace_integrations.config import Constraint, GenerationConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.model.constrained.json_schema import grammar_of, refusal
-from pace_integrations.model.constrained.tokens import Vocabulary, vocabulary_of
+from pace_integrations.model.constrained.grammar import compile_grammar, describe_refusal
+from pace_integrations.model.constrained.tokens import Vocabulary, get_vocabulary
 
 Choose = Callable[[torch.Tensor], torch.Tensor]
 
@@ -59,17 +59,17 @@ class Guide:
         ends: Iterable[int],
         budget: int,
     ) -> None:
-        self._vocabulary = vocabulary_of(tokenizer, frozenset(ends))
+        self._vocabulary = get_vocabulary(tokenizer, frozenset(ends))
         self._ends = frozenset(ends)
-        self._matcher = LLMatcher(self._vocabulary.engine, grammar_of(constraint), log_level=0)
+        self._matcher = LLMatcher(self._vocabulary.engine, compile_grammar(constraint), log_level=0)
         if self._matcher.is_error():
-            raise ConfigError(refusal(constraint, self._matcher.get_error()))
-        self._written = _Written()
+            raise ConfigError(describe_refusal(constraint, self._matcher.get_error()))
+        self._written = _JsonState()
         self._left = budget
         # JSON that is valid is whole, and its numbers need few digits; other text may be cut at the
         # budget, and may have as many digits as it likes.
         self._json = constraint.kind == "json_schema"
-        way = _shortest(self._matcher, self._vocabulary, self._written, max(budget, _FAR))
+        way = _find_completion(self._matcher, self._vocabulary, self._written, max(budget, _FAR))
         if way is not None and len(way) > budget:
             raise ConfigError(
                 f"the shortest text found that the constraint allows has {len(way)} tokens, more "
@@ -81,21 +81,21 @@ class Guide:
         self._need = len(way or ())
         self.complete = False
 
-    def choose(self, logits: torch.Tensor, choose: Choose) -> torch.Tensor:
+    def choose_token(self, logits: torch.Tensor, choose: Choose) -> torch.Tensor:
         """The next token ``(1,)``: `choose` among what is allowed, of logits ``(1, vocabulary)``.
 
         An id that ends the answer is only given where the text is complete.
         """
-        token = choose(self._mask(logits))
+        token = choose(self._mask_logits(logits))
         self._left -= 1
         if int(token) not in self._ends and self._may_cost(int(token)):
-            token = torch.full_like(token, self._affordable(int(token)))
+            token = torch.full_like(token, self._affordable_token(int(token)))
         else:
-            self._way = self._along(int(token))
-        self._advance(int(token))
+            self._way = self._rest_of_way(int(token))
+        self._advance_state(int(token))
         return token
 
-    def _mask(self, logits: torch.Tensor) -> torch.Tensor:
+    def _mask_logits(self, logits: torch.Tensor) -> torch.Tensor:
         """The logits, minus infinity where a token is not allowed."""
         allowed = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.bool)
         if self._json and self._written.digits >= _DIGITS:
@@ -114,40 +114,40 @@ class Guide:
             return self._guarded
         return not (self._written.quoted and b'"' not in self._vocabulary.bytes[token])
 
-    def _affordable(self, token: int) -> int:
+    def _affordable_token(self, token: int) -> int:
         """The token, or another if no complete text can follow it within the budget.
 
         Searches from different places may find ways of different lengths: the one that is known
         leads to an end in any case.
         """
-        if (along := self._along(token)) is not None:
+        if (along := self._rest_of_way(token)) is not None:
             self._way, self._need = along, len(along)
             return token
         ahead = self._matcher.deep_copy()
         ahead.consume_token(token)
-        written = self._written.after(self._vocabulary.bytes[token])
-        way = _shortest(ahead, self._vocabulary, written, self._left)
+        written = self._written.after_text(self._vocabulary.bytes[token])
+        way = _find_completion(ahead, self._vocabulary, written, self._left)
         if way is not None:
             self._way, self._need = way, len(way)
             return token
         here = self._way
         if here is None:
-            here = _shortest(self._matcher, self._vocabulary, self._written, self._left + 1)
+            here = _find_completion(self._matcher, self._vocabulary, self._written, self._left + 1)
         if here is None:
             return token
         self._way, self._need = here[1:], len(here) - 1
         return here[0] if here else min(self._ends, default=token)
 
-    def _along(self, token: int) -> list[int] | None:
+    def _rest_of_way(self, token: int) -> list[int] | None:
         """What is left of the known way after a token that is its next one."""
         return self._way[1:] if self._way and self._way[0] == token else None
 
-    def _advance(self, token: int) -> None:
+    def _advance_state(self, token: int) -> None:
         if token in self._ends:
             self.complete = True
             return
         self._matcher.consume_token(token)
-        self._written = self._written.after(self._vocabulary.bytes[token])
+        self._written = self._written.after_text(self._vocabulary.bytes[token])
         self.complete = self._matcher.is_stopped() or (
             self._left == 0 and self._json and self._matcher.is_accepting()
         )
@@ -155,7 +155,7 @@ class Guide:
             raise ConfigError(f"the constraint became too complex: {self._matcher.get_error()}")
 
 
-def guide_for(
+def make_guide(
     config: GenerationConfig, tokenizer: PreTrainedTokenizerBase, ends: Iterable[int]
 ) -> Guide | None:
     """A guide for one answer, or None if its settings constrain nothing."""
@@ -164,7 +164,7 @@ def guide_for(
     return Guide(config.constraint, tokenizer, ends, config.max_new_tokens)
 
 
-class _Written:
+class _JsonState:
     """What must be known of the text so far: is a JSON string open, how long is the number."""
 
     def __init__(self, quoted: bool = False, escaped: bool = False, digits: int = 0) -> None:
@@ -172,7 +172,7 @@ class _Written:
         self.digits = digits
         self._escaped = escaped
 
-    def after(self, text: bytes) -> _Written:
+    def after_text(self, text: bytes) -> _JsonState:
         """The state after more text."""
         quoted, escaped, digits = self.quoted, self._escaped, self.digits
         for byte in text:
@@ -180,7 +180,7 @@ class _Written:
                 quoted = not quoted
             escaped = quoted and byte == ord("\\") and not escaped
             digits = digits + 1 if not quoted and 48 <= byte <= 57 else 0
-        return _Written(quoted, escaped, digits)
+        return _JsonState(quoted, escaped, digits)
 
     def closing(self) -> tuple[bytes, ...]:
         """What may end the text soonest here, best first."""
@@ -189,8 +189,8 @@ class _Written:
         return _IN_NUMBER if self.digits else _ELSEWHERE
 
 
-def _shortest(
-    matcher: LLMatcher, vocabulary: Vocabulary, written: _Written, budget: int
+def _find_completion(
+    matcher: LLMatcher, vocabulary: Vocabulary, written: _JsonState, budget: int
 ) -> list[int] | None:
     """A short way, in at most `budget` tokens, from where the matcher is to a complete text.
 
@@ -207,7 +207,7 @@ def _shortest(
 class _Search:
     """Looks for the end of a text, a step at a time."""
 
-    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary, written: _Written) -> None:
+    def __init__(self, matcher: LLMatcher, vocabulary: Vocabulary, written: _JsonState) -> None:
         self.matcher = matcher
         self.way: list[int] = []
         self._vocabulary = vocabulary
@@ -217,19 +217,19 @@ class _Search:
         """Goes one step on; False where there is none."""
         forced = self.matcher.compute_ff_tokens()
         if forced:
-            return self._take(forced)
+            return self._take_tokens(forced)
         for text in self._written.closing():
             token = self._vocabulary.ids.get(text)
-            if token is not None and self._take([token]):
+            if token is not None and self._take_tokens([token]):
                 return True
         return self._take_any()
 
-    def _take(self, tokens: list[int]) -> bool:
+    def _take_tokens(self, tokens: list[int]) -> bool:
         if self.matcher.try_consume_tokens(tokens) < len(tokens):
             return False
         self.way += tokens
         for token in tokens:
-            self._written = self._written.after(self._vocabulary.bytes[token])
+            self._written = self._written.after_text(self._vocabulary.bytes[token])
         return True
 
     def _take_any(self) -> bool:
@@ -246,4 +246,4 @@ class _Search:
             cost = 2 * lengths + vocabulary.alphanumeric[allowed]
         taken = np.bincount(self.way, minlength=len(bias))[allowed]
         best = np.argmin(taken * (4 * _LONGEST) + cost)
-        return self._take([int(allowed[best])])
+        return self._take_tokens([int(allowed[best])])

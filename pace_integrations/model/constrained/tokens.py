@@ -27,7 +27,9 @@ class Vocabulary:
                 "need; ask without a constraint, or convert the tokenizer to tokenizer.json"
             )
         try:
-            self.engine = LLTokenizer(_unprefixed(tokenizer), eos_token=sorted(ends) or None)
+            self.engine = LLTokenizer(
+                _strip_prefix_space(tokenizer), eos_token=sorted(ends) or None
+            )
         except Exception as error:  # the engine raises what its Rust parts do
             raise ConfigError(
                 f"the tokenizer of {tokenizer.name_or_path!r} cannot be used for constrained "
@@ -45,7 +47,7 @@ class Vocabulary:
         self.digits = torch.tensor([text.isdigit() for text in self.bytes])
 
 
-def _unprefixed(tokenizer: PreTrainedTokenizerFast) -> str:
+def _strip_prefix_space(tokenizer: PreTrainedTokenizerFast) -> str:
     """A tokenizer as JSON, without the space that many put in front of a text.
 
     An answer continues a prompt, so the engine must not take forced text to start with one.
@@ -64,7 +66,7 @@ def _unprefixed(tokenizer: PreTrainedTokenizerFast) -> str:
     return json.dumps(made)
 
 
-def vocabulary_of(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> Vocabulary:
+def get_vocabulary(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> Vocabulary:
     """The tokenizer's vocabulary, made once."""
     known = _VOCABULARIES.setdefault(tokenizer, {})
     if ends not in known:

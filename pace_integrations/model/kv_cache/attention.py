@@ -23,8 +23,8 @@ from pace_integrations.model._transformers import (
     sdpa_attention,
     sliding_window_mask,
 )
-from pace_integrations.model.kv_cache.int8 import unpack
-from pace_integrations.model.kv_cache.segments import Segments, dense, in_segments
+from pace_integrations.model.kv_cache.int8 import unpack_int8
+from pace_integrations.model.kv_cache.segments import Segments, segments_returned, to_dense
 
 NAME = "pace_segments"
 SCORES = 2**26  # most scores at a time where no kernel gives the log-sum-exp
@@ -40,9 +40,9 @@ def can_segment(model: PreTrainedModel) -> bool:
 
 
 @contextmanager
-def segmented(model: PreTrainedModel) -> Iterator[None]:
+def segmented_attention(model: PreTrainedModel) -> Iterator[None]:
     """Forwards inside attend to segments; afterwards the model is as it was."""
-    with attention_set(_text_configs(model), NAME), in_segments():
+    with attention_set(_text_configs(model), NAME), segments_returned():
         yield
 
 
@@ -77,51 +77,51 @@ def attend(
         The output ``(batch, queries, heads, size)``, and None for the weights.
     """
     if attention_mask is not None or not isinstance(key, Segments):
-        k, v = dense(key), dense(value)
+        k, v = to_dense(key), to_dense(value)
         return sdpa_attention(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
     assert isinstance(value, Segments)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     parts: list[Partial] = []
     for k, v in zip(key.shared, value.shared, strict=True):
-        parts += _past(query, key, value, (k, v), scale)
-    parts += _own(query, key, value, scale)
-    return _merged(parts).transpose(1, 2).contiguous(), None
+        parts += _attend_past(query, key, value, (k, v), scale)
+    parts += _attend_own(query, key, value, scale)
+    return _merge_partials(parts).transpose(1, 2).contiguous(), None
 
 
-def _past(
+def _attend_past(
     query: Tensor, key: Segments, value: Segments, pair: tuple[Tensor, Tensor], scale: float
 ) -> Iterator[Partial]:
     """Partial results over keys and values that every query sees."""
     most = pair[0].shape[2] if key.packed is None else OPENED
     for k, v in zip(*(tensor.split(most, dim=2) for tensor in pair), strict=True):
-        yield _over(query, *_opened(key, value, k, v), scale)
+        yield _attend_segment(query, *_unpack_pair(key, value, k, v), scale)
 
 
-def _opened(key: Segments, value: Segments, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+def _unpack_pair(key: Segments, value: Segments, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Keys and values to compute with."""
     if key.packed is None or value.packed is None:
         return k, v
-    return unpack(k, *key.packed, "keys"), unpack(v, *value.packed, "values")
+    return unpack_int8(k, *key.packed, "keys"), unpack_int8(v, *value.packed, "values")
 
 
-def _own(query: Tensor, key: Segments, value: Segments, scale: float) -> list[Partial]:
+def _attend_own(query: Tensor, key: Segments, value: Segments, scale: float) -> list[Partial]:
     """Partial results over a layer's own tokens, the last of which are the queries' own."""
     k, v, fresh = key.own, value.own, key.fresh
     if key.padding is not None:
-        return [_padded(query, *_opened(key, value, k, v), scale, key.padding)]
+        return [_attend_padded(query, *_unpack_pair(key, value, k, v), scale, key.padding)]
     past = k.shape[2] - (fresh if fresh > 1 else 0)
     parts: list[Partial] = []
     if past:
-        parts += _past(query, key, value, (k[:, :, :past], v[:, :, :past]), scale)
+        parts += _attend_past(query, key, value, (k[:, :, :past], v[:, :, :past]), scale)
     if fresh > 1:
-        k, v = _opened(key, value, k[:, :, past:], v[:, :, past:])
+        k, v = _unpack_pair(key, value, k[:, :, past:], v[:, :, past:])
         groups = query.shape[1] // k.shape[1]
         k, v = (t.repeat_interleave(groups, dim=1) for t in (k, v))
-        parts.append(_partial(query, k, v, scale, causal=True))
+        parts.append(_attend_partly(query, k, v, scale, causal=True))
     return parts
 
 
-def _over(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:
+def _attend_segment(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:
     """All queries over all keys of a segment, which several rows may share.
 
     Query heads of one key head, and rows that share the segment, are queries like any other.
@@ -130,13 +130,15 @@ def _over(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:
     kept, key_heads = key.shape[:2]
     split = query.view(kept, batch // kept, key_heads, heads // key_heads, queries, size)
     folded = split.transpose(1, 2).reshape(kept, key_heads, -1, size)
-    out, sums = _partial(folded, key, value, scale, causal=False)
+    out, sums = _attend_partly(folded, key, value, scale, causal=False)
     shape = (kept, key_heads, batch // kept, heads // key_heads, queries)
     out = out.reshape(*shape, -1).transpose(1, 2).reshape(batch, heads, queries, -1)
     return out, sums.reshape(shape).transpose(1, 2).reshape(batch, heads, queries)
 
 
-def _padded(query: Tensor, key: Tensor, value: Tensor, scale: float, padding: Tensor) -> Partial:
+def _attend_padded(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, padding: Tensor
+) -> Partial:
     """Queries over their own rows' tokens, of which some at the start are padding."""
     queries, tokens = query.shape[2], key.shape[2]
     groups = query.shape[1] // key.shape[1]
@@ -147,10 +149,12 @@ def _padded(query: Tensor, key: Tensor, value: Tensor, scale: float, padding: Te
     seen = seen | (places == places[tokens - queries :, None])
     k, v = (t.repeat_interleave(groups, dim=1) for t in (key, value))
     scores = (query @ k.transpose(2, 3)).float() * scale
-    return _weighted(scores.masked_fill(~seen, float("-inf")), v)
+    return _weigh_values(scores.masked_fill(~seen, float("-inf")), v)
 
 
-def _partial(query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool) -> Partial:
+def _attend_partly(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool
+) -> Partial:
     """Attention and log-sum-exp; keys have as many heads as queries."""
     if _has_kernel(query, value):
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
@@ -163,7 +167,7 @@ def _partial(query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal:
         if causal:
             above = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device)
             scores = scores.masked_fill(above.triu(start + 1), float("-inf"))
-        done.append(_weighted(scores, value))
+        done.append(_weigh_values(scores, value))
     outs, sums = zip(*done, strict=True)
     return torch.cat(outs, dim=2), torch.cat(sums, dim=2)
 
@@ -173,12 +177,12 @@ def _has_kernel(query: Tensor, value: Tensor) -> bool:
     return query.device.type == "cpu" and query.shape[-1] == value.shape[-1]
 
 
-def _weighted(scores: Tensor, value: Tensor) -> Partial:
+def _weigh_values(scores: Tensor, value: Tensor) -> Partial:
     sums = scores.logsumexp(-1)
     return (scores - sums[..., None]).exp().to(value.dtype) @ value, sums
 
 
-def _merged(parts: list[Partial]) -> Tensor:
+def _merge_partials(parts: list[Partial]) -> Tensor:
     """Attention over the union of the parts' keys."""
     if len(parts) == 1:
         return parts[0][0]
@@ -187,9 +191,9 @@ def _merged(parts: list[Partial]) -> Tensor:
     return (weights * outs).sum(0).to(parts[0][0].dtype)
 
 
-def _mask(local_size: int | None = None, **kwargs: object) -> Tensor | None:
+def _make_mask(local_size: int | None = None, **kwargs: object) -> Tensor | None:
     """No mask for full attention, which is causal by construction here; windows need theirs."""
     return None if local_size is None else sliding_window_mask(local_size=local_size, **kwargs)
 
 
-register_attention(NAME, attend, _mask)
+register_attention(NAME, attend, _make_mask)

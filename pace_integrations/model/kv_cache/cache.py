@@ -46,14 +46,14 @@ def new_cache(model: PreTrainedModel, kv: KvDtype = "full") -> Cache:
     return cache
 
 
-def reserve(cache: Cache, tokens: int) -> None:
+def reserve_room(cache: Cache, tokens: int) -> None:
     """Announces that `tokens` more will come, where that saves copying."""
     for layer in cache.layers:
         if isinstance(layer, SegmentLayer):
             layer.reserve(tokens)
 
 
-def cut(cache: Cache, tokens: int) -> bool:
+def drop_tokens(cache: Cache, tokens: int) -> bool:
     """Removes the last `tokens`, where every layer can; otherwise nothing."""
     layers = [x for x in cache.layers if isinstance(x, SegmentLayer) or type(x) is DynamicLayer]
     if len(layers) < len(cache.layers):
@@ -63,7 +63,7 @@ def cut(cache: Cache, tokens: int) -> bool:
     return True
 
 
-def fork(cache: Cache) -> Cache:
+def fork_cache(cache: Cache) -> Cache:
     """A cache that continues from `cache` and leaves it as it is.
 
     Layers of growing keys and values share their tensors with the original until they grow;
@@ -80,7 +80,7 @@ def _fork_layer(layer: Layer) -> Layer | SegmentLayer:
     return copy.copy(layer) if type(layer) in _SHAREABLE else copy.deepcopy(layer)
 
 
-def parts_of(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
+def cache_tensors(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
     """A cache as named tensors ``(1, heads, tokens, head size)``, shared with it.
 
     Each comes in parts along its tokens, as the cache holds them: nothing is copied.
@@ -89,9 +89,9 @@ def parts_of(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
         PaceError: The model keeps state of a kind that cannot be saved (recurrent layers).
     """
     named: dict[str, tuple[torch.Tensor, ...]] = {}
-    for i, layer in _growing(cache):
+    for i, layer in _growing_layers(cache):
         if isinstance(layer, SegmentLayer):
-            parts = zip(("keys", "values"), zip(*layer.segments(), strict=True), strict=False)
+            parts = zip(("keys", "values"), zip(*layer.list_segments(), strict=True), strict=False)
             named |= {f"{i}.{name}": tensors for name, tensors in parts}
         elif layer.keys is not None and layer.values is not None:
             named |= {f"{i}.keys": (layer.keys,), f"{i}.values": (layer.values,)}
@@ -101,7 +101,7 @@ def parts_of(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
     return named
 
 
-def cache_of(
+def restore_cache(
     model: PreTrainedModel, named: Mapping[str, torch.Tensor], kv: KvDtype = "full"
 ) -> Cache:
     """A cache of `model` from what `parts_of` gave.
@@ -111,11 +111,11 @@ def cache_of(
         PaceError: The model keeps state of a kind that cannot be saved.
     """
     cache, left = new_cache(model, kv), dict(named)
-    for i, layer in _growing(cache):
+    for i, layer in _growing_layers(cache):
         if f"{i}.keys" in left or f"{i}.values" in left:
-            keys, values = (t.to(model.device) for t in _pair(i, left))
+            keys, values = (t.to(model.device) for t in _take_pair(i, left))
             if isinstance(layer, SegmentLayer):
-                layer.hold(keys, values)
+                layer.hold_pair(keys, values)
                 continue
             layer.lazy_initialization(keys, values)
             layer.keys, layer.values = keys, values
@@ -123,12 +123,12 @@ def cache_of(
             layer.cumulative_length = int(left.pop(f"{i}.length"))
     if left:
         raise SessionFileError(f"the saved cache does not fit the model: {min(left)} is left over")
-    if len({layer.get_seq_length() for _, layer in _growing(cache)}) > 1:
+    if len({layer.get_seq_length() for _, layer in _growing_layers(cache)}) > 1:
         raise SessionFileError("the saved cache does not hold the same tokens in every layer")
     return cache
 
 
-def _pair(layer: int, left: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def _take_pair(layer: int, left: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Takes a layer's keys and values out of `left`."""
     names = [f"{layer}.{name}" for name in ("keys", "values")]
     for name in names:
@@ -140,7 +140,7 @@ def _pair(layer: int, left: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torc
     return keys, values
 
 
-def _growing(cache: Cache) -> Iterator[tuple[int, SegmentLayer | DynamicLayer]]:
+def _growing_layers(cache: Cache) -> Iterator[tuple[int, SegmentLayer | DynamicLayer]]:
     for i, layer in enumerate(cache.layers):
         if type(layer) not in (PackedLayer, SegmentLayer, *_SHAREABLE):
             raise PaceError(f"a {type(layer).__name__} cannot be saved; keep the session in memory")

@@ -21,12 +21,12 @@ _rooms = threading.local()
 _LARGEST = torch.finfo(torch.float16).max * 127
 
 
-def _groups(size: int) -> int:
+def _count_groups(size: int) -> int:
     """Into how many groups of equal size channels are divided."""
     return next(n for n in range(-(-size // GROUP), size + 1) if size % n == 0)
 
 
-def pack(tokens: Tensor) -> Tensor:
+def pack_int8(tokens: Tensor) -> Tensor:
     """Packs keys or values.
 
     Args:
@@ -35,7 +35,7 @@ def pack(tokens: Tensor) -> Tensor:
     Returns:
         Integers and scales, int8 ``(..., size + 2 * groups)``.
     """
-    split = tokens.float().unflatten(-1, (_groups(tokens.shape[-1]), -1))
+    split = tokens.float().unflatten(-1, (_count_groups(tokens.shape[-1]), -1))
     split = split.clamp(-_LARGEST, _LARGEST)
     scales = (split.abs().amax(-1) / 127).half()
     # What is below float16's smallest number is zero, and zero divides nothing.
@@ -45,7 +45,7 @@ def pack(tokens: Tensor) -> Tensor:
     return packed
 
 
-def unpack(packed: Tensor, size: int, dtype: torch.dtype, room: str | None = None) -> Tensor:
+def unpack_int8(packed: Tensor, size: int, dtype: torch.dtype, room: str | None = None) -> Tensor:
     """What `pack` packed, as closely as eight bits hold it, ``(..., size)``.
 
     Args:
@@ -61,12 +61,14 @@ def unpack(packed: Tensor, size: int, dtype: torch.dtype, room: str | None = Non
     if room is None or not torch.is_inference_mode_enabled():
         out = torch.empty(shape, dtype=dtype, device=packed.device)
     else:
-        out = _room(room, shape, dtype, packed.device)
+        out = _scratch_memory(room, shape, dtype, packed.device)
     torch.mul(integers, scales[..., None], out=out.unflatten(-1, (scales.shape[-1], -1)))
     return out
 
 
-def _room(name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+def _scratch_memory(
+    name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device
+) -> Tensor:
     """Memory that is kept: fresh memory of this size costs more than the numbers in it."""
     rooms = _rooms.__dict__
     key, count = f"{name} {dtype} {device}", math.prod(shape)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pace_integrations.model._transformers import CacheLayer
-from pace_integrations.model.kv_cache.int8 import pack, unpack
+from pace_integrations.model.kv_cache.int8 import pack_int8, unpack_int8
 
 ROOM = 256
 MOST_SEGMENTS = 8
@@ -51,20 +51,20 @@ class Segments:
         self.padding = padding
         self.packed = packed
 
-    def dense(self) -> Tensor:
+    def to_dense(self) -> Tensor:
         """All segments as one plain tensor, copied."""
         batch = self.own.shape[0]
         whole = torch.cat([*(s.expand(batch, -1, -1, -1) for s in self.shared), self.own], dim=2)
-        return unpack(whole, *self.packed) if self.packed else whole
+        return unpack_int8(whole, *self.packed) if self.packed else whole
 
 
-def dense(value: Segments | Tensor) -> Tensor:
+def to_dense(value: Segments | Tensor) -> Tensor:
     """Segments made one tensor; a tensor as it is."""
-    return value.dense() if isinstance(value, Segments) else value
+    return value.to_dense() if isinstance(value, Segments) else value
 
 
 @contextmanager
-def in_segments() -> Iterator[None]:
+def segments_returned() -> Iterator[None]:
     """Layers updated inside, in this thread, give segments; elsewhere they give tensors."""
     before = getattr(_mode, "on", False)
     _mode.on = True
@@ -95,7 +95,7 @@ class SegmentLayer(CacheLayer):
         # A fork looks into the buffer: what it sees must not be written over.
         self._seen = 0
 
-    def hold(self, keys: Tensor, values: Tensor) -> None:
+    def hold_pair(self, keys: Tensor, values: Tensor) -> None:
         """Holds keys and values, packed if it packs, instead of what it holds."""
         if not self.is_initialized:
             self.lazy_initialization(keys, values)
@@ -116,9 +116,9 @@ class SegmentLayer(CacheLayer):
         fresh, sizes = key_states.shape[2], (key_states.shape[-1], value_states.shape[-1])
         packed = [(size, key_states.dtype) if self.packs else None for size in sizes]
         if self.packs:
-            key_states, value_states = pack(key_states), pack(value_states)
-        self._keys = _grown(self._keys, key_states, self._length, self._room)
-        self._values = _grown(self._values, value_states, self._length, self._room)
+            key_states, value_states = pack_int8(key_states), pack_int8(value_states)
+        self._keys = _append_tokens(self._keys, key_states, self._length, self._room)
+        self._values = _append_tokens(self._values, value_states, self._length, self._room)
         self._length += fresh
         keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
         shared = tuple(zip(*self._shared, strict=True)) or ((), ())
@@ -126,7 +126,7 @@ class SegmentLayer(CacheLayer):
             Segments(shared[0], keys, fresh, self.padding, packed[0]),
             Segments(shared[1], values, fresh, self.padding, packed[1]),
         )
-        return pair if getattr(_mode, "on", False) else (pair[0].dense(), pair[1].dense())
+        return pair if getattr(_mode, "on", False) else (pair[0].to_dense(), pair[1].to_dense())
 
     def reserve(self, tokens: int) -> None:
         """Announces that `tokens` more will come, so that the buffer is made once."""
@@ -138,20 +138,20 @@ class SegmentLayer(CacheLayer):
         twin.is_initialized = self.is_initialized
         if self.is_initialized:
             twin.dtype, twin.device = self.dtype, self.device
-        twin._shared = self.segments()
+        twin._shared = self.list_segments()
         self._seen = max(self._seen, self._length)
         if len(twin._shared) > MOST_SEGMENTS:
-            twin._shared = (_joined(twin._shared),)
+            twin._shared = (_join_segments(twin._shared),)
         return twin
 
-    def segments(self) -> Pairs:
+    def list_segments(self) -> Pairs:
         """Pairs of keys and values ``(batch, heads, tokens, ...)`` as held, in order; views."""
         if self._keys is None or self._values is None or not self._length:
             return self._shared
         own = (self._keys[:, :, : self._length], self._values[:, :, : self._length])
         return (*self._shared, own)
 
-    def select(self, rows: Tensor) -> None:
+    def select_rows(self, rows: Tensor) -> None:
         """Keeps some rows of its own tokens; shared ones serve any number of rows."""
         if self._keys is not None and self._values is not None:
             self._keys, self._values = self._keys[rows], self._values[rows]
@@ -164,7 +164,7 @@ class SegmentLayer(CacheLayer):
         if kept >= shared and kept - shared >= self._seen:
             self._length = kept - shared
             return
-        self._shared = _first(self.segments(), kept)
+        self._shared = _first_tokens(self.list_segments(), kept)
         self._keys = self._values = None
         self._length = self._seen = 0
 
@@ -179,7 +179,7 @@ class PackedLayer(SegmentLayer):
     packs = True
 
 
-def _grown(buffer: Tensor | None, new: Tensor, length: int, room: int) -> Tensor:
+def _append_tokens(buffer: Tensor | None, new: Tensor, length: int, room: int) -> Tensor:
     """`buffer`, or a larger one, with `new` written at `length`."""
     stop = length + new.shape[2]
     held = 0 if buffer is None else buffer.shape[2]
@@ -193,12 +193,12 @@ def _grown(buffer: Tensor | None, new: Tensor, length: int, room: int) -> Tensor
     return buffer
 
 
-def _joined(segments: Pairs) -> tuple[Tensor, Tensor]:
+def _join_segments(segments: Pairs) -> tuple[Tensor, Tensor]:
     keys, values = zip(*segments, strict=True)
     return torch.cat(keys, dim=2), torch.cat(values, dim=2)
 
 
-def _first(segments: Pairs, tokens: int) -> Pairs:
+def _first_tokens(segments: Pairs, tokens: int) -> Pairs:
     """Views of the first `tokens`."""
     kept = []
     for keys, values in segments:

@@ -25,7 +25,7 @@ _PIECE = 2048  # most tokens moved up at a time
 _STEADY = ("default", "linear", "llama3", "yarn")
 
 
-class Window:
+class SlidingWindow:
     """Keeps a cache within a number of tokens.
 
     Args:
@@ -51,7 +51,7 @@ class Window:
         self.tokens = tokens
         self.sinks = sinks
 
-    def chunk(self, tokens: int, free: int) -> int:
+    def fit_chunk(self, tokens: int, free: int) -> int:
         """The most tokens, up to `tokens`, that fit at once beside the sinks and `free` others.
 
         Raises:
@@ -73,16 +73,18 @@ class Window:
             return
         for layer in cache.layers:
             assert isinstance(layer, SegmentLayer)
-            self._slide(layer, gone)
+            self._slide_layer(layer, gone)
 
-    def _slide(self, layer: SegmentLayer, gone: int) -> None:
-        keys, values = (self._kept(parts, gone) for parts in zip(*layer.segments(), strict=True))
+    def _slide_layer(self, layer: SegmentLayer, gone: int) -> None:
+        keys, values = (
+            self._kept_tokens(parts, gone) for parts in zip(*layer.list_segments(), strict=True)
+        )
         for start in range(self.sinks, keys.shape[2], _PIECE):
             piece = keys[:, :, start : start + _PIECE]
-            piece.copy_(self._moved_up(piece, gone))
-        layer.hold(keys, values)
+            piece.copy_(self._rotate_back(piece, gone))
+        layer.hold_pair(keys, values)
 
-    def _kept(self, parts: Sequence[Tensor], gone: int) -> Tensor:
+    def _kept_tokens(self, parts: Sequence[Tensor], gone: int) -> Tensor:
         """A copy of what stays of keys or values in parts."""
         stays, start = [], 0
         for part in parts:
@@ -92,7 +94,7 @@ class Window:
             start = stop
         return torch.cat(stays, dim=2)
 
-    def _moved_up(self, keys: Tensor, places: int) -> Tensor:
+    def _rotate_back(self, keys: Tensor, places: int) -> Tensor:
         """Keys ``(batch, heads, tokens, size)`` as they are `places` positions earlier."""
         positions = torch.tensor([[places]], device=keys.device)
         cos, sin = self._rotary(keys.float(), positions)
