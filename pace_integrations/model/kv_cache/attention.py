@@ -8,6 +8,7 @@ one matrix product.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
@@ -32,6 +33,7 @@ OPENED = 2**14  # most tokens of the past unpacked at a time
 
 Partial = tuple[Tensor, Tensor]  # output (batch, heads, queries, size), log-sum-exp (.., queries)
 _configs: WeakKeyDictionary[nn.Module, list[PreTrainedConfig]] = WeakKeyDictionary()
+_recorder = threading.local()
 
 
 def can_segment(model: PreTrainedModel) -> bool:
@@ -44,6 +46,17 @@ def segmented_attention(model: PreTrainedModel) -> Iterator[None]:
     """Forwards inside attend to segments; afterwards the model is as it was."""
     with attention_set(_text_configs(model), NAME), segments_returned():
         yield
+
+
+@contextmanager
+def record_queries() -> Iterator[list[Tensor]]:
+    """Give the queries ``(batch, heads, tokens, size)`` of segmented forwards inside, by layer."""
+    queries: list[Tensor] = []
+    _recorder.queries = queries
+    try:
+        yield queries
+    finally:
+        _recorder.queries = None
 
 
 def _text_configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
@@ -76,6 +89,8 @@ def attend(
     Returns:
         The output ``(batch, queries, heads, size)``, and None for the weights.
     """
+    if (queries := getattr(_recorder, "queries", None)) is not None:
+        queries.append(query)
     if attention_mask is not None or not isinstance(key, Segments):
         k, v = to_dense(key), to_dense(value)
         return sdpa_attention(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
