@@ -19,6 +19,7 @@ import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from pace_integrations.config import GenerationConfig, MemoryConfig, Rule
+from pace_integrations.memory import MemoryPatch
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.loading import LoadedModel, load_model
 
@@ -66,7 +67,8 @@ def measure(hidden: int, layers: int, length: int, pairs: int, tokens: int) -> s
         # Each has a copy of its own: a model carries one memory.
         own = model_of(hidden, layers) if name != "off" else network
         memory = None if name == "off" else MemoryConfig(rule=name)  # type: ignore[arg-type]
-        engines[name] = Engine(LoadedModel(name, own, base.tokenizer, None), memory)
+        patch = MemoryPatch(own, memory) if memory else None
+        engines[name] = Engine(LoadedModel(name, own, base.tokenizer, None), patch)
     ids = torch.randint(0, VOCABULARY, (length,)).tolist()
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
     for _ in range(pairs):

@@ -17,7 +17,6 @@ from pace_integrations.evaluation.metrics import (
     score_prediction,
 )
 from pace_integrations.evaluation.tasks import Row, reorder_documents
-from pace_integrations.model.engine import Engine
 from pace_integrations.model.loading import load_model
 from pace_integrations.model.prompts import UNANSWERABLE
 from pace_integrations.session import Pace
@@ -72,7 +71,7 @@ class ArmRunner:
             quantization=setting.quantization,
         )
         self.network = loaded.model
-        self.pace = Pace(Engine(loaded, arm.memory))
+        self.pace = Pace(loaded, arm.memory)
         self._revision = loaded.revision
         self._control = arm.attach(loaded.model, arm.memory) if arm.attach else None
 

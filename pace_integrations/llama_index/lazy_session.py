@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from functools import lru_cache
-from typing import Any, Self, cast
-
-from transformers import AutoConfig
+from typing import Self, cast
 
 from pace_integrations.adapters.lazy_session import Binding
 from pace_integrations.documents import Corpus
 from pace_integrations.llama_index.events import read
-from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME
+from pace_integrations.model.loading import EMBEDDED_NAME, read_context_window
 from pace_integrations.session import Conversation, Pace, Session
 
 
@@ -52,7 +49,7 @@ class Source(Binding):
             return None
         if self._pace is not None:
             return self._pace.context_window
-        return _configured_window(self._options["model"])
+        return read_context_window(self._options["model"])
 
     def _read_corpus(self, pace: Pace, corpus: Corpus) -> Session:
         return read(pace, corpus)
@@ -65,14 +62,3 @@ def on_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-@lru_cache
-def _configured_window(model: str | os.PathLike[str] | None) -> int | None:
-    """The context of a model whose configuration lies on this machine, or None."""
-    try:
-        config: Any = AutoConfig.from_pretrained(model or EMBEDDED, local_files_only=True)
-    except (OSError, ValueError):  # not here yet, or not without its own code
-        return None
-    window = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(window) if window else None

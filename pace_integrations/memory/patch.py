@@ -142,6 +142,11 @@ class MemoryPatch:
             handle.remove()
         self._handles = []
 
+    @property
+    def writes_while_decoding(self) -> bool:
+        """Return True if question and answer are stored too."""
+        return self.config.write_while_decoding
+
     def new_state(self, batch: int = 1) -> MemoryState:
         """An empty memory for `batch` sequences."""
         return MemoryState(self.config, self._places, batch)

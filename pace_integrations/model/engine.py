@@ -12,13 +12,13 @@ from functools import partial
 
 import torch
 
-from pace_integrations.config import GenerationConfig, MemoryConfig
+from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import ConfigError, SessionFileError
-from pace_integrations.memory import MemoryPatch, MemoryState
 from pace_integrations.model._transformers import Cache
 from pace_integrations.model.batch import can_batch, decode_batch
 from pace_integrations.model.decode import TextDelta, decode_answer
 from pace_integrations.model.forward import ForwardContext, prefill
+from pace_integrations.model.forward_patch import ForwardPatch, PatchState
 from pace_integrations.model.kv_cache.cache import (
     cache_tensors,
     drop_tokens,
@@ -35,15 +35,15 @@ from pace_integrations.model.prompts import Prompts
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a model holds of what it has read: keys and values, and memory banks.
+    """What a model holds of what it has read: its KV cache, and the state of a patch.
 
     Attributes:
         cache: Keys and values of every token read.
-        memory: State of the memory banks, or None with the memory off.
+        memory: State of the patch on the model, or None where there is none.
     """
 
     cache: Cache
-    memory: MemoryState | None
+    memory: PatchState | None
 
     def fork(self) -> Context:
         """A context that continues from this one and leaves it as it is; nothing is copied."""
@@ -55,22 +55,20 @@ class Engine:
 
     Args:
         loaded: The model and its tokenizer.
-        memory: Settings of the memory banks, or None to leave the model as it is.
+        patch: What takes part in its forwards, such as an activation memory, or None.
 
     Raises:
-        ModelPatchError: The memory was asked for and the model has no place for it.
         ConfigError: The model cannot read on in a window, or hold its keys and values, as asked.
     """
 
-    def __init__(self, loaded: LoadedModel, memory: MemoryConfig | None) -> None:
+    def __init__(self, loaded: LoadedModel, patch: ForwardPatch | None = None) -> None:
         self.loaded = loaded
-        self.memory = memory
+        self._patch = patch
         new_cache(loaded.model, loaded.kv)  # refuses here what it cannot hold
         self.prompts = Prompts(loaded.tokenizer)
         self.thread = ModelThread(f"pace-{loaded.name}")
         slides = loaded.overflow == "window"
         self.window = SlidingWindow(loaded.model, loaded.context_window) if slides else None
-        self._patch = MemoryPatch(loaded.model, memory) if memory else None
 
     def new_context(self) -> Context:
         """A context that holds nothing."""
@@ -103,8 +101,7 @@ class Engine:
 
         The memory stays as it is, so the tokens cut off must not have been written into it.
         """
-        writes = self.memory is not None and self.memory.write_while_decoding
-        if writes or self.window is not None:
+        if self._writes or self.window is not None:
             return None
         twin = context.fork()
         surplus = twin.cache.get_seq_length() - tokens
@@ -211,14 +208,18 @@ class Engine:
         """
         model, tokenizer, twin = self.loaded.model, self.loaded.tokenizer, context.fork()
         self._make_room(twin, max(map(len, tails), default=0) + config.max_new_tokens)
-        writes = self.memory is not None and self.memory.write_while_decoding
-        if can_batch(model, twin.cache) and max(map(len, tails)) <= chunk and not writes:
+        if can_batch(model, twin.cache) and max(map(len, tails)) <= chunk and not self._writes:
             around = self._asking_context(twin)
             yield from decode_batch(model, tokenizer, tails, twin.cache, config, around=around)
             return
         for i, ids in enumerate(tails):
             for piece in self.decode_answer(ids, context.fork(), config, chunk=chunk):
                 yield [(i, piece)]
+
+    @property
+    def _writes(self) -> bool:
+        """Return True if an answer changes the state that it is asked of."""
+        return self._patch is not None and self._patch.writes_while_decoding
 
     def _make_room(self, context: Context, coming: int) -> None:
         if self.window is not None:
@@ -230,7 +231,7 @@ class Engine:
         return nullcontext if patch is None or memory is None else partial(patch.asking, memory)
 
     def close(self) -> None:
-        """Ends the thread and takes the memory off the model."""
+        """End the thread and take the patch off the model."""
         self.thread.close()
         if self._patch:
             self._patch.remove()

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import socket
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -144,6 +144,25 @@ def load_model(
         # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
         raise ModelLoadError(_explain_failure(name, path, error)) from error
     return LoadedModel(name, network.eval(), tokenizer, quantization, overflow, context, kv)
+
+
+@lru_cache
+def read_context_window(model: str | os.PathLike[str] | None) -> int | None:
+    """Return the context of a model whose configuration lies on this machine, without loading it.
+
+    Args:
+        model: Name or path, as for `load_model`.
+
+    Returns:
+        Most tokens of one sequence; None where the configuration is not here, sets no limit, or
+        needs code of its own.
+    """
+    try:
+        config: Any = AutoConfig.from_pretrained(model or EMBEDDED, local_files_only=True)
+    except (OSError, ValueError):
+        return None
+    window = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(window) if window else None
 
 
 def _check_words(overflow: str, context: int | None, kv: str) -> None:

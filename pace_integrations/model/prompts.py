@@ -8,6 +8,8 @@ that it can never become one of the model's control tokens.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypedDict
@@ -97,6 +99,11 @@ class Prompts:
             system = ""
         slots, contents = _slot_contents(_fold_system(system, turns))
         return self._encode_slots(self._render_template(slots), contents)
+
+    def hash_layout(self) -> str:
+        """Return a short hash of the prompt's layout: instruction, template and passage frame."""
+        layout = [*self.encode_prefix(), *self.encode_passage(1, "title", "label", "text")]
+        return hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:16]
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of text that must not become control tokens, whatever it spells."""

@@ -16,7 +16,7 @@ from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.model_thread import Deadline
 from pace_integrations.model.prompts import Message
 from pace_integrations.session.citations import Passage, resolve_citations
-from pace_integrations.session.state import ReadState, number_passages
+from pace_integrations.session.state import ReadState, get_memory, number_passages
 from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class PendingAnswer:
         assert last.finish is not None
         question = self.messages
         words = question if isinstance(question, str) else question[-1]["content"]
-        memory = self.context.memory
+        memory = get_memory(self.context)
         answer = Answer(
             text=text,
             citations=resolve_citations(text, words, number_passages(self.state.corpus)),

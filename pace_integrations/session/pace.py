@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import weakref
 from collections.abc import Callable, Sequence
@@ -23,10 +21,10 @@ from pace_integrations.config import (
 )
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError
-from pace_integrations.memory import Calibration
+from pace_integrations.memory import Calibration, MemoryPatch
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.expert_checkpoint import divide_into_experts
-from pace_integrations.model.loading import load_model
+from pace_integrations.model.loading import LoadedModel, load_model
 from pace_integrations.session.diagnostics.calibration import calibrate_memory
 from pace_integrations.session.diagnostics.module_usage import ModuleUsage, measure_module_usage
 from pace_integrations.session.read_job import Progress, ReadJob
@@ -52,10 +50,16 @@ class Pace:
             put in its place.
     """
 
-    def __init__(self, engine: Engine, experts: ExpertConfig | None = None) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        memory: MemoryConfig | None = None,
+        experts: ExpertConfig | None = None,
+    ) -> None:
+        patch = MemoryPatch(loaded.model, memory) if memory else None
+        self._engine = engine = Engine(loaded, patch)
         self.experts = experts
-        self.memory = engine.memory
+        self.memory = memory
         self.sessions = Sessions()
         # The thread ends with its model, also when nobody calls close().
         self._finalizer = weakref.finalize(self, engine.close)
@@ -117,7 +121,7 @@ class Pace:
         )
         if experts is not None:
             loaded, _ = divide_into_experts(loaded, experts)
-        return cls(Engine(loaded, memory), experts)
+        return cls(loaded, memory, experts)
 
     @property
     def name(self) -> str:
@@ -139,10 +143,8 @@ class Pace:
     def fingerprint(self) -> dict[str, Any]:
         """What must be equal for two of these to give the same answers, as JSON-ready values."""
         memory = asdict(self.memory) if self.memory else None
-        prompts = self._engine.prompts
-        layout = [*prompts.encode_prefix(), *prompts.encode_passage(1, "title", "label", "text")]
-        digest = hashlib.sha256(json.dumps(layout).encode()).hexdigest()
-        return {**self._engine.loaded.identity_facts(), "memory": memory, "prompt": digest[:16]}
+        layout = self._engine.prompts.hash_layout()
+        return {**self._engine.loaded.identity_facts(), "memory": memory, "prompt": layout}
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text, control tokens it spells taken as text."""

@@ -22,7 +22,13 @@ from pace_integrations.session.diagnostics.memory_plots import plot_memory
 from pace_integrations.session.diagnostics.memory_report import MemoryReport, build_memory_report
 from pace_integrations.session.read_job import Progress, ReadJob
 from pace_integrations.session.resume import SessionFolder
-from pace_integrations.session.state import ReadCost, ReadState, number_passages, replace_documents
+from pace_integrations.session.state import (
+    ReadCost,
+    ReadState,
+    get_memory,
+    number_passages,
+    replace_documents,
+)
 from pace_integrations.session.streams import AnswerBuilder, require_answer
 
 if TYPE_CHECKING:
@@ -187,9 +193,9 @@ class Session(SessionBase):
             MissingExtraError: The ``eval`` extra is not installed.
         """
         state = self._state
-        report = self._memory_report(state)
-        assert state.context.memory is not None
-        return plot_memory(state.context.memory, report, Path(folder))
+        report, memory = self._memory_report(state), get_memory(state.context)
+        assert memory is not None
+        return plot_memory(memory, report, Path(folder))
 
     def footprint(self) -> dict[str, int]:
         """Bytes held: of the weights, of the cache per token read, and of the memory banks."""
@@ -236,7 +242,7 @@ class Session(SessionBase):
 
     def _memory_report(self, state: ReadState) -> MemoryReport:
         return build_memory_report(
-            self._engine, state.context.memory, number_passages(state.corpus)
+            self._engine, get_memory(state.context), number_passages(state.corpus)
         )
 
     def _prepare_answer(

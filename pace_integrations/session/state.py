@@ -6,8 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pace_integrations.documents import Corpus, Document
+from pace_integrations.memory import MemoryState
 from pace_integrations.model.engine import Context
 from pace_integrations.session.citations import Passage
+
+
+def get_memory(context: Context) -> MemoryState | None:
+    """Return the activation memory of a context, or None with the memory off."""
+    return context.memory if isinstance(context.memory, MemoryState) else None
 
 
 @dataclass(frozen=True, slots=True)
