@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from pace_integrations._memory_rules import RULES
 from pace_integrations.errors import ConfigError
 
-Rule = Literal["released", "paper", "slotwise"]
+if TYPE_CHECKING:  # a type checker cannot look into the registry
+    Rule = str
+else:
+    Rule = Literal[tuple(RULES)]
 Values = Literal["activations", "outputs"]
 Similarity = Literal["full", "experts"]
 Quantization = Literal["int8", "nf4"]
@@ -20,13 +24,7 @@ Solver = Literal["fast", "constrained"]
 ClusterBy = Literal["weights", "coactivation", "random"]
 Choice = Literal["token", "chunk"]
 
-# Defaults that belong to a rule: the authors' released code, and the paper's Algorithm 1.
-_RULES: dict[str, dict[str, float]] = {
-    "released": {"theta_high": 0.75, "theta_low": 0.25, "blend": 0.2},
-    "paper": {"theta_high": 0.7, "theta_low": 0.3, "blend": 1.0},
-    "slotwise": {"theta_high": 0.75, "theta_low": 0.25, "blend": 0.2},
-}
-_BY_RULE: Any = None
+_BY_RULE: Any = None  # the default that `RULES` has for the rule
 
 
 def _require(ok: bool, message: str) -> None:
@@ -90,10 +88,10 @@ class MemoryConfig:
     write_while_decoding: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.rule in _RULES, f"rule must be one of {[*_RULES]}, got {self.rule!r}")
-        for name, default in _RULES[self.rule].items():
+        _require(self.rule in RULES, f"rule must be one of {[*RULES]}, got {self.rule!r}")
+        for name in ("theta_high", "theta_low", "blend"):
             if getattr(self, name) is None:
-                object.__setattr__(self, name, default)
+                object.__setattr__(self, name, getattr(RULES[self.rule], name))
         words = ("activations", "outputs")
         _require(self.values in words, f"values must be one of {words}, got {self.values!r}")
         self._check_experts()
@@ -231,20 +229,30 @@ class Constraint:
     Attributes:
         kind: What `source` is written in.
         source: A JSON schema as JSON, a regular expression, or a grammar in llguidance's Lark.
+        open_objects: Whether objects of a JSON schema may hold properties that it does not name.
     """
 
     kind: Literal["json_schema", "regex", "lark"]
     source: str
+    open_objects: bool = False
 
     @classmethod
-    def json_schema(cls, schema: Mapping[str, Any]) -> Self:
-        """JSON, without white space between its parts, that is valid under a schema.
+    def json_schema(cls, schema: Mapping[str, Any], *, open_objects: bool = False) -> Self:
+        """Hold an answer to JSON that is valid under a schema, without white space in it.
+
+        What the grammar engine does not know (``uniqueItems``, ``not``, an unknown ``format``)
+        is not held, and the log says so.
+
+        Args:
+            schema: The schema.
+            open_objects: Whether an object that says nothing about it may hold properties that
+                the schema does not name.
 
         Raises:
             ConfigError: The schema is not made of JSON values.
         """
         try:
-            return cls("json_schema", json.dumps(schema))
+            return cls("json_schema", json.dumps(schema), open_objects)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"a JSON schema must be made of JSON values: {error}") from error
 
