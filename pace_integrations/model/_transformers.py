@@ -96,15 +96,30 @@ def next_token_logits(
         cache: PermutationCache to extend.
         positions: Positions ``(batch, tokens)``, where they are not simply the next ones.
     """
+    return continued_logits(model, ids, cache, 1, positions)[:, -1]
+
+
+def continued_logits(
+    model: PreTrainedModel, ids: Tensor, cache: Cache, count: int, positions: Tensor | None = None
+) -> Tensor:
+    """Return the logits ``(batch, count, vocabulary)`` behind the last tokens, in float32.
+
+    Args:
+        model: A causal language model.
+        ids: Token ids ``(batch, tokens)`` that follow what the cache holds.
+        cache: KV cache to extend.
+        count: For how many of the last tokens.
+        positions: Positions ``(batch, tokens)``, where they are not simply the next ones.
+    """
     extra: dict[str, Any] = {} if positions is None else {"position_ids": positions}
     output = model(
         input_ids=ids,
         use_cache=True,
-        **_keep_logits(model, 1),
+        **_keep_logits(model, count),
         **cache_argument(model, cache),
         **extra,
     )
-    return output.logits[:, -1].to(torch.float32)  # type: ignore[no-any-return]
+    return output.logits[:, -count:].to(torch.float32)  # type: ignore[no-any-return]
 
 
 def text_logits(model: PreTrainedModel, ids: Tensor, count: int) -> Tensor:

@@ -61,7 +61,7 @@ def decode_batch(
         yield [(i, piece) for i, (_, piece) in taken.items()]
         going = [n for n, (_, piece) in enumerate(taken.values()) if piece.finish is None]
         if len(going) < len(taken):
-            _select_rows(cache, torch.tensor(going, dtype=torch.long, device=ids.device))
+            select_rows(cache, torch.tensor(going, dtype=torch.long, device=ids.device))
             writers = {i: writers[i] for i, (_, piece) in taken.items() if piece.finish is None}
         ids = torch.stack([taken[i][0].view(1) for i in writers]) if writers else ids
         positions = positions[going, -1:] + 1
@@ -81,7 +81,8 @@ def _set_padding(cache: Cache, padding: Tensor) -> None:
             layer.padding = padding.to(getattr(layer, "device", padding.device))
 
 
-def _select_rows(cache: Cache, rows: Tensor) -> None:
+def select_rows(cache: Cache, rows: Tensor) -> None:
+    """Keep some rows of a cache; what is shared serves any number of them."""
     for layer in cache.layers:
         if isinstance(layer, SegmentLayer):
             layer.select_rows(rows)

@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from pace_integrations.model._transformers import (
     Cache,
+    continued_logits,
     next_token_logits,
     run_decoder,
     text_logits,
@@ -68,6 +69,24 @@ def predict_next(
     """
     with torch.inference_mode(), segmented_attention(model), around():
         return next_token_logits(model, ids, cache, positions)
+
+
+def predict_last(
+    model: PreTrainedModel,
+    ids: Tensor,
+    cache: Cache,
+    count: int,
+    *,
+    around: ForwardContext,
+    positions: Tensor,
+) -> Tensor:
+    """Extend a cache and return what the last `count` tokens predict, as `predict_next` does.
+
+    Returns:
+        Logits ``(batch, count, vocabulary)``, in float32.
+    """
+    with torch.inference_mode(), segmented_attention(model), around():
+        return continued_logits(model, ids, cache, count, positions)
 
 
 @torch.no_grad()

@@ -1,0 +1,96 @@
+"""One question asked of several contexts at once: the answers of each alone, and their odds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import pytest
+import torch
+from checkpoints import byte_tokenizer
+from tiny import tiny_model
+
+from pace_integrations.config import GenerationConfig
+from pace_integrations.model._transformers import cache_argument
+from pace_integrations.model.candidates import Candidate, write_candidates
+from pace_integrations.model.decode import TextDelta, decode_answer
+from pace_integrations.model.pages import BlockState, PageAttention
+
+TOKENIZER = byte_tokenizer()
+MODEL = tiny_model("llama", vocab_size=len(TOKENIZER))
+PAGES = PageAttention(MODEL)
+TEXTS = ["[1] a\nred apples", "[2] b, page 2\nblue", "[3] c\ngreen leaves on a tree", "[4] d\nsky"]
+TAIL = TOKENIZER.encode("Which?")
+REFUSAL = [*TOKENIZER.encode("No."), TOKENIZER.eos_token_id]
+CONFIG = GenerationConfig(max_new_tokens=9)
+
+
+def read(*texts: str) -> list[BlockState]:
+    states = dict(PAGES.read_blocks([TOKENIZER.encode(text) for text in texts]))
+    return [states[i] for i in range(len(texts))]
+
+
+HEAD, *BLOCKS = read("Answer:", *TEXTS)
+
+
+def ask(*blocks: BlockState, insist: bool = True, refusal: list[int] = REFUSAL) -> list[Candidate]:
+    rows = PAGES.stitch_rows(HEAD, [[block] for block in blocks])
+    steps = write_candidates(
+        MODEL, TOKENIZER, TAIL, rows, CONFIG, refusal=refusal, around=nullcontext, insist=insist
+    )
+    found: list[list[Candidate]] = []
+
+    def keep() -> Iterator[list[tuple[int, TextDelta]]]:
+        found.append((yield from steps))
+
+    streamed: dict[int, str] = {}
+    for row, delta in (pair for step in keep() for pair in step):
+        streamed[row] = streamed.get(row, "") + delta.text
+    assert [c.text for c in found[0]] == [streamed[i].lstrip() for i in sorted(streamed)]
+    return found[0]
+
+
+def test_each_row_answers_what_it_answers_alone() -> None:
+    together = ask(*BLOCKS)
+    for block, candidate in zip(BLOCKS, together, strict=True):
+        alone = ask(block)[0]
+        assert (alone.text, alone.tokens, alone.finish) == (
+            candidate.text,
+            candidate.tokens,
+            candidate.finish,
+        )
+        assert alone.likelihood == pytest.approx(candidate.likelihood, rel=1e-3)
+        assert alone.refusal == pytest.approx(candidate.refusal, rel=1e-3)
+
+
+def test_greedy_tokens_are_those_of_the_token_loop() -> None:
+    for block, candidate in zip(BLOCKS, ask(*BLOCKS), strict=True):
+        cache = PAGES.stitch([HEAD, block])
+        deltas = [
+            *decode_answer(MODEL, TOKENIZER, TAIL, cache, CONFIG, chunk=64, around=nullcontext)
+        ]
+        assert "".join(delta.text for delta in deltas).lstrip() == candidate.text
+        assert deltas[-1].tokens == candidate.tokens
+
+
+def test_odds_are_those_of_one_forward() -> None:
+    candidate = ask(BLOCKS[0])[0]
+    cache = PAGES.stitch([HEAD, BLOCKS[0]])
+    start = cache.get_seq_length()
+    ids = torch.tensor([[*TAIL, *REFUSAL]])
+    with torch.inference_mode():
+        logs = MODEL(ids, **cache_argument(MODEL, cache), use_cache=True).logits[0].log_softmax(-1)
+    chance = sum(logs[len(TAIL) - 1 + i, token] for i, token in enumerate(REFUSAL)).exp()
+    assert candidate.refusal == pytest.approx(float(chance), rel=1e-2)
+    assert candidate.score == pytest.approx((1 - candidate.refusal) * candidate.likelihood)
+    assert start == HEAD.tokens + BLOCKS[0].tokens
+
+
+def test_a_row_that_would_refuse_gives_its_next_best_answer_if_asked_to() -> None:
+    # What the model would say anyway is declared to be its refusal.
+    plain = [ask(block, insist=False)[0] for block in BLOCKS]
+    refusal = [*TOKENIZER.encode(plain[0].text)[:1], TOKENIZER.eos_token_id]
+    assert ask(BLOCKS[0], refusal=refusal, insist=False)[0].text == plain[0].text
+    insisting = ask(*BLOCKS, refusal=refusal)
+    assert insisting[0].text[:1] != plain[0].text[:1]
+    assert insisting[0].likelihood < 1.0
