@@ -22,7 +22,8 @@ class Citation:
         quote: The words of the page that support the answer best.
         span: Start and end of the quote in the page's text, in characters.
         method: ``"cited"`` if the model named the passage, ``"matched"`` if it was found by its
-            words because the model named none, or one that holds few of them.
+            words because the model named none, or one that holds few of them, ``"attention"`` if
+            the model looked at it while it wrote.
         score: Share of the answer's words that the quote contains, 0 to 1.
     """
 
@@ -34,7 +35,7 @@ class Citation:
     page_label: str | None
     quote: str
     span: tuple[int, int]
-    method: Literal["cited", "matched"]
+    method: Literal["cited", "matched", "attention"]
     score: float
 
 
@@ -87,6 +88,59 @@ class MemoryCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class SelectedPage:
+    """A page, or a passage of it, that was chosen for a question.
+
+    Attributes:
+        number: The page's number in the library, which answers cite.
+        document: Title of the document.
+        page: 1-based page index in the file.
+        page_label: Label printed on the page, or None.
+        span: Start and end of the passage in the page's text, in characters.
+        tokens: Tokens of it.
+        score: How well it fits the question, by the selector; comparable within one selection.
+        reason: Why it was chosen.
+        answer: What it answered when it was asked by itself, or None.
+        likelihood: Geometric mean of the probabilities of that answer's tokens, or None.
+        refusal: Probability with which it refused to answer, or None.
+    """
+
+    number: int
+    document: str
+    page: int
+    page_label: str | None
+    span: tuple[int, int]
+    tokens: int
+    score: float
+    reason: str
+    answer: str | None = None
+    likelihood: float | None = None
+    refusal: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which pages of a library an answer was made from, and why.
+
+    Attributes:
+        selector: Name of what chose the pages.
+        strategy: ``"each"`` if every passage was asked by itself, ``"together"`` if all of them
+            stood in one prompt.
+        reason: Why this strategy, and what the selector did not look at, if anything.
+        budget: Most tokens of pages.
+        pages: What was chosen, the best first.
+        read: Tokens of it that had to be read for this question.
+    """
+
+    selector: str
+    strategy: Literal["each", "together"]
+    reason: str
+    budget: int
+    pages: tuple[SelectedPage, ...]
+    read: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer and all that can be said about where it came from.
 
@@ -98,6 +152,11 @@ class Answer:
         memory: Lookups of the memory banks, or None with the memory off.
         finish_reason: ``"stop"`` at the model's end of turn or a stop string, ``"length"`` at
             the token limit.
+        support: How well the pages support the answer, 0 to 1; None where it was not measured.
+        supported: Whether that reaches the model's threshold, or None.
+        evidence: The sentences of the pages that fit the question best, found without the model.
+        exact: Whether the pages were read in the way the model was trained for, or None.
+        selection: Which pages of a library it was made from, or None.
     """
 
     text: str
@@ -106,6 +165,11 @@ class Answer:
     timings: Timings
     memory: MemoryCounts | None
     finish_reason: FinishReason
+    support: float | None = None
+    supported: bool | None = None
+    evidence: tuple[Citation, ...] = ()
+    exact: bool | None = None
+    selection: Selection | None = None
 
     def __str__(self) -> str:
         return self.text

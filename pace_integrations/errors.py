@@ -8,6 +8,7 @@
     ├── ContextOverflowError (ValueError)    more tokens than the model's context holds
     ├── SessionFileError (ValueError)        a saved session that is damaged or foreign
     ├── IncompatibleSessionError (ValueError)  a saved session of another model or configuration
+    ├── LibraryFileError (ValueError)        a library's folder that is damaged or foreign
     ├── ConfigError (ValueError)             a setting outside its range
     ├── DeadlineExceededError (TimeoutError)  an answer that took longer than it was given
     └── MissingExtraError (ImportError)      an optional dependency that is not installed
@@ -48,6 +49,10 @@ class SessionFileError(PaceError, ValueError):
 
 class IncompatibleSessionError(PaceError, ValueError):
     """A saved session belongs to another model or configuration."""
+
+
+class LibraryFileError(PaceError, ValueError):
+    """The folder of a library is damaged, of a foreign format, or cannot be written."""
 
 
 class ContextOverflowError(PaceError, ValueError):

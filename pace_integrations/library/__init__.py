@@ -1,0 +1,1 @@
+"""The library: every page read once, whatever it is asked with."""
