@@ -1,11 +1,11 @@
-"""What the site takes from programs: the help of every command, and the colors of code."""
+"""What the site takes from programs: commands' help, registries as tables, colors of code."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ import click
 import typer
 from pygments.formatters import HtmlFormatter
 
-MARK = "<!-- every command -->"
 WIDTH = 88
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Replace a mark by the help of every command."""
-    return markdown.replace(MARK, "\n".join(iter_sections())) if MARK in markdown else markdown
+    """Replace each mark by what its program says."""
+    for name, iter_lines in MARKS.items():
+        mark = f"<!-- every {name} -->"
+        if mark in markdown:
+            markdown = markdown.replace(mark, "\n".join(iter_lines()))
+    return markdown
 
 
 def on_post_build(config: Mapping[str, Any]) -> None:
@@ -58,3 +61,63 @@ def capture_help(command: click.Command, words: tuple[str, ...]) -> str:
         if before is not None:
             os.environ["COLUMNS"] = before
     return out.getvalue()
+
+
+def iter_table(*rows: tuple[str, ...]) -> Iterator[str]:
+    """Yield the lines of a Markdown table; the first row is its header."""
+    for row in (rows[0], ("---",) * len(rows[0]), *rows[1:]):
+        yield f"| {' | '.join(row)} |"
+
+
+def iter_rules() -> Iterator[str]:
+    """Yield a table of the memory's rules with the defaults that belong to each."""
+    from pace_integrations._memory_rules import RULES
+
+    header = ("rule", "what it is", "`theta_low`", "`theta_high`", "`blend`")
+    rows = [
+        (f"`{name}`", rule.about, f"{rule.theta_low:g}", f"{rule.theta_high:g}", f"{rule.blend:g}")
+        for name, rule in RULES.items()
+    ]
+    yield from iter_table(header, *rows)
+
+
+def iter_rule_modules() -> Iterator[str]:
+    """Yield the reference of every rule's module."""
+    from pace_integrations._memory_rules import RULES
+
+    for name in RULES:
+        yield f"::: pace_integrations.memory.rules.{name}\n"
+
+
+def iter_tasks() -> Iterator[str]:
+    """Yield a table of the generated tasks."""
+    from pace_integrations.evaluation.tasks import TASKS
+
+    rows = ((f"`{name}`", task.about) for name, task in TASKS.items())
+    yield from iter_table(("task", "what is asked"), *rows)
+
+
+def iter_arms() -> Iterator[str]:
+    """Yield a table of the arms."""
+    from pace_integrations.evaluation.arms import ARMS
+
+    rows = ((f"`{name}`", arm.about) for name, arm in ARMS.items())
+    yield from iter_table(("arm", "what it is"), *rows)
+
+
+def iter_metrics() -> Iterator[str]:
+    """Yield a table of the metrics, as the first lines of their docstrings say them."""
+    from pace_integrations.evaluation.metrics.registry import METRICS
+
+    said = {name: (made.__doc__ or "").partition("\n")[0] for name, (made, _) in METRICS.items()}
+    yield from iter_table(("metric", "what it counts"), *((f"`{n}`", d) for n, d in said.items()))
+
+
+MARKS: dict[str, Callable[[], Iterator[str]]] = {
+    "command": iter_sections,
+    "rule": iter_rules,
+    "rule's module": iter_rule_modules,
+    "task": iter_tasks,
+    "arm": iter_arms,
+    "metric": iter_metrics,
+}

@@ -25,14 +25,6 @@ class Quantization(StrEnum):
     nf4 = "nf4"
 
 
-class MemoryRule(StrEnum):
-    """Words of ``--rule``."""
-
-    released = "released"
-    paper = "paper"
-    slotwise = "slotwise"
-
-
 class Overflow(StrEnum):
     """Words of ``--overflow``."""
 
@@ -61,7 +53,7 @@ class Options:
     chunk: int = 1024
     dtype: str = "auto"
     device: str | None = None
-    rule: MemoryRule | None = None
+    rule: str | None = None
     store: bool = False
     overflow: Overflow = Overflow.error
     context: int | None = None
@@ -129,7 +121,7 @@ class Options:
     def _memory(self) -> MemoryConfig | None:
         if not self.memory:
             return None
-        return MemoryConfig(rule=self.rule.value) if self.rule else MemoryConfig()
+        return MemoryConfig(rule=self.rule) if self.rule else MemoryConfig()
 
 
 def show_loading(

@@ -11,11 +11,8 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, Quantization, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.evaluation.arms import Arm
-from pace_integrations.evaluation.metrics import (
-    citation_precision,
-    citation_recall,
-    score_prediction,
-)
+from pace_integrations.evaluation.metrics.citations import citation_precision, citation_recall
+from pace_integrations.evaluation.metrics.registry import score_prediction
 from pace_integrations.evaluation.tasks import Row, reorder_documents
 from pace_integrations.model.loading import load_model
 from pace_integrations.model.prompts import UNANSWERABLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from pace_integrations._memory_rules import RULES
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.controls import (
@@ -44,42 +45,44 @@ class Arm:
     one_pass: bool = False
 
 
-def list_arms() -> dict[str, Arm]:
-    """Every arm that this installation has, by name; ``off`` is what the others are held to."""
-    released = MemoryConfig(rule="released")
-    experts = replace(released, similarity="experts", experts=EXPERTS)
-    found = [
+_RELEASED = MemoryConfig(rule="released")
+_EXPERTS = replace(_RELEASED, similarity="experts", experts=EXPERTS)
+
+# Every arm by name; ``off`` is what the others are compared with. Adding one: a line here.
+ARMS: dict[str, Arm] = {
+    arm.name: arm
+    for arm in [
         Arm("off", "memory off"),
         Arm("default", "the default, MemoryConfig()", MemoryConfig()),
-        Arm("released", "the authors' released rule", released),
-        Arm("paper", "the paper's Algorithm 1", MemoryConfig(rule="paper")),
-        Arm("slotwise", "slot by slot, ours", MemoryConfig(rule="slotwise")),
-        Arm("keep_length", "released rule, lengths kept", replace(released, preserve_norm=True)),
-        Arm("experts", f"memory by {EXPERTS} experts", experts, reorder_by_cluster),
-        Arm("blend0", "control: memory with blend 0", replace(released, blend=0.0)),
+        *(Arm(rule, f"memory: {RULES[rule].about}", MemoryConfig(rule=rule)) for rule in RULES),
+        Arm("keep_length", "released rule, norms kept", replace(_RELEASED, preserve_norm=True)),
+        Arm("experts", f"memory by {EXPERTS} experts", _EXPERTS, reorder_by_cluster),
+        Arm("blend0", "control: memory with blend 0", replace(_RELEASED, blend=0.0)),
         Arm(
             "scale_only",
-            "control: the memory's change of length alone",
-            released,
+            "control: the memory's change of norm alone",
+            _RELEASED,
             attach_norm_control,
         ),
-        Arm("random", "control: released rule, random values", released, attach_random_memory),
-        Arm("experts_random", "control: experts of random neurons", experts, reorder_randomly),
+        Arm("random", "control: released rule, random values", _RELEASED, attach_random_memory),
+        Arm("experts_random", "control: experts of random neurons", _EXPERTS, reorder_randomly),
         Arm("permuted", "noise floor: neurons reordered", None, reorder_randomly),
         Arm("full", "everything in one forward", one_pass=True),
         Arm("window", "the last documents, a share of the tokens", select=select_last),
         Arm("bm25", "BM25's best documents, the same share", select=select_bm25),
     ]
-    return {arm.name: arm for arm in found}
+}
 
 
 def choose_arms(names: Sequence[str]) -> list[Arm]:
-    """Arms by name, in order, each once, with ``off`` in front.
+    """Return arms by name, in order, each once, with ``off`` in front.
 
     Raises:
         ConfigError: There is no such arm.
     """
-    known = list_arms()
-    if unknown := [name for name in names if name not in known]:
-        raise ConfigError(f"no arm {', '.join(unknown)}; there are {', '.join(known)}")
-    return [known[name] for name in dict.fromkeys(["off", *names])]
+    if unknown := [name for name in names if name not in ARMS]:
+        raise ConfigError(f"no arm {', '.join(unknown)}; there are {', '.join(ARMS)}")
+    return [ARMS[name] for name in dict.fromkeys(["off", *names])]
+
+
+choose = choose_arms  # its name in the first release

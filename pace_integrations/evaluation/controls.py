@@ -1,73 +1,39 @@
-"""Controls: what the memory does to activations, with the part that could help taken out.
-
-Each control is a pair of hooks around the memory's own, on the same projections: one sees the
-activation before the memory, the other what the memory made of it.
-"""
+"""Controls as arms: the memory with the part that could help taken out, or neurons reordered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from pace_integrations._memory_rules import RULES
 from pace_integrations.config import ClusterBy, ExpertConfig, MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.experts import reorder_neurons
 from pace_integrations.feed_forward import find_projections
+from pace_integrations.memory.calibration.norm_control import (
+    ControlRule,
+    MemoryControl,
+    scale_norms,
+)
 
 
 class Removable(Protocol):
     """What is attached to a model and can be taken off again."""
 
     def remove(self) -> None:
-        """Leaves the model as it was."""
+        """Leave the model as it was."""
         ...
 
 
 Attach = Callable[[nn.Module, MemoryConfig | None], Removable]
-Change = Callable[[Tensor, Tensor], Tensor]
-
-
-class MemoryHookPair:
-    """Hooks before and after the memory's hook.
-
-    Args:
-        model: A model that carries the memory already.
-        config: Settings of that memory.
-        change: Makes the activation that is passed on, from the one before the memory and the one
-            after it, ``(batch, tokens, features)`` both.
-    """
-
-    def __init__(self, model: nn.Module, config: MemoryConfig, change: Change) -> None:
-        self._change = change
-        self._before: dict[nn.Module, Tensor] = {}
-        modules = find_projections(model, config.layers).values()
-        self._handles = [
-            handle
-            for module in modules
-            for handle in (
-                module.register_forward_pre_hook(self._keep, prepend=True),
-                module.register_forward_pre_hook(self._replace),
-            )
-        ]
-
-    def remove(self) -> None:
-        """Leaves the model with its memory alone."""
-        for handle in self._handles:
-            handle.remove()
-
-    def _keep(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        self._before[module] = args[0]
-
-    def _replace(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        return self._change(self._before.pop(module), args[0]), *args[1:]
 
 
 def attach_norm_control(model: nn.Module, config: MemoryConfig | None) -> Removable:
     """Each activation multiplied by the ratio of norms the memory would have caused, no memory."""
-    return MemoryHookPair(model, _require_memory(config), _scaled)
+    return _attach_control(model, _require_memory(config), scale_norms)
 
 
 def attach_random_memory(model: nn.Module, config: MemoryConfig | None) -> Removable:
@@ -77,12 +43,14 @@ def attach_random_memory(model: nn.Module, config: MemoryConfig | None) -> Remov
     permutation of the features with random signs, so that it keeps its norm and loses its meaning.
 
     Raises:
-        ConfigError: The memory's rule is not the released one, whose output is a plain blend.
+        ConfigError: The memory's rule mixes the activation itself in, so that its output is no
+            plain blend of two vectors.
     """
     settings = _require_memory(config)
-    if settings.rule != "released":
-        raise ConfigError(f"random memory needs rule='released', not {settings.rule!r}")
-    return MemoryHookPair(model, settings, _RandomTurn(1.0 - settings.blend))
+    if RULES[settings.rule].mixes_input:
+        plain = ", ".join(repr(name) for name, rule in RULES.items() if not rule.mixes_input)
+        raise ConfigError(f"random memory needs one of the rules {plain}, not {settings.rule!r}")
+    return _attach_control(model, settings, _RandomTurn(1.0 - settings.blend))
 
 
 def reorder_randomly(model: nn.Module, config: MemoryConfig | None) -> Removable:
@@ -107,6 +75,11 @@ def reorder_by_cluster(model: nn.Module, config: MemoryConfig | None) -> Removab
     return _ReorderedModel(model, _expert_count(config), "weights")
 
 
+def _attach_control(model: nn.Module, config: MemoryConfig, rule: ControlRule) -> MemoryControl:
+    modules = find_projections(model, config.layers).values()
+    return MemoryControl(modules, rule, outputs=config.values == "outputs")
+
+
 def _expert_count(config: MemoryConfig | None) -> int:
     return (config.experts if config else None) or 1
 
@@ -115,13 +88,6 @@ def _require_memory(config: MemoryConfig | None) -> MemoryConfig:
     if config is None:
         raise ConfigError("this control needs a memory to control for")
     return config
-
-
-def _scaled(before: Tensor, after: Tensor) -> Tensor:
-    x = before.float()
-    norms, wanted = (torch.linalg.vector_norm(t.float(), dim=-1, keepdim=True) for t in (x, after))
-    ratio = torch.where(norms > 0, wanted / norms, torch.ones_like(norms))
-    return (x * ratio).to(before.dtype)
 
 
 class _RandomTurn:

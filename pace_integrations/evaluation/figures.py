@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pace_integrations.errors import MissingExtraError
+from pace_integrations._plots import make_figure
 from pace_integrations.evaluation.statistics import Record, bootstrap_interval
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def draw_figures(records: Sequence[Record], folder: Path) -> list[tuple[str, str
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure = _figures()
+    figure = partial(make_figure, purpose="drawing the report")
     drawn = []
     for task in dict.fromkeys(r["task"] for r in records):
         own = [r for r in records if r["task"] == task]
@@ -41,7 +42,7 @@ def draw_figures(records: Sequence[Record], folder: Path) -> list[tuple[str, str
             if _is_drawable(own, kind):
                 name = f"{task}-{kind}.png"
                 painted = paint(figure, own)
-                painted.savefig(folder / name, dpi=120)
+                painted.savefig(folder / name)
                 drawn.append((name, about.format(task=task)))
     return drawn
 
@@ -140,19 +141,3 @@ _PICTURES: tuple[tuple[str, str, Callable[..., Any]], ...] = (
         _make_line_plot("position", "position of the answer"),
     ),
 )
-
-
-def _figures() -> Callable[[float, float], Figure]:
-    """Makes figures of a width and height in inches, off screen whatever the user's backend."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("drawing the report", "eval") from error
-
-    def make(width: float, height: float) -> Figure:
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        return figure
-
-    return make

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pace_integrations.errors import MissingExtraError
+
 Verdict = Literal["better", "worse", "no evidence"]
 Record = Mapping[str, Any]
 Scores = dict[str, dict[int, float]]  # row id -> document order -> score
@@ -17,7 +20,6 @@ Scores = dict[str, dict[int, float]]  # row id -> document order -> score
 RESAMPLES = 10_000
 ALPHA = 0.05
 REFERENCE, FLOOR = "off", "permuted"
-_ALL_PATTERNS = 12  # differences of which all sign patterns are taken
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,18 @@ def bootstrap_interval(
     data = np.asarray(values, dtype=np.float64)
     if not len(data):
         return Interval(float("nan"), float("nan"), float("nan"))
-    random = np.random.default_rng(seed)
-    means = np.concatenate(
-        [
-            data[random.integers(0, len(data), (part, len(data)))].mean(1)
-            for part in _parts(resamples, len(data))
-        ]
+    mean = float(data.mean())
+    if len(data) == 1:  # one row, drawn again and again
+        return Interval(mean, mean, mean)
+    found = _load_scipy().bootstrap(
+        (data,),
+        np.mean,
+        method="percentile",
+        n_resamples=resamples,
+        batch=_batch_size(len(data)),
+        rng=np.random.default_rng(seed),
     )
-    low, high = np.quantile(means, [0.025, 0.975])
-    return Interval(float(data.mean()), float(low), float(high))
+    return Interval(mean, *map(float, found.confidence_interval))
 
 
 def sign_flip_test(
@@ -106,18 +111,18 @@ def sign_flip_test(
     """
     data = np.asarray(differences, dtype=np.float64)
     data = data[data != 0]
-    if not len(data):
+    if len(data) < 2:  # either sign of one difference is as far from zero
         return 1.0
-    observed = abs(data.sum()) - 1e-9
-    if len(data) <= _ALL_PATTERNS:
-        patterns = np.indices((2,) * len(data)).reshape(len(data), -1) * 2 - 1
-        return float((abs(data @ patterns) >= observed).mean())
-    random = np.random.default_rng(seed)
-    found = sum(
-        int((abs((random.integers(0, 2, (part, len(data))) * 2 - 1) @ data) >= observed).sum())
-        for part in _parts(resamples, len(data))
+    found = _load_scipy().permutation_test(
+        (data,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,  # all patterns where there are no more than that
+        batch=_batch_size(len(data)),
+        rng=np.random.default_rng(seed),
     )
-    return (found + 1) / (resamples + 1)
+    return float(found.pvalue)
 
 
 def compare_arms(records: Iterable[Record], *, seed: int = 0) -> list[Comparison]:
@@ -187,7 +192,18 @@ def _pair_scores(own: Scores, base: Scores) -> tuple[NDArray[np.float64], NDArra
     return np.array(mine), np.array(theirs)
 
 
-def _parts(resamples: int, rows: int) -> list[int]:
-    """Draws at a time, so that no more than some ten million numbers are held."""
-    most = max(1, 10_000_000 // rows)
-    return [min(most, resamples - start) for start in range(0, resamples, most)]
+def _batch_size(rows: int) -> int:
+    """Return draws at a time, so that no more than some ten million numbers are held."""
+    return max(1, 10_000_000 // rows)
+
+
+def _load_scipy() -> Any:  # noqa: ANN401 - a module without types
+    """Return ``scipy.stats``.
+
+    Raises:
+        MissingExtraError: SciPy is not installed.
+    """
+    try:
+        return importlib.import_module("scipy.stats")
+    except ImportError as error:
+        raise MissingExtraError("intervals and p values", "eval") from error

@@ -19,13 +19,7 @@ from pace_integrations.memory.lookup import (
     look_up_tokens,
     preserve_norms,
 )
-from pace_integrations.memory.rules import paper, released, slotwise
-
-_UPDATES = {
-    "released": released.update_released,
-    "paper": paper.update_paper,
-    "slotwise": slotwise.update_slotwise,
-}
+from pace_integrations.memory.rules import UPDATES
 
 
 class ActivationMemoryBank:
@@ -176,7 +170,7 @@ class ActivationMemoryBank:
             positions: Position of each token in its sequence ``(batch, C)``, over all parts.
         """
         found = join_results(parts)
-        rule, device = _UPDATES[self.config.rule], found.x.device
+        rule, device = UPDATES[self.config.rule], found.x.device
         positions = modules.repeat_per_module(positions.to(device), self._modules)
         with torch.autocast(device.type, enabled=False):
             self._set_contents(rule(self._contents, found, positions, self.config))

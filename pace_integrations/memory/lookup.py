@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pace_integrations._memory_rules import RULES
 from pace_integrations.config import MemoryConfig
 
 # Similarities closer than this count as equal and keep slot order. Slots that were merged together
@@ -175,5 +176,5 @@ def _mixing_weights(
     mix = torch.zeros(*best.shape, config.slots, device=best.device)
     mix = mix.scatter(2, top, mean).scatter_add(2, bottom, negative)
     # The paper averages the activation in between the thresholds; the authors' code leaves it out.
-    own = 0.0 if config.rule == "released" else 0.5 * middle
+    own = 0.5 * middle if RULES[config.rule].mixes_input else 0.0
     return mix * used[..., None], 1.0 - used + used * own

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pace_integrations.errors import DocumentError
-from pace_integrations.evaluation.metrics import METRICS, score_prediction
-from pace_integrations.evaluation.tasks import Row, load_rows
-from pace_integrations.evaluation.tasks.published import INFINITE, LONGBENCH, LVEVAL
+from pace_integrations.evaluation.metrics.registry import METRICS, score_prediction
+from pace_integrations.evaluation.published.catalog import INFINITE, LONGBENCH, LVEVAL
+from pace_integrations.evaluation.published.readers import load_rows
+from pace_integrations.evaluation.tasks import Row
 
 PASSAGES = "Passage 1:\nOak\nOaks are tall.\n\nPassage 2:\nElm\nElms are rare.\n"
 

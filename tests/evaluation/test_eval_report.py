@@ -14,7 +14,7 @@ from pace_integrations.cli.app import app
 from pace_integrations.errors import DocumentError
 from pace_integrations.evaluation.arm_runner import strip_citations
 from pace_integrations.evaluation.figures import average_by_cell
-from pace_integrations.evaluation.metrics import score_prediction
+from pace_integrations.evaluation.metrics.registry import score_prediction
 from pace_integrations.evaluation.render import Code, Heading, Image, Table, Text, html, markdown
 from pace_integrations.evaluation.report import write_report
 from pace_integrations.evaluation.runner import load_records

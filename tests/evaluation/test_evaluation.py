@@ -14,7 +14,7 @@ from tiny import tiny_model
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings, strip_citations
-from pace_integrations.evaluation.arms import Arm, choose_arms, list_arms
+from pace_integrations.evaluation.arms import ARMS, Arm, choose_arms
 from pace_integrations.evaluation.controls import (
     attach_norm_control,
     attach_random_memory,
@@ -283,4 +283,4 @@ def test_unknown_arms_are_named_and_off_comes_first() -> None:
     with pytest.raises(ConfigError, match="no arm relesed"):
         choose_arms(["relesed"])
     assert [arm.name for arm in choose_arms(["paper", "off", "paper"])] == ["off", "paper"]
-    assert list_arms()["default"].memory == MemoryConfig()
+    assert ARMS["default"].memory == MemoryConfig()

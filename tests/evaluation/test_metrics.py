@@ -10,12 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pace_integrations.errors import ConfigError
-from pace_integrations.evaluation.metrics import (
-    METRICS,
-    citation_precision,
-    citation_recall,
-    score_prediction,
-)
+from pace_integrations.evaluation.metrics.citations import citation_precision, citation_recall
+from pace_integrations.evaluation.metrics.registry import METRICS, score_prediction
 
 # prediction, golds; worked by hand: word F1, exact match, best subspan, contains, contains all
 ANSWERS = [

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from pace_integrations.errors import ConfigError, DocumentError
-from pace_integrations.evaluation.metrics import score_prediction
+from pace_integrations.evaluation.metrics.registry import score_prediction
 from pace_integrations.evaluation.tasks import (
-    GENERATED,
+    TASKS,
     Row,
     TaskSpec,
     generate_rows,
@@ -22,14 +22,14 @@ from pace_integrations.evaluation.tasks import (
 
 SIZE = TaskSpec(length=800, rows=5)
 KVPRESS = ("context", "question", "answer_prefix", "answers", "max_new_tokens", "task")
-HIDDEN = [name for name in GENERATED if name not in {"cwe", "fwe", "vt", "babi_qa1", "babi_qa2"}]
+HIDDEN = [name for name in TASKS if name not in {"cwe", "fwe", "vt", "babi_qa1", "babi_qa2"}]
 
 
 def rows_of(task: str, house: Path, **changes: object) -> list[Row]:
     return generate_rows(task, replace(SIZE, on=house, **changes))
 
 
-@pytest.mark.parametrize("task", GENERATED)
+@pytest.mark.parametrize("task", TASKS)
 def test_rows_are_stable_distinct_and_plain(task: str, house: Path) -> None:
     rows = rows_of(task, house)
     assert rows == rows_of(task, house)
@@ -44,7 +44,7 @@ def test_rows_are_stable_distinct_and_plain(task: str, house: Path) -> None:
         assert all(text in row.context for _, text in row.documents)
 
 
-@pytest.mark.parametrize("task", GENERATED)
+@pytest.mark.parametrize("task", TASKS)
 def test_the_right_answer_scores_one_and_silence_nothing(task: str, house: Path) -> None:
     for row in rows_of(task, house):
         assert score_prediction(row.metric, ", ".join(row.answers), row.answers, row.extra) == 1
@@ -52,7 +52,7 @@ def test_the_right_answer_scores_one_and_silence_nothing(task: str, house: Path)
 
 
 @pytest.mark.parametrize("length", [400, 1600])
-@pytest.mark.parametrize("task", sorted(set(GENERATED) - {"planted"}))
+@pytest.mark.parametrize("task", sorted(set(TASKS) - {"planted"}))
 def test_documents_have_the_length_that_was_asked_for(task: str, length: int) -> None:
     for row in generate_rows(task, TaskSpec(length, 2)):
         texts = [text for _, text in row.documents]
@@ -79,7 +79,7 @@ def test_depth_moves_the_gold_from_the_first_document_to_the_last(task: str) -> 
     assert places == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=0.13)
 
 
-@pytest.mark.parametrize("task", GENERATED)
+@pytest.mark.parametrize("task", TASKS)
 def test_other_orders_move_all_but_the_gold(task: str, house: Path) -> None:
     for row in rows_of(task, house):
         assert reorder_documents(row, 0) == row

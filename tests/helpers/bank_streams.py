@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-RULES = ["released", "paper", "slotwise"]
+from pace_integrations._memory_rules import RULES as MEMORY_RULES
+
+RULES = list(MEMORY_RULES)
 
 
 def stream(seed: int, tokens: int, features: int, noise: float = 0.4) -> torch.Tensor:

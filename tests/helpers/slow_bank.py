@@ -186,3 +186,10 @@ class SlowSlotwiseBank(SlowPaperBank):
         last = max(self.config.slots - 1, 1)
         stale = {j: age[j] * (2 * last - r) for r, j in enumerate(rate)}
         return sorted(filled, key=lambda j: (-stale[j], j))
+
+
+SLOW_BANKS: dict[str, type[SlowBank]] = {
+    "released": SlowBank,
+    "paper": SlowPaperBank,
+    "slotwise": SlowSlotwiseBank,
+}

@@ -10,7 +10,7 @@ import torch
 from bank_streams import RULES, same, stream
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from slow_bank import SlowBank, SlowPaperBank, SlowSlotwiseBank
+from slow_bank import SLOW_BANKS, SlowBank
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pace_integrations.config import MemoryConfig
@@ -70,30 +70,20 @@ def follows(
     return fast
 
 
-@SEARCH
-@given(config=configs, **shapes)
-def test_the_released_rule_equals_its_slow_reference(
-    config: MemoryConfig, seed: int, features: int, sizes: list[int], noise: float
-) -> None:
-    follows(SlowBank(features, config), seed, features, sizes, noise)
-
-
-@SEARCH
-@given(config=configs, **shapes)
-def test_the_papers_rule_equals_its_slow_reference(
-    config: MemoryConfig, seed: int, features: int, sizes: list[int], noise: float
-) -> None:
-    config = replace(config, rule="paper")
-    follows(SlowPaperBank(features, config), seed, features, sizes, noise)
-
-
+@pytest.mark.parametrize("rule", RULES)
 @SEARCH
 @given(config=configs, horizon=st.integers(10, 100), **shapes)
-def test_the_slotwise_rule_equals_its_slow_reference(
-    config: MemoryConfig, horizon: int, seed: int, features: int, sizes: list[int], noise: float
+def test_a_rule_equals_its_slow_reference(
+    rule: str,
+    config: MemoryConfig,
+    horizon: int,
+    seed: int,
+    features: int,
+    sizes: list[int],
+    noise: float,
 ) -> None:
-    config = replace(config, rule="slotwise", horizon=horizon)
-    follows(SlowSlotwiseBank(features, config), seed, features, sizes, noise)
+    config = replace(config, rule=rule, horizon=horizon)
+    follows(SLOW_BANKS[rule](features, config), seed, features, sizes, noise)
 
 
 def test_thresholds_and_blend_follow_the_rule() -> None:

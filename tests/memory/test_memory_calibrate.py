@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
 from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.memory import Calibration, Calibrator, MemoryPatch
-from pace_integrations.memory.calibration.norm_control import keep_norms_only, record_inputs
+from pace_integrations.memory.calibration.norm_control import MemoryControl, scale_norms
 from pace_integrations.model.forward import token_losses
 
 BASE = MemoryConfig(step=16, slots=8)
@@ -223,13 +223,12 @@ def test_the_control_keeps_directions_and_takes_lengths(
             seen[name].append(output if outputs else args[0])
 
         with ExitStack() as stack:
-            noted = stack.enter_context(record_inputs([module], outputs=outputs))
             if memory:
                 patch = MemoryPatch(model, replace(BASE, layers=(1,), values=values))
                 stack.callback(patch.remove)
                 stack.enter_context(patch.reading(patch.new_state()))
             if control:
-                stack.enter_context(keep_norms_only([module], noted, outputs=outputs))
+                stack.callback(MemoryControl([module], scale_norms, outputs=outputs).remove)
             stack.callback(module.register_forward_hook(keep).remove)
             model(window)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from bank_streams import RULES
 from patches import close, read, tokens, traces
 from tiny import tiny_model
 from torch import nn
@@ -94,7 +95,7 @@ def test_nothing_is_left_behind(model: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[100], [16] * 6 + [4], [7] * 14 + [2], [1] * 100, [50, 50]])
-@pytest.mark.parametrize("rule", ["released", "paper", "slotwise"])
+@pytest.mark.parametrize("rule", RULES)
 def test_chunk_sizes_change_neither_logits_nor_banks(
     model: PreTrainedModel, sizes: list[int], rule: str, attach: Callable[..., MemoryPatch]
 ) -> None:

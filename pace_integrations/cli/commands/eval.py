@@ -134,13 +134,14 @@ def _run_arms(
 
 def _make_rows(wanted: _RowRequest, setting: RunSettings) -> list[Row]:
     """Rows of all tasks and lengths; the model's own tokenizer counts."""
-    from pace_integrations.evaluation.tasks import GENERATED, TaskSpec, generate_rows, load_rows
+    from pace_integrations.evaluation.published.readers import load_rows
+    from pace_integrations.evaluation.tasks import TASKS, TaskSpec, generate_rows
     from pace_integrations.session import Pace
 
     rows: list[Row] = []
     counting = None
     for task in wanted.tasks:
-        if task not in GENERATED and Path(task).exists():
+        if task not in TASKS and Path(task).exists():
             rows += load_rows(task, limit=wanted.rows)
             continue
         if counting is None:

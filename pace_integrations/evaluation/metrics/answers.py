@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pace_integrations.evaluation.metrics.words import (
-    normalize_chinese,
     normalize_text,
     overlap_f1,
-    split_chinese,
     split_english,
 )
 
@@ -27,18 +25,6 @@ def squad_f1(prediction: str, answers: Sequence[str]) -> float:
     said = split_english(prediction)
     golds = [split_english(answer) for answer in answers or ("",)]
     return max(overlap_f1(said, gold) if said and gold else float(said == gold) for gold in golds)
-
-
-def token_f1_chinese(prediction: str, answers: Sequence[str]) -> float:
-    """Word F1 over jieba's words (LongBench ``qa_f1_zh_score``)."""
-    said = split_chinese(prediction)
-    return max((overlap_f1(said, split_chinese(answer)) for answer in answers), default=0.0)
-
-
-def character_f1_chinese(prediction: str, answers: Sequence[str]) -> float:
-    """F1 over characters (InfiniteBench Zh.QA)."""
-    said = normalize_chinese(prediction)
-    return max((overlap_f1(said, normalize_chinese(answer)) for answer in answers), default=0.0)
 
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:

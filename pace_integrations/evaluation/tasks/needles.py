@@ -129,19 +129,42 @@ def _build_row(
     )
 
 
-RULER = {
-    "niah_single_1": _single_task("niah_single_1", "noise", random_number, "number"),
-    "niah_single_2": _single_task("niah_single_2", "text", random_number, "number"),
-    "niah_single_3": _single_task("niah_single_3", "text", random_uuid, "uuid"),
-    "niah_multikey": _ruler_task(
-        "niah_multikey", "text", random_number, "number", keys=4, values=1, queries=1
+# What is asked, and how its rows are made.
+RULER: dict[str, tuple[str, Callable[[TaskSpec], list[Row]]]] = {
+    "niah_single_1": (
+        "a number in noise",
+        _single_task("niah_single_1", "noise", random_number, "number"),
     ),
-    "niah_multikey_2": _crowded_task("niah_multikey_2", random_number, "number", random_key),
-    "niah_multikey_3": _crowded_task("niah_multikey_3", random_uuid, "uuid", random_uuid),
-    "niah_multivalue": _ruler_task(
-        "niah_multivalue", "text", random_number, "number", keys=1, values=4, queries=1
+    "niah_single_2": (
+        "a number in text",
+        _single_task("niah_single_2", "text", random_number, "number"),
     ),
-    "niah_multiquery": _ruler_task(
-        "niah_multiquery", "text", random_number, "number", keys=4, values=1, queries=4
+    "niah_single_3": (
+        "an identifier in text",
+        _single_task("niah_single_3", "text", random_uuid, "uuid"),
+    ),
+    "niah_multikey": (
+        "one of four keys",
+        _ruler_task("niah_multikey", "text", random_number, "number", keys=4, values=1, queries=1),
+    ),
+    "niah_multikey_2": (
+        "one number among needles alone",
+        _crowded_task("niah_multikey_2", random_number, "number", random_key),
+    ),
+    "niah_multikey_3": (
+        "one identifier among needles alone",
+        _crowded_task("niah_multikey_3", random_uuid, "uuid", random_uuid),
+    ),
+    "niah_multivalue": (
+        "four values of one key",
+        _ruler_task(
+            "niah_multivalue", "text", random_number, "number", keys=1, values=4, queries=1
+        ),
+    ),
+    "niah_multiquery": (
+        "the values of four keys",
+        _ruler_task(
+            "niah_multiquery", "text", random_number, "number", keys=4, values=1, queries=4
+        ),
     ),
 }

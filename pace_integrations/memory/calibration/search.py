@@ -9,14 +9,14 @@ into windows whose first part is read and whose second part is scored:
    one after the other while it keeps falling, and other shares are tried for those that stay.
 3. On the other half, which chose nothing, the choice must not raise the loss. If it does, the
    memory stays off.
-4. As a control, the same memory's change of length alone, without what it remembers (see
-   `memory.lengths`): a gain that this reaches as well does not come from remembering.
+4. As a control, the same memory's change of norm alone, without what it remembers (see
+   `norm_control`): a gain that this reaches as well does not come from remembering.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.feed_forward import dense_layers, find_projections, input_width
 from pace_integrations.memory.bank import ActivationMemoryBank
-from pace_integrations.memory.calibration.norm_control import keep_norms_only, record_inputs
+from pace_integrations.memory.calibration.norm_control import MemoryControl, scale_norms
 from pace_integrations.memory.calibration.result import (
     Calibration,
     LayerCalibration,
@@ -135,13 +135,15 @@ class Calibrator:
     def _confirm_best(self, best: Trial) -> Calibration:
         """Confirms the best trial on windows that chose nothing."""
         off = [self._window_loss(window) for window in self._confirm]
-        held_out = length = config = None
+        held_out = norms = config = None
         if best.change.mean < 0:
             config = self._make_config(best.layers, best.shares)
             held_out = _loss_change(
                 [self._window_loss(window, config) for window in self._confirm], off
             )
-            length = _loss_change([self._norm_loss(w, config) for w in self._confirm], off)
+            norms = _loss_change(
+                [self._window_loss(w, config, norms_alone=True) for w in self._confirm], off
+            )
         config = config if held_out is not None and held_out.mean <= 0 else None
         return Calibration(
             config,
@@ -149,7 +151,7 @@ class Calibrator:
             tuple(self._trials),
             float(torch.cat(off).mean()),
             held_out,
-            length,
+            norms,
             sum(window.shape[1] for window in (*self._choose, *self._confirm)),
         )
 
@@ -181,7 +183,8 @@ class Calibrator:
         self,
         window: Tensor,
         config: MemoryConfig | None = None,
-        after: AbstractContextManager[None] | None = None,
+        *,
+        norms_alone: bool = False,
     ) -> Tensor:
         """Losses of a window ``(S,)`` on the CPU in float64, with a memory or without."""
         with ExitStack() as stack:
@@ -189,17 +192,11 @@ class Calibrator:
                 patch = MemoryPatch(self._model, config, beside=True)
                 stack.callback(patch.remove)
                 stack.enter_context(patch.reading(patch.new_state()))
-            if after is not None:
-                stack.enter_context(after)
+                if norms_alone:
+                    modules = [self._projections[layer] for layer in config.layers or ()]
+                    outputs = config.values == "outputs"
+                    stack.callback(MemoryControl(modules, scale_norms, outputs=outputs).remove)
             return self._losses(window).double().cpu()
-
-    def _norm_loss(self, window: Tensor, config: MemoryConfig) -> Tensor:
-        """Losses with the lengths that a memory would give, and nothing else of it."""
-        modules = [self._projections[layer] for layer in config.layers or ()]
-        outputs = config.values == "outputs"
-        with record_inputs(modules, outputs=outputs) as seen:
-            after = keep_norms_only(modules, seen, outputs=outputs)
-            return self._window_loss(window, config, after)
 
     @torch.no_grad()
     def _probe_similarity(self) -> dict[int, Tensor]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pace_integrations.errors import MissingExtraError
+from pace_integrations._plots import make_figure
 from pace_integrations.memory import LayerReport, MemoryState, project_activations
 from pace_integrations.session.diagnostics.memory_report import MemoryReport, Span
 
@@ -39,31 +40,16 @@ def plot_memory(state: MemoryState, report: MemoryReport, folder: Path) -> tuple
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure = _figures()
+    figure = partial(make_figure, purpose="drawing the memory")
+    drawn = figure(5.2 * len(report.layers), 4.8), figure(11.0, 1.2 + 3.2 * len(report.layers))
     folder.mkdir(parents=True, exist_ok=True)
     files = folder / "activations.png", folder / "provenance.png"
     with warnings.catch_warnings():
         # Titles may hold characters that no installed font has; boxes stand in for them.
         warnings.filterwarnings("ignore", message=".*[Gg]lyph")
-        _draw_activations(figure(5.2 * len(report.layers), 4.8), state, report).savefig(files[0])
-        _draw_provenance(figure(11.0, 1.2 + 3.2 * len(report.layers)), report).savefig(files[1])
+        _draw_activations(drawn[0], state, report).savefig(files[0])
+        _draw_provenance(drawn[1], report).savefig(files[1])
     return files
-
-
-def _figures() -> Callable[[float, float], Figure]:
-    """Makes figures of a width and height in inches, off screen whatever the user's backend."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("drawing the memory", "eval") from error
-
-    def make(width: float, height: float) -> Figure:
-        figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-        FigureCanvasAgg(figure)
-        return figure
-
-    return make
 
 
 def _draw_activations(figure: Figure, state: MemoryState, report: MemoryReport) -> Figure:

@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import Tensor
 
+from pace_integrations._plots import make_figure
 from pace_integrations.config import ExpertConfig, ReadConfig
 from pace_integrations.documents import Corpus, Document
-from pace_integrations.errors import ConfigError, MissingExtraError
+from pace_integrations.errors import ConfigError
 from pace_integrations.experts.activation_meters import UsageMeter
 from pace_integrations.feed_forward import find_blocks
 from pace_integrations.model.engine import Engine
@@ -113,13 +114,9 @@ class ModuleUsage:
         Raises:
             MissingExtraError: The ``eval`` extra is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise MissingExtraError("the heat map", "eval") from error
         columns = min(len(self.layers), 4)
         rows = math.ceil(len(self.layers) / columns)
-        figure = Figure(figsize=(3.2 * columns + 1, 2.6 * rows + 0.6), layout="constrained")
+        figure = make_figure(3.2 * columns + 1, 2.6 * rows + 0.6, purpose="the heat map")
         panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
         for panel, layer, mean in zip(panels, self.layers, self.mean, strict=False):
             shown = self._draw_panel(panel, mean)
@@ -127,7 +124,7 @@ class ModuleUsage:
         for panel in panels[len(self.layers) :]:
             panel.set_axis_off()
         figure.colorbar(shown, ax=panels, label="log2 of usage over the module's mean")
-        figure.savefig(file, dpi=120)
+        figure.savefig(file)
 
     def _draw_panel(self, panel: Any, mean: Tensor) -> Any:  # noqa: ANN401 - matplotlib's types
         """Draws one layer ``(pages, experts)``; pages carry the numbers the model sees."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pace_integrations.evaluation.metrics.overlap import rouge_l
-from pace_integrations.evaluation.metrics.words import (
+from pace_integrations.evaluation.metrics.words import overlap_f1, split_english
+from pace_integrations.evaluation.published.chinese import (
     normalize_chinese,
-    overlap_f1,
     segment_chinese,
     split_chinese,
-    split_english,
 )
+from pace_integrations.evaluation.published.overlap import rouge_l
 
 # Words that do not count as found keywords: part of the metric's definition (LV-Eval, metrics.py).
 _ENGLISH = """

@@ -1,7 +1,7 @@
-"""Data sets that the user has on disk, recognised by their columns, as rows.
+"""Data sets that the user has on disk, recognized by their columns, as rows.
 
-LongBench 1 and 2, InfiniteBench and LV-Eval in their published form, those of `reading`, and rows
-of kvpress's harness or of our own. Nothing is downloaded.
+LongBench 1 and 2, InfiniteBench and LV-Eval in their published form, those of `reading_sets`, and
+rows of kvpress's harness or of our own. Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pace_integrations.errors import DocumentError
-from pace_integrations.evaluation.tasks import reading
-from pace_integrations.evaluation.tasks.published import (
+from pace_integrations.evaluation.published import reading_sets
+from pace_integrations.evaluation.published.catalog import (
     CHOICE_SUFFIX,
     FIRST_LINE,
     INFINITE,
@@ -58,10 +58,10 @@ def load_rows(path: str | Path, *, limit: int | None = None) -> list[Row]:
 
 
 def _find_reader(first: Values, file: Path) -> Callable[[Sequence[Values], str], Iterator[Row]]:
-    for columns, convert in _KINDS:
+    for columns, convert in READERS:
         if columns <= first.keys():
             return convert
-    known = "; ".join(", ".join(sorted(columns)) for columns, _ in _KINDS)
+    known = "; ".join(", ".join(sorted(columns)) for columns, _ in READERS)
     raise DocumentError(f"{file} has columns {', '.join(first)}; known are: {known}")
 
 
@@ -168,7 +168,7 @@ def _split_title(passage: str) -> tuple[str, str]:
     return " ".join(first.split()[:2]).rstrip(":："), passage
 
 
-_KINDS: tuple[tuple[set[str], Callable[[Sequence[Values], str], Iterator[Row]]], ...] = (
+READERS: tuple[tuple[set[str], Callable[[Sequence[Values], str], Iterator[Row]]], ...] = (
     ({"question", "answers", "context", "max_new_tokens"}, _read_own),
     ({"question", "answers", "documents"}, _read_own),
     ({"input", "context", "answers", "confusing_facts"}, _read_lveval),
@@ -176,11 +176,11 @@ _KINDS: tuple[tuple[set[str], Callable[[Sequence[Values], str], Iterator[Row]]],
     ({"input", "context", "answers", "all_classes"}, _read_longbench),
     ({"question", "context", "choice_A", "choice_D", "answer"}, _read_longbench_2),
     ({"input", "context", "answer"}, _read_infinitebench),
-    ({"question", "answers", "ctxs"}, reading.read_marked_passages),
-    ({"question", "answers", "docs"}, reading.read_marked_passages),
-    ({"question", "answer", "paragraphs"}, reading.read_marked_passages),
-    ({"ordered_kv_records", "key", "value"}, reading.read_key_values),
-    ({"paragraphs"}, reading.read_squad),
-    ({"title", "context", "question", "answers"}, reading.read_squad_rows),
-    ({"question", "answer", "context"}, reading.read_hotpot),
+    ({"question", "answers", "ctxs"}, reading_sets.read_marked_passages),
+    ({"question", "answers", "docs"}, reading_sets.read_marked_passages),
+    ({"question", "answer", "paragraphs"}, reading_sets.read_marked_passages),
+    ({"ordered_kv_records", "key", "value"}, reading_sets.read_key_values),
+    ({"paragraphs"}, reading_sets.read_squad),
+    ({"title", "context", "question", "answers"}, reading_sets.read_squad_rows),
+    ({"question", "answer", "context"}, reading_sets.read_hotpot),
 )

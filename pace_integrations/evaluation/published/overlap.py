@@ -11,7 +11,7 @@ from typing import Any
 from rapidfuzz.fuzz import ratio
 
 from pace_integrations.errors import MissingExtraError
-from pace_integrations.evaluation.metrics.words import segment_chinese
+from pace_integrations.evaluation.published.chinese import segment_chinese
 
 _COMMENT_MARKS = ("`", "#", "//")
 
