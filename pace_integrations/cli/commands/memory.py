@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from pace_integrations import config
 from pace_integrations.cli.arguments import Chunk, Device, Dtype, Json, Model, Paths, Quantised
-from pace_integrations.cli.options import MemoryRule, Options
+from pace_integrations.cli.options import Options
 from pace_integrations.cli.output import Output, report_errors, to_printable
 from pace_integrations.errors import MissingExtraError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _MOST_STEPS = 12  # rows of hit rates; more steps than that are shown in groups
 _MOST_PAGES = 10  # pages per layer, those with the most slots
 
-Rule = Annotated[MemoryRule | None, typer.Option(help="How the memory mixes and stores.")]
+Rule = Annotated[config.Rule | None, typer.Option(help="How the memory mixes and stores.")]
 Plot = Annotated[Path | None, typer.Option(metavar="DIR", help="Draw two PNGs into a folder.")]
 
 
