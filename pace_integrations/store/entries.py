@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pace_integrations._paths import folder_size
 from pace_integrations.errors import SessionFileError
 from pace_integrations.store import manifest as manifests
 from pace_integrations.store.manifest import Verify
@@ -47,32 +48,43 @@ class Entry:
     problem: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The entry as plain JSON-ready values."""
+        """Return the entry as plain JSON-ready values."""
         return asdict(self)
 
 
 def describe_entry(path: Path, *, in_use: bool, verify: Verify) -> Entry:
-    """Describes an entry; what is wrong with it is in its `problem`.
+    """Describe an entry; what is wrong with it is in its `problem`.
 
     Args:
         path: Its folder.
         in_use: Whether a process uses it.
         verify: ``"full"`` hashes every file.
     """
-    status, facts, problem = "whole", dict[str, Any](), None
+    size, used = folder_size(path), last_used(path)
+    try:
+        status, facts, problem = _judge_entry(path, verify)
+    except OSError as error:
+        status, facts, problem = "damaged", {}, f"it cannot be looked at: {error.strerror}"
+    return Entry(path.stem, str(path), status, size, used, in_use, problem=problem, **facts)
+
+
+def _judge_entry(path: Path, verify: Verify) -> tuple[str, dict[str, Any], str | None]:
+    """Return status, facts and problem of an entry; `OSError` where it may not be looked at."""
+    if path.is_symlink():
+        return "damaged", {}, "it is a link, and no session of this store"
     unfinished = path / manifests.UNFINISHED
-    folder = path if (path / manifests.FILE).exists() or not unfinished.exists() else unfinished
+    whole = (path / manifests.FILE).exists() or not unfinished.exists()
+    folder, facts = path if whole else unfinished, dict[str, Any]()
     try:
         manifest = manifests.load_manifest(folder)
         facts = _manifest_facts(manifest)
         manifests.check_files(folder, manifest, verify)
-        status = "whole" if folder == path else "unfinished"
     except SessionFileError as error:
         # A reading that has kept nothing yet, or never came to it, leaves an empty entry.
-        begun = not any(path.glob("data-*")) and not (folder / manifests.FILE).exists()
-        status, problem = ("unfinished", None) if begun else ("damaged", str(error))
-    size, used = folder_size(path), last_used(path)
-    return Entry(path.stem, str(path), status, size, used, in_use, problem=problem, **facts)
+        if any(path.glob("data-*")) or os.path.lexists(folder / manifests.FILE):
+            return "damaged", facts, str(error)
+        return "unfinished", facts, None
+    return "whole" if whole else "unfinished", facts, None
 
 
 def _manifest_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,18 +97,8 @@ def _manifest_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def folder_size(path: Path) -> int:
-    """Size of a folder's files."""
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(OSError):  # gone meanwhile
-                total += (Path(folder) / name).stat().st_size
-    return total
-
-
 def last_used(path: Path) -> float:
-    """When an entry was last used, in seconds since 1970."""
+    """Return when an entry was last used, in seconds since 1970."""
     for file in (path / ".used", path):
         with contextlib.suppress(OSError):
             return file.stat().st_mtime

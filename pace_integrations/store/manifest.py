@@ -1,8 +1,7 @@
-"""The manifest of a saved session: sealed, replaced at once, compared field by field."""
+"""The manifest of a saved session: checksummed, replaced atomically, compared field by field."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -11,11 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pace_integrations._files import create_file, remove_file, sync
 from pace_integrations.errors import ConfigError, IncompatibleSessionError, SessionFileError
 
 FORMAT = 2
 FILE = "manifest.json"
 CORPUS = "corpus.jsonl"
+BESIDE = f".{FILE}.new"  # the next manifest, before it replaces the old one
+MOST_BYTES = 64 * 2**20  # of a manifest; ours have a few hundred bytes for each document
 UNFINISHED = "unfinished"  # folder of a reading that is under way or was interrupted
 
 Verify = Literal["full", "fast"]
@@ -34,25 +36,14 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 
 
 def load_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the session in a folder, its seal checked.
+    """Return the manifest of the session in a folder, its checksum verified.
 
     Raises:
         SessionFileError: There is none, or it is damaged or of another format.
     """
     if not os.path.isdir(path):  # false too where it may not be looked at  # noqa: PTH112
         raise SessionFileError(f"no saved session at {str(path)!r}; check path and permissions")
-    try:
-        manifest = json.loads((path / FILE).read_text(encoding="utf-8"))
-        seal = manifest.pop("sha256")
-    except FileNotFoundError:
-        raise SessionFileError(
-            f"{str(path)!r} holds no {FILE}: it is no session, or its reading or first save was "
-            "interrupted; read the documents again"
-        ) from None
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise damage_error(path, f"{FILE} cannot be read") from error
-    if seal != _checksum(manifest):
-        raise damage_error(path, f"{FILE} was changed")
+    manifest = _parse_manifest(path)
     found = manifest.get("format")
     if found != FORMAT:
         raise SessionFileError(
@@ -62,30 +53,69 @@ def load_manifest(path: Path) -> dict[str, Any]:
     for field, kind in _FIELDS.items():
         if not isinstance(manifest.get(field), kind):
             raise damage_error(path, f"{FILE} lacks {field!r}")
+    for name, facts in manifest["files"].items():
+        kinds = {"bytes": int, "sha256": str}
+        if not (isinstance(facts, dict) and all(isinstance(facts.get(k), kinds[k]) for k in kinds)):
+            raise damage_error(path, f"{FILE} says nothing of {name!r}")
+    if not all(isinstance(title, str) for title in manifest["documents"]):
+        raise damage_error(path, f"{FILE} names documents that have no title")
     for name in (manifest["data"], *manifest["files"]):
         if not _NAME.fullmatch(name):  # what is named lies inside
             raise damage_error(path, f"{FILE} names {name!r}")
+    return manifest
+
+
+def _parse_manifest(path: Path) -> dict[str, Any]:
+    """Return the fields of a manifest of any format; their checksum is verified and taken out."""
+    try:
+        with (path / FILE).open("rb") as stream:
+            text = stream.read(MOST_BYTES + 1)
+        manifest: Any = json.loads(text) if len(text) <= MOST_BYTES else None
+        given = manifest.pop("sha256")
+        whole = given == _checksum(manifest)
+    except FileNotFoundError:
+        raise SessionFileError(
+            f"{str(path)!r} holds no {FILE}: it is no session, or its reading or first save was "
+            "interrupted; read the documents again"
+        ) from None
+    except PermissionError as error:
+        raise SessionFileError(
+            f"the session in {str(path)!r} may not be read; check its permissions and whose it is"
+        ) from error
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        raise damage_error(path, f"{FILE} cannot be read") from error
+    if not whole:
+        raise damage_error(path, f"{FILE} was changed")
     return dict(manifest)
 
 
-def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Replaces the manifest of a folder at once, after everything beside it is on disk."""
-    text = json.dumps({**manifest, "sha256": _checksum(manifest)}, indent=1)
-    beside = path / f".{FILE}.new"  # one writer at a time: what a killed one left is reused
+def is_manifest(path: Path) -> bool:
+    """Return True if a folder holds a manifest with its own checksum, whatever its format."""
     try:
-        beside.write_text(text, encoding="utf-8")
-        sync(beside)
-        beside.replace(path / FILE)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+        return bool(_parse_manifest(path))
+    except SessionFileError:
+        return False
+
+
+def write_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Replace the manifest of a folder atomically, after everything beside it is on disk.
+
+    The replacement is the one step by which a save takes effect; nothing undoes it.
+    """
+    text = json.dumps({**manifest, "sha256": _checksum(manifest)}, indent=1)
+    beside = path / BESIDE
+    remove_file(beside)  # of a killed writer, or a link that must not be written through
+    with create_file(beside) as stream:
+        stream.write(text.encode("ascii"))
+    sync(beside)
+    os.replace(beside, path / FILE)  # noqa: PTH105 - so that a test can make it fail
     sync(path)
 
 
 def compare_fingerprint(
     path: Path, manifest: Mapping[str, Any], fingerprint: Mapping[str, Any]
 ) -> None:
-    """Raises `IncompatibleSessionError` on the first field in which fingerprints differ."""
+    """Raise `IncompatibleSessionError` on the first field in which fingerprints differ."""
     # The revision tells models apart; the name may be a path, and the model may have moved.
     saved, own = (
         {**json.loads(json.dumps(f)), "model": None} for f in (manifest["fingerprint"], fingerprint)
@@ -105,7 +135,7 @@ def _compare_fields(path: Path, saved: Any, own: Any, field: str) -> None:  # no
 
 
 def compare_namespace(path: Path, manifest: Mapping[str, Any], namespace: str | None) -> None:
-    """Raises `IncompatibleSessionError` where a session belongs to another namespace.
+    """Raise `IncompatibleSessionError` where a session belongs to another namespace.
 
     The message does not say to which: that is not the asker's to know.
     """
@@ -117,7 +147,7 @@ def compare_namespace(path: Path, manifest: Mapping[str, Any], namespace: str | 
 
 
 def check_namespace(namespace: str | None) -> str | None:
-    """Gives a namespace back.
+    """Return a namespace that is a plain name.
 
     Raises:
         ConfigError: It is empty, too long, or holds characters that a name needs not.
@@ -131,7 +161,7 @@ def check_namespace(namespace: str | None) -> str | None:
 
 
 def check_files(path: Path, manifest: Mapping[str, Any], verify: Verify) -> None:
-    """Raises `SessionFileError` where a file of a session is missing or was changed."""
+    """Raise `SessionFileError` where a file of a session is missing or was changed."""
     folder = path / manifest["data"]
     for name, facts in manifest["files"].items():
         file = folder / name
@@ -146,21 +176,10 @@ def check_files(path: Path, manifest: Mapping[str, Any], verify: Verify) -> None
 
 
 def damage_error(path: Path, what: str) -> SessionFileError:
-    """The error of a session that is not whole."""
+    """Return the error of a session that is not whole."""
     return SessionFileError(
         f"the session in {str(path)!r} is damaged: {what}; read the documents again"
     )
-
-
-def sync(path: Path) -> None:
-    """Waits until a file, or the names in a folder, are on disk."""
-    with contextlib.ExitStack() as stack:
-        try:
-            handle = os.open(path, os.O_RDONLY)
-        except PermissionError:  # folders, on Windows
-            return
-        stack.callback(os.close, handle)
-        os.fsync(handle)
 
 
 def _hash_file(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Writes safetensors files piece by piece, so that no tensor is copied whole on the way to disk.
+"""Write safetensors files piece by piece, so that no tensor is copied whole on the way to disk.
 
 The library's own writer wants every tensor dense and in memory at once; a cache is made of
 segments and of views into larger buffers. Reading is left to the library, which maps files.
@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from pace_integrations._files import create_file
 
 Parts = Mapping[str, Sequence[Tensor]]
 
@@ -34,10 +36,10 @@ _AXIS = 2  # keys and values (batch, heads, tokens, size) come in parts along th
 
 
 def write_tensors(file: Path, tensors: Parts, data: str) -> str:
-    """Writes tensors, each given in parts along its third axis, in bounded memory.
+    """Write tensors, each given in parts along its third axis, in bounded memory.
 
     Args:
-        file: File to write.
+        file: File to create.
         tensors: One or more parts of each tensor, by name; parts agree but for that axis.
         data: What the file belongs to; it is written into its metadata.
 
@@ -50,7 +52,7 @@ def write_tensors(file: Path, tensors: Parts, data: str) -> str:
     # The reader wants no gaps, and types of the same size side by side.
     ordered = sorted(tensors.items(), key=lambda item: (-item[1][0].element_size(), item[0]))
     digest = hashlib.sha256()
-    with file.open("wb") as stream:
+    with create_file(file) as stream:
         stream.write(header := _encode_header(ordered, data))
         digest.update(header)
         for piece in _iter_bytes(ordered):
@@ -83,7 +85,7 @@ def _iter_bytes(ordered: Sequence[tuple[str, Sequence[Tensor]]]) -> Iterator[mem
 
 
 def _iter_rows(parts: Sequence[Tensor]) -> Iterator[Tensor]:
-    """A tensor's content in order: one head at a time, of one part after the other."""
+    """Yield a tensor's content in order: one head at a time, of one part after the other."""
     if parts[0].dim() <= _AXIS:
         yield from parts
         return

@@ -1,10 +1,13 @@
 """A store of sessions: found again by what was read and how, within a budget of bytes.
 
-``ROOT/<key>.pace`` are sessions as `files.write` makes them; the key is a hash of the model's
+``ROOT/<key>.pace`` are sessions as `write_session` makes them; the key is a hash of the model's
 fingerprint, the corpus's content and the namespace. Whoever uses an entry holds a lock on a file
 of their own in ``ROOT/in-use``, which the system lets go of when the process ends, however it
 ends; an entry with such a lock is never removed. ``ROOT/.lock`` is held only while entries are
 taken into use or removed.
+
+The root carries a mark (see `make_cache_folder`). In a folder without it, which others may use
+too, only sessions that show by their content that they are ours are removed.
 """
 
 from __future__ import annotations
@@ -15,21 +18,31 @@ import json
 import logging
 import os
 import re
-import shutil
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from filelock import BaseFileLock, FileLock, Timeout
-from platformdirs import user_cache_path
+from filelock import BaseFileLock, Timeout
 
+from pace_integrations._files import (
+    is_cache_folder,
+    make_cache_folder,
+    make_folder,
+    make_lock,
+    mark_cache_folder,
+    remove_file,
+    remove_tree,
+    touch_file,
+)
+from pace_integrations._paths import cache_folder, folder_size
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.store import manifest as manifests
-from pace_integrations.store.entries import Entry, describe_entry, folder_size, last_used
+from pace_integrations.store.entries import Entry, describe_entry, last_used
 from pace_integrations.store.manifest import Verify, check_namespace
+from pace_integrations.store.session_folder import claim_folder, is_session_folder, remove_session
 
 BUDGET = 32 * 2**30
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
@@ -38,18 +51,26 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | 
     "gib": 2**30,
     "tib": 2**40,
 }
+_ENTRY = re.compile(r"[0-9a-f]{32}\.pace")
+_OWN = re.compile(r"\.lock|in-use|\.gone-[0-9a-f]{12}|[0-9a-f]{32}\.pace")
 _log = logging.getLogger(__name__)
 
 
 class Lease:
-    """The use of an entry. It ends with `close`, with its last reference or with the process."""
+    """Use of an entry. It ends with `close`, with its last reference or with the process."""
 
     def __init__(self, lock: BaseFileLock) -> None:
         self._end = weakref.finalize(self, _release_lock, lock)
 
     def close(self) -> None:
-        """Ends the use."""
+        """End the use."""
         self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class Sessions:
@@ -69,14 +90,14 @@ class Sessions:
     def __init__(
         self, root: str | os.PathLike[str] | None = None, *, budget: int | str | None = None
     ) -> None:
-        self.root = Path(root) if root is not None else home_folder() / "sessions"
+        self.root = Path(root) if root is not None else cache_folder("sessions")
         given = budget if budget is not None else os.environ.get("PACE_BUDGET", BUDGET)
         self.budget = parse_size(given)
 
     def path(
         self, fingerprint: Mapping[str, Any], corpus: Corpus, namespace: str | None = None
     ) -> Path:
-        """Where the session of a corpus lies, or would lie.
+        """Return where the session of a corpus lies, or would lie.
 
         Args:
             fingerprint: Identity of the model and its settings.
@@ -90,33 +111,34 @@ class Sessions:
         return self.root / f"{digest[:32]}.pace"
 
     def use(self, path: Path) -> Lease:
-        """Takes an entry into use, and notes when; nobody removes it while the lease lasts.
+        """Take an entry into use, and note when; nobody removes it while the lease lasts.
 
         Raises:
             SessionFileError: The store cannot be written.
         """
-        marks = self.root / "in-use"
         try:
-            marks.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_root()
             with self._lock_store():
-                lock = FileLock(marks / f"{path.stem}-{uuid.uuid4().hex[:12]}")
+                # A new name for each use: nobody else holds it.
+                lock = make_lock(self._marks / f"{path.stem}-{uuid.uuid4().hex[:12]}")
                 lock.acquire()
-                path.mkdir(exist_ok=True)
-                (path / ".used").touch()
+                if path.is_symlink() or (path.exists() and not is_session_folder(path)):
+                    self._discard(path)  # damaged beyond recognition
+                claim_folder(path)
+                touch_file(path / ".used")
         except OSError as error:
             raise SessionFileError(
-                f"the store of sessions in {str(self.root)!r} cannot be written: {error.strerror}; "
-                "set PACE_HOME to another folder, or do without the store"
+                f"{self._complain(error)}; set PACE_HOME to another folder, or do without the store"
             ) from error
         return Lease(lock)
 
     def list(self) -> tuple[Entry, ...]:
-        """All sessions, the one used last first."""
+        """Return all sessions, the one used last first."""
         found = [self._describe_path(path) for path in self._entry_paths()]
         return tuple(sorted(found, key=lambda entry: entry.used, reverse=True))
 
     def describe(self, key: str) -> Entry:
-        """One session.
+        """Return one session.
 
         Args:
             key: Its key or the beginning of it.
@@ -134,7 +156,7 @@ class Sessions:
         return self._describe_path(fitting[0])
 
     def verify(self, key: str | None = None, *, verify: Verify = "full") -> tuple[Entry, ...]:
-        """Checks the files of one session or of all; what is wrong is in each entry's `problem`.
+        """Check the files of one session or of all; what is wrong is in each entry's `problem`.
 
         Args:
             key: Key of one session, or its beginning; None checks all.
@@ -145,7 +167,7 @@ class Sessions:
         return tuple(self._describe_path(path, verify) for path in paths)
 
     def remove(self, key: str) -> Entry:
-        """Removes a session.
+        """Remove a session.
 
         Args:
             key: Its key or the beginning of it.
@@ -154,12 +176,16 @@ class Sessions:
             SessionFileError: There is none, or it is in use.
         """
         entry = self.describe(key)
-        if not self._remove_entry(Path(entry.path)):
+        try:
+            removed = self._remove_entry(Path(entry.path))
+        except OSError as error:
+            raise SessionFileError(self._complain(error)) from error
+        if not removed:
             raise SessionFileError(f"session {entry.key} is in use; remove it when it is not")
         return entry
 
     def prune(self, budget: int | str | None = None) -> tuple[Entry, ...]:
-        """Removes sessions until the rest fits, those used longest ago first.
+        """Remove sessions until the rest fits, those used longest ago first.
 
         Args:
             budget: Most bytes to keep; None takes the store's budget.
@@ -167,40 +193,87 @@ class Sessions:
         Returns:
             What was removed. What is in use stays, also where the rest does not fit then.
         """
-        most = self.budget if budget is None else parse_size(budget)
+        return self._shrink(self.budget if budget is None else parse_size(budget))
+
+    def wipe(self) -> tuple[Entry, ...]:
+        """Remove all sessions, whatever their state; those in use stay.
+
+        Returns:
+            What was removed.
+
+        Raises:
+            SessionFileError: None could be removed.
+        """
+        return self._shrink(-1)
+
+    def _shrink(self, most: int) -> tuple[Entry, ...]:
+        """Remove sessions, those used longest ago first, until at most `most` bytes are left."""
         oldest = sorted(self._entry_paths(), key=last_used)
         sizes = {path: folder_size(path) for path in oldest}
-        removed, total = [], sum(sizes.values())
+        removed, total, problem = [], sum(sizes.values()), None
         for path in oldest:
             if total <= most:
                 break
             entry = self._describe_path(path)
-            if self._remove_entry(path):
+            try:
+                gone = self._remove_entry(path)
+            except (OSError, SessionFileError) as error:  # others may be removable
+                problem = error
+                continue
+            if gone:
                 total -= sizes[path]
                 removed.append(entry)
                 _log.info("removed session %s (%d bytes)", entry.key, entry.bytes)
+        if problem is not None and not removed:
+            text = self._complain(problem) if isinstance(problem, OSError) else str(problem)
+            raise SessionFileError(text) from problem
         return tuple(removed)
 
+    @property
+    def _marks(self) -> Path:
+        return self.root / "in-use"
+
+    def _make_root(self) -> None:
+        """Make and mark the root; also one that an earlier version made without a mark."""
+        make_cache_folder(self.root)
+        make_folder(self._marks)
+        if not is_cache_folder(self.root) and all(
+            _OWN.fullmatch(p.name) for p in _entries(self.root)
+        ):
+            mark_cache_folder(self.root)
+
     def _describe_path(self, path: Path, verify: Verify = "fast") -> Entry:
-        with self._lock_store():
+        try:
+            with self._lock_store():
+                in_use = self._is_used(path)
+        except OSError:  # a store that can only be read has no lock
             in_use = self._is_used(path)
         return describe_entry(path, in_use=in_use, verify=verify)
 
     def _entry_paths(self) -> Iterator[Path]:
-        pattern = re.compile(r"[0-9a-f]{32}\.pace")
-        with contextlib.suppress(FileNotFoundError):
-            yield from sorted(p for p in self.root.iterdir() if pattern.fullmatch(p.name))
+        try:
+            yield from sorted(p for p in _entries(self.root) if _ENTRY.fullmatch(p.name))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SessionFileError(self._complain(error, "read")) from error
+
+    def _complain(self, error: OSError, deed: str = "written") -> str:
+        return (
+            f"the store of sessions in {str(self.root)!r} cannot be {deed}: "
+            f"{error.strerror or error}"
+        )
 
     def _lock_store(self) -> BaseFileLock:
-        return FileLock(self.root / ".lock")
+        return make_lock(self.root / ".lock")
 
     def _is_used(self, path: Path) -> bool:
-        """Whether a living process uses an entry; marks of dead ones are cleared away."""
+        """Return True if a living process uses an entry; marks of dead ones are cleared away."""
         used = False
-        for mark in (self.root / "in-use").glob(f"{path.stem}-*"):
+        for mark in self._marks.glob(f"{path.stem}-*"):
             try:
-                with FileLock(mark, timeout=0):
-                    mark.unlink(missing_ok=True)
+                with make_lock(mark, timeout=0):
+                    remove_file(mark)
             except Timeout:
                 used = True
             except OSError:
@@ -208,31 +281,44 @@ class Sessions:
         return used
 
     def _remove_entry(self, path: Path) -> bool:
-        """Removes an entry, unless it is in use."""
-        gone = self.root / f".gone-{uuid.uuid4().hex[:12]}"
+        """Remove an entry, unless it is in use.
+
+        Raises:
+            OSError: The store cannot be written.
+            SessionFileError: The entry does not show that it is ours.
+        """
         with self._lock_store():
             if self._is_used(path):
                 return False
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(gone)
-        for rest in self.root.glob(".gone-*"):  # of killed processes too
-            shutil.rmtree(rest, ignore_errors=True)
+            self._discard(path)
         return True
+
+    def _discard(self, path: Path) -> None:
+        """Take an entry away; in a folder of others too only what shows that it is ours."""
+        if not is_cache_folder(self.root):
+            if os.path.lexists(path) and not remove_session(path):
+                raise SessionFileError(
+                    f"{str(path)!r} holds files that are no session's; remove it by hand"
+                )
+            return
+        gone = self.root / f".gone-{uuid.uuid4().hex[:12]}"
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path, gone)  # noqa: PTH105 - so that a test can make it fail
+        for rest in self.root.glob(".gone-*"):  # of killed processes too
+            remove_tree(rest)
+
+
+def _entries(root: Path) -> Iterator[Path]:
+    return (root / name for name in os.listdir(root))  # noqa: PTH208 - the name may not be text
 
 
 def _release_lock(lock: BaseFileLock) -> None:
     lock.release()
-    Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def home_folder() -> Path:
-    """The folder that PACE_HOME names, or the user's cache folder."""
-    named = os.environ.get("PACE_HOME")
-    return Path(named) if named else user_cache_path("pace-integrations", appauthor=False)
+    remove_file(Path(lock.lock_file))
 
 
 def parse_size(value: int | str) -> int:
-    """Bytes from a number or from words like ``"20GB"`` and ``"512 MiB"``.
+    """Return the bytes of a number or from words like ``"20GB"`` and ``"512 MiB"``.
 
     Raises:
         ConfigError: It is neither.

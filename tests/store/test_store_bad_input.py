@@ -208,6 +208,8 @@ def test_a_read_only_folder_is_refused_for_writing_and_serves_for_reading(
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "notes.pace"
         shutil.copytree(saved, place)
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755)  # shared on purpose: a save lets nobody else read
         for path in (place, Path(folder)):
             path.chmod(0o555)
         with unprivileged():
