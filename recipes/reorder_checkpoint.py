@@ -26,9 +26,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from pace_integrations import ExpertConfig
+from pace_integrations._paths import cache_folder
 from pace_integrations.errors import ModelLoadError
 from pace_integrations.experts import Reordering, cluster_neurons
-from pace_integrations.experts.cache import PermutationCache, default_cache_folder, make_cache_key
+from pace_integrations.experts.cache import PermutationCache, make_cache_key
 from pace_integrations.experts.permute import order_by_expert
 from pace_integrations.feed_forward import Block, find_blocks
 from pace_integrations.model.expert_checkpoint import NOTE, check_folder
@@ -61,7 +62,7 @@ def skeleton(folder: Path) -> nn.Module:
 
 def order_of_rows(rows: Tensor, config: ExpertConfig) -> Tensor:
     """The order of a layer's neurons ``(d_ff,)``, taken from the cache if it was found before."""
-    cache, key = PermutationCache(default_cache_folder()), make_cache_key(rows, config)
+    cache, key = PermutationCache(cache_folder("experts")), make_cache_key(rows, config)
     known = cache.get(key, len(rows))
     if known is None:
         known = order_by_expert(

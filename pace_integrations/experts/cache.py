@@ -13,18 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pace_integrations._files import make_cache_folder
 from pace_integrations.config import ExpertConfig
 
 _VERSION = 1  # of the solvers: another answer to the same question needs another key
-
-
-def default_cache_folder() -> Path:
-    """``$PACE_CACHE/experts``, by default below the user's cache folder."""
-    base = os.environ.get("PACE_CACHE")
-    if base:
-        return Path(base) / "experts"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "pace-integrations" / "experts"
 
 
 def make_cache_key(rows: Tensor, config: ExpertConfig) -> str:
@@ -65,8 +57,8 @@ class PermutationCache:
         return order if whole and int(order.min()) == 0 else None
 
     def put(self, key: str, order: Tensor) -> None:
-        """Keeps an order; a reader sees all of it or nothing."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Keep an order; a reader sees all of it or nothing."""
+        make_cache_folder(self._folder)
         handle, name = tempfile.mkstemp(dir=self._folder, suffix=".part")
         os.close(handle)
         try:

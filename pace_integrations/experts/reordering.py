@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pace_integrations._paths import cache_folder
 from pace_integrations.config import ExpertConfig
 from pace_integrations.errors import ConfigError
-from pace_integrations.experts.cache import PermutationCache, default_cache_folder, make_cache_key
+from pace_integrations.experts.cache import PermutationCache, make_cache_key
 from pace_integrations.experts.cluster import check_experts, cluster_neurons
 from pace_integrations.experts.permute import (
     check_movable,
@@ -88,7 +89,7 @@ def reorder_neurons(
     for block in blocks:
         check_movable(block)
         check_experts(block.neurons, config.experts)
-    chosen = folder or (Path(config.cache) if config.cache else default_cache_folder())
+    chosen = folder or (Path(config.cache) if config.cache else cache_folder("experts"))
     rows = _make_describer(blocks, config, activations)
     orders: dict[int, Tensor] = {}
     for done, block in enumerate(blocks, 1):

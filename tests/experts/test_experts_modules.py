@@ -44,7 +44,7 @@ SHORT = GenerationConfig(max_new_tokens=8)
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PACE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ SIX = ["llama", "lfm2", "phi3", "opt", "gpt2", "bloom"]
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PACE_HOME", str(tmp_path / "cache"))
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
@@ -230,7 +230,7 @@ def test_another_question_has_another_answer(
 
 def test_damaged_files_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = reorder_neurons(small(), CONFIG)
-    files = sorted((tmp_path / "cache" / "experts").iterdir())
+    files = sorted((tmp_path / "cache" / "experts").glob("[!.]*"))
     assert [file.suffix for file in files] == [".safetensors"] * 2
     files[0].write_bytes(b"")
     files[1].write_bytes(files[1].read_bytes()[:-4] + b"\xff\xff\xff\x7f")

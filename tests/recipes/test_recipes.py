@@ -119,7 +119,7 @@ def test_a_server_answers_and_refuses_what_is_no_question(
 def test_a_checkpoint_reordered_by_files_is_the_one_reordered_in_memory(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PACE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PACE_HOME", str(tmp_path / "cache"))
     source, target = save_tiny(tmp_path / "model", family, **SMALL), tmp_path / "experts"
     model = AutoModelForCausalLM.from_pretrained(source)
     model.save_pretrained(source, max_shard_size="30KB")  # several files
