@@ -13,14 +13,15 @@ import pace_integrations
 
 ROOT = Path(pace_integrations.__file__).parent
 LAYERS = [
-    {"errors", "config", "answer", "_memory_rules", "_files", "_paths"},
+    {"errors", "config", "answer", "_memory_rules", "_files", "_paths", "_text"},
     {"feed_forward", "_plots"},
     {"documents", "memory", "experts"},
     {"model", "store"},
     {"session"},
     {"library"},
     {"adapters", "evaluation"},
-    {"langchain", "llama_index", "cli"},
+    {"langchain", "llama_index", "server"},
+    {"cli"},
     {"entry"},
 ]
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from pace_integrations._text import repair_text
 from pace_integrations.errors import DocumentError
 
 Status = Literal["ok", "partial", "encrypted", "corrupt", "no_text_layer", "empty", "unsupported"]
@@ -17,6 +18,12 @@ Status = Literal["ok", "partial", "encrypted", "corrupt", "no_text_layer", "empt
 def short_id(sha256: str) -> str:
     """The document id that belongs to a hash: its first 16 hexadecimal digits."""
     return sha256[:16]
+
+
+def _repair_field(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise DocumentError(f"the {name} of a document or page is a string, not {value!r}")
+    return repair_text(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,11 @@ class Page:
     header: str | None = None
     footer: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("label", "text", "section", "header", "footer"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _repair_field(name, value))
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -61,6 +73,10 @@ class Document:
     sha256: str
     source: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # The source stays as it is: a path may hold bytes that are no text, and must still open.
+        object.__setattr__(self, "title", _repair_field("title", self.title))
 
     @classmethod
     def from_pages(

@@ -11,12 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypedDict
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal, TypedDict, get_args
 
 from jinja2.exceptions import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from pace_integrations._text import repair_text
 from pace_integrations.errors import QuestionError
 
 UNANSWERABLE = "The documents do not say."
@@ -26,16 +31,21 @@ INSTRUCTION = (
     f"{UNANSWERABLE}\n\n"
 )
 
+_TEMPLATE_SECONDS = 5.0  # a chat template takes milliseconds
+
 # Private-use characters: no template literal contains them, no template strips them.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _SLOT = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 _DOCUMENTS = f"{_OPEN}0{_CLOSE}"
 
 
+Role = Literal["system", "user", "assistant"]
+
+
 class Message(TypedDict):
     """One turn of a conversation."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Role
     content: str
 
 
@@ -83,9 +93,10 @@ class Prompts:
         Raises:
             QuestionError: The question is empty, or the template refuses the conversation.
         """
+        question, begun = _split_answer(question)
         slots, contents = _slot_contents(_fold_system(*_split_conversation(question)))
         _, _, after = self._render_with_documents(slots).partition(_DOCUMENTS)
-        return self._encode_slots(after, contents)
+        return [*self._encode_slots(after, contents), *self.encode_text(begun)]
 
     def encode_chat(self, question: str | Sequence[Message]) -> list[int]:
         """Ids of a conversation without documents, up to where the answer begins.
@@ -93,12 +104,14 @@ class Prompts:
         Raises:
             QuestionError: The question is empty, or the template refuses the conversation.
         """
+        question, begun = _split_answer(question)
         system, turns = _split_conversation(question)
         if system and self._has_system:
             turns.insert(0, Message(role="system", content=system))
             system = ""
         slots, contents = _slot_contents(_fold_system(system, turns))
-        return self._encode_slots(self._render_template(slots), contents)
+        rendered = self._encode_slots(self._render_template(slots), contents)
+        return [*rendered, *self.encode_text(begun)]
 
     def hash_layout(self) -> str:
         """Return a short hash of the prompt's layout: instruction, template and passage frame."""
@@ -108,17 +121,17 @@ class Prompts:
     def encode_text(self, text: str) -> list[int]:
         """Ids of text that must not become control tokens, whatever it spells."""
         ids: list[int] = []
-        for piece in self._harmless_pieces(text):
+        for piece in self._harmless_pieces(repair_text(text)):
             ids += self._tokenizer.encode(piece, add_special_tokens=False)
         return ids
 
     def _harmless_pieces(self, text: str) -> Iterator[str]:
         """Cuts every spelled control token after its first character; joined they are `text`."""
         start = 0
-        if self._control:
-            for match in self._split.finditer(text):
-                yield text[start : match.start() + 1]
-                start = match.start() + 1
+        # Searched anew from the second character on: tokens may overlap.
+        while self._control and (match := self._split.search(text, start)):
+            yield text[start : match.start() + 1]
+            start = match.start() + 1
         if start < len(text):
             yield text[start:]
 
@@ -147,13 +160,15 @@ class Prompts:
         if not self._tokenizer.chat_template:
             return _plain_template(messages, self._tokenizer)
         try:
-            rendered: Any = self._tokenizer.apply_chat_template(
-                [{"role": m["role"], "content": m["content"]} for m in messages],
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=False,
-            )
-        except TemplateError as error:
+            with _time_limit(_TEMPLATE_SECONDS):
+                rendered: Any = self._tokenizer.apply_chat_template(
+                    [{"role": m["role"], "content": m["content"]} for m in messages],
+                    tokenize=False,
+                    add_generation_prompt=True,
+                    enable_thinking=False,
+                )
+        # A template is a program that came with the model: it may also overflow or run on.
+        except (TemplateError, ArithmeticError, MemoryError, RecursionError, TimeoutError) as error:
             raise QuestionError(
                 f"the chat template of {self._tokenizer.name_or_path!r} refuses this conversation: "
                 f"{error}; user and assistant turns must alternate and end with the user"
@@ -169,6 +184,23 @@ class Prompts:
         except QuestionError:
             return False
         return _DOCUMENTS in probe
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TimeoutError` in Python code that runs inside for longer; from any thread."""
+    end, before = time.monotonic() + seconds, sys.gettrace()
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 - itself
+        if time.monotonic() > end:
+            raise TimeoutError(f"it runs for more than {seconds:g} seconds")
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
@@ -188,19 +220,42 @@ def _user_message(content: str) -> Message:
     return Message(role="user", content=content)
 
 
+def _split_answer(
+    question: str | Sequence[Message],
+) -> tuple[str | Sequence[Message], str]:
+    """Split off an answer that was begun, which is the last turn where it is the assistant's."""
+    if isinstance(question, str) or len(question) < 2 or question[-1]["role"] != "assistant":
+        return question, ""
+    return question[:-1], question[-1]["content"].rstrip()
+
+
+def _check_message(message: Message) -> None:
+    """Refuse a message of another shape; a template would paste its role in as it is."""
+    if not isinstance(message, Mapping):
+        raise QuestionError(f"a message is a dict with role and content, not {message!r}")
+    role, content = message.get("role"), message.get("content")
+    if role not in get_args(Role):
+        raise QuestionError(f"a message's role is one of {[*get_args(Role)]}, not {role!r}")
+    if not isinstance(content, str):
+        raise QuestionError(f"a message's content is a string, not {type(content).__name__}")
+
+
 def _split_conversation(question: str | Sequence[Message]) -> tuple[str, list[Message]]:
     """All system text, and the other turns with neighbours of one role joined.
 
     Templates demand both: one system turn in front, and alternating turns after it.
     """
     messages = [_user_message(question)] if isinstance(question, str) else list(question)
-    if not messages or messages[-1]["role"] != "user":
+    for message in messages:
+        _check_message(message)
+    spoken = [message for message in messages if message["role"] != "system"]
+    if not spoken or spoken[-1]["role"] != "user":
         raise QuestionError("a conversation must end with the user's question")
-    if not messages[-1]["content"].strip():
+    if not spoken[-1]["content"].strip():
         raise QuestionError("the question is empty; write what you want to know")
     system = "\n\n".join(m["content"] for m in messages if m["role"] == "system")
     turns: list[Message] = []
-    for message in (m for m in messages if m["role"] != "system"):
+    for message in spoken:
         if turns and turns[-1]["role"] == message["role"]:
             joined = f"{turns.pop()['content']}\n\n{message['content']}"
             message = Message(role=message["role"], content=joined)
