@@ -32,7 +32,7 @@ class _GoneError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldDocument:
     """A document of a library.
 
     Attributes:
@@ -47,7 +47,7 @@ class Held:
     numbers: tuple[int, ...]
     stamp: tuple[int, int] | None = None
 
-    def pages(self) -> Iterator[tuple[int, Page]]:
+    def numbered_pages(self) -> Iterator[tuple[int, Page]]:
         """Yield the pages under their numbers."""
         return zip(self.numbers, self.document.pages, strict=True)
 
@@ -63,12 +63,12 @@ class Listing:
         stamp: Tells listings apart.
     """
 
-    held: tuple[Held, ...]
+    held: tuple[HeldDocument, ...]
     next_number: int
     settings: Mapping[str, Any]
     stamp: str
 
-    def find(self, names: Iterable[str]) -> list[Held]:
+    def find(self, names: Iterable[str]) -> list[HeldDocument]:
         """Return the documents that some names fit.
 
         Args:
@@ -166,7 +166,9 @@ class Catalog:
                 "what it held is unchanged; check space and permissions"
             ) from error
 
-    def save(self, held: Sequence[Held], next_number: int, settings: Mapping[str, Any]) -> Listing:
+    def save(
+        self, held: Sequence[HeldDocument], next_number: int, settings: Mapping[str, Any]
+    ) -> Listing:
         """Put other documents in the place of those that are there. Call it within `change`."""
         texts = self.folder / "text"
         make_folder(texts)
@@ -203,13 +205,13 @@ class Catalog:
                 remove_file(old)
         return self.load()
 
-    def _text_name(self, held: Held) -> str:
+    def _text_name(self, held: HeldDocument) -> str:
         text = json.dumps(asdict(held.document), sort_keys=True)
         name = f"{held.key}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         self._texts[name] = held.document
         return name
 
-    def _load_document(self, row: dict[str, Any]) -> Held:
+    def _load_document(self, row: dict[str, Any]) -> HeldDocument:
         name = row["text"]
         if name not in self._texts:
             try:
@@ -225,7 +227,7 @@ class Catalog:
                 raise self._damage(f"the text of {row['title']!r} was changed")
             self._texts[name] = document
         stamp = tuple(row["stamp"]) if row["stamp"] else None
-        return Held(row["key"], self._texts[name], tuple(row["numbers"]), stamp)
+        return HeldDocument(row["key"], self._texts[name], tuple(row["numbers"]), stamp)
 
     def _damage(self, what: str) -> LibraryFileError:
         return LibraryFileError(
@@ -269,7 +271,7 @@ def file_stamp(source: str | None) -> tuple[int, int] | None:
     return None
 
 
-def _names_of(held: Held) -> list[str]:
+def _names_of(held: HeldDocument) -> list[str]:
     document = held.document
     return [x for x in (document.id, document.title, document.source) if x]
 

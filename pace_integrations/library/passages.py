@@ -25,7 +25,7 @@ _LONGEST_HEADING = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class TextPassage:
     """A part of a page.
 
     Attributes:
@@ -39,7 +39,7 @@ class Passage:
     end: int
 
 
-def split_page(text: str, section: str | None = None, size: int | None = SIZE) -> list[Passage]:
+def split_page(text: str, section: str | None = None, size: int | None = SIZE) -> list[TextPassage]:
     """Divide a page.
 
     Args:
@@ -51,7 +51,7 @@ def split_page(text: str, section: str | None = None, size: int | None = SIZE) -
         At least one passage, in order; together they hold every word of the page.
     """
     if size is None or len(text) <= _SLACK * size:
-        return [Passage(text, 0, len(text))]
+        return [TextPassage(text, 0, len(text))]
     lines = _Lines(text, section)
     units, passages, first = list(lines.iter_units()), [], 0
     while first < len(units):
@@ -62,11 +62,11 @@ def split_page(text: str, section: str | None = None, size: int | None = SIZE) -
         if units[-1][1] - start <= _SLACK * size:
             last = len(units) - 1
         end = units[last][1]
-        passages.append(Passage(lines.prefix(start, end) + text[start:end], start, end))
+        passages.append(TextPassage(lines.prefix(start, end) + text[start:end], start, end))
         if last == len(units) - 1:
             break
         first = _step_back(units, first, last, size * OVERLAP)
-    return passages or [Passage(text, 0, len(text))]  # nothing but white space
+    return passages or [TextPassage(text, 0, len(text))]  # nothing but white space
 
 
 def _step_back(units: list[Span], first: int, last: int, most: float) -> int:

@@ -19,7 +19,8 @@ from pace_integrations.config import GenerationConfig
 from pace_integrations.model.batch import select_rows
 from pace_integrations.model.decode import AnswerWriter, TextDelta
 from pace_integrations.model.forward import ForwardContext, predict_last, predict_next
-from pace_integrations.model.kv_cache.cache import drop_tokens
+from pace_integrations.model.kv_cache.cache import drop_tokens, fork_cache
+from pace_integrations.model.kv_cache.segments import SegmentLayer
 from pace_integrations.model.pages import RowsContext
 
 
@@ -43,8 +44,8 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """What candidates are compared by: (1 - refusal) times likelihood, 0 to 1."""
-        return (1.0 - self.refusal) * self.likelihood
+        """What candidates are compared by: (1 - refusal) times likelihood; 0 for no words."""
+        return (1.0 - self.refusal) * self.likelihood if self.text.strip() else 0.0
 
 
 def write_candidates(
@@ -79,11 +80,7 @@ def write_candidates(
     """
     device, cache = model.device, rows.cache
     starts = torch.tensor(rows.lengths, device=device)[:, None]
-    # Question and refusal go through the model together; the refusal is then taken back.
-    fed = torch.tensor([[*tail, *refusal[:-1]]] * len(rows.lengths), device=device)
-    steps = torch.arange(fed.shape[1], device=device)
-    logits = predict_last(model, fed, cache, len(refusal), around=around, positions=starts + steps)
-    drop_tokens(cache, len(refusal) - 1)
+    logits = _ask(model, tail, refusal, rows, around)
     refusals, refusing = _score_refusal(logits, refusal)
     first = logits[:, 0].clone()
     if insist:
@@ -91,7 +88,8 @@ def write_candidates(
     answers = [
         _Writing(AnswerWriter(model, tokenizer, config), chance) for chance in refusals.tolist()
     ]
-    going, positions = list(range(len(answers))), starts + len(tail)
+    going = list(range(len(answers)))
+    positions = starts + len(tail) if len(going) > 1 else None
     logits, logs = first, logits[:, 0].log_softmax(-1)
     while going:
         parts = zip(going, logits.split(1), logs.split(1), strict=True)
@@ -99,13 +97,46 @@ def write_candidates(
         yield [(i, delta) for i, (_, delta) in zip(going, taken, strict=True)]
         left = [n for n, (_, delta) in enumerate(taken) if delta.finish is None]
         if len(left) < len(taken):
-            select_rows(cache, torch.tensor(left, dtype=torch.long, device=device))
-            positions, going = positions[left], [going[n] for n in left]
+            going = [going[n] for n in left]
+            if positions is not None:
+                select_rows(cache, torch.tensor(left, dtype=torch.long, device=device))
+                positions = positions[left]
         if going:
             ids = torch.stack([taken[n][0].view(1) for n in left])
             logits = predict_next(model, ids, cache, around=around, positions=positions)
-            logs, positions = logits.log_softmax(-1), positions + 1
+            logs = logits.log_softmax(-1)
+            positions = None if positions is None else positions + 1
     return [answer.finish() for answer in answers]
+
+
+def _ask(
+    model: PreTrainedModel,
+    tail: Sequence[int],
+    refusal: Sequence[int],
+    rows: RowsContext,
+    around: ForwardContext,
+) -> Tensor:
+    """Feed the question, and return what it and the refusal's tokens predict.
+
+    Returns:
+        Logits ``(rows, len(refusal), vocabulary)``: the first are those of the answer.
+    """
+    count, cache = len(rows.lengths), rows.cache
+    ids = torch.tensor([list(tail)] * count, device=model.device)
+    told = torch.tensor([list(refusal[:-1])] * count, device=model.device)
+    if all(isinstance(layer, SegmentLayer) for layer in cache.layers):
+        # Question and refusal go through the model together; the refusal is then taken back.
+        fed = torch.cat([ids, told], dim=1)
+        starts = torch.tensor(rows.lengths, device=model.device)[:, None]
+        places = starts + torch.arange(fed.shape[1], device=model.device) if count > 1 else None
+        logits = predict_last(model, fed, cache, len(refusal), around=around, positions=places)
+        drop_tokens(cache, len(refusal) - 1)
+        return logits
+    first = predict_next(model, ids, cache, around=around)[:, None]
+    if len(refusal) == 1:
+        return first
+    rest = predict_last(model, told, fork_cache(cache), len(refusal) - 1, around=around)
+    return torch.cat([first, rest], dim=1)
 
 
 def _score_refusal(logits: Tensor, refusal: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def prefill(
     Args:
         model: A causal language model.
         ids: Token ids ``(batch, tokens)`` that follow what the cache holds.
-        cache: PermutationCache to extend.
+        cache: Cache to extend.
         chunk: Most tokens of one forward.
         around: Makes the context that each forward runs in.
 
@@ -63,7 +63,7 @@ def predict_next(
     Args:
         model: A causal language model.
         ids: Token ids ``(batch, tokens)`` that follow what the cache holds.
-        cache: PermutationCache to extend.
+        cache: Cache to extend.
         around: Makes the context that the forward runs in.
         positions: Positions ``(batch, tokens)``, where they are not simply the next ones.
     """
@@ -78,7 +78,7 @@ def predict_last(
     count: int,
     *,
     around: ForwardContext,
-    positions: Tensor,
+    positions: Tensor | None = None,
 ) -> Tensor:
     """Extend a cache and return what the last `count` tokens predict, as `predict_next` does.
 

@@ -36,12 +36,13 @@ def resolve_citations(
     Args:
         text: The answer, citation marks included.
         question: The question it answers.
-        passages: What was read, in order; passage ``n`` is ``passages[n - 1]``.
+        passages: What was read, each under its own number.
     """
     bare = _MARKS.sub(" ", text).strip()
     if not passages or not bare or bare.startswith(UNANSWERABLE):
         return ()
-    named = [passages[n - 1] for n in _parse_numbers(text) if 1 <= n <= len(passages)]
+    known = {passage.number: passage for passage in passages}
+    named = [known[n] for n in _parse_numbers(text) if n in known]
     cited = tuple(make_citation(p, best_quote(p.page.text, bare, question), "cited") for p in named)
     supported = max((citation.score for citation in cited), default=0.0)
     if supported > 0.5:  # no page can hold twice as many

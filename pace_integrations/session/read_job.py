@@ -87,7 +87,7 @@ class ReadJob:
         """
         with (
             closing(self._engine.thread.stream(self.read_chunks())) as steps,
-            _ProgressDisplay(progress) as show,
+            ProgressDisplay(progress) as show,
         ):
             seen = self.state
             for done in steps:
@@ -176,7 +176,7 @@ class ReadJob:
             )
 
 
-class _ProgressDisplay:
+class ProgressDisplay:
     """Shows progress as asked: not at all, by a bar, or through a function."""
 
     def __init__(self, progress: bool | Progress) -> None:

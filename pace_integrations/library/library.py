@@ -1,0 +1,225 @@
+"""A library: documents of any number and length, each page read once, asked like one session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pace_integrations.answer import Answer
+from pace_integrations.config import GenerationConfig
+from pace_integrations.errors import ConfigError, DocumentError
+from pace_integrations.library.choice import Budget, Choice
+from pace_integrations.library.config import LibraryConfig, SelectorMaker
+from pace_integrations.library.holdings import Holdings
+from pace_integrations.library.strategy import STRATEGIES, Strategy
+from pace_integrations.library.turn import AskOptions, LibraryTurn, OnUnsupported, Question
+from pace_integrations.model.engine import Engine
+from pace_integrations.model.model_thread import Deadline
+from pace_integrations.session.pace import Pace
+from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream
+
+_SHARE = 4  # of the context that chosen passages may take in one prompt: one in so many tokens
+
+
+class Library(Holdings):
+    """Documents on disk, each page read once by a model, ready for any number of questions.
+
+    Made by `Library.open` or `Pace.library`. Its text, page numbers and index are kept for good;
+    what the model holds of each page is a cache, shared by processes, of which the least used goes
+    first. Any number of threads may ask it, and any number of processes change it.
+
+    Attributes:
+        pace: The model that reads it.
+    """
+
+    def __init__(self, pace: Pace, engine: Engine, folder: Path, config: LibraryConfig) -> None:
+        super().__init__(engine, folder, config)
+        self.pace = pace
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | os.PathLike[str],
+        pace: Pace,
+        *,
+        config: LibraryConfig | None = None,
+        **options: Any,  # noqa: ANN401 - fields of LibraryConfig
+    ) -> Self:
+        """Open a library, or begin one.
+
+        Args:
+            folder: Its folder; it is made with the first document.
+            pace: The model that reads it.
+            config: How it is read and kept.
+            **options: Fields of `LibraryConfig`, instead of `config`.
+
+        Raises:
+            LibraryFileError: The folder holds something else, or a damaged library.
+            ConfigError: The model's pages cannot be kept as asked.
+        """
+        if config is not None and options:
+            raise ConfigError("give config= or its fields, and not both")
+        made = config or LibraryConfig(**options)
+        return cls(pace, pace.engine, Path(folder).expanduser(), made)
+
+    def ask(self, question: Question, *, timeout: float | None = None, **options: Any) -> Answer:  # noqa: ANN401
+        """Answer a question from the pages that fit it best.
+
+        Args:
+            question: The question, or a conversation that ends with one.
+            timeout: Seconds the whole answer may take; None waits for as long as it takes.
+            **options: As for `stream`.
+
+        Raises:
+            QuestionError: The question is empty or the conversation malformed.
+            DocumentError: The library is empty.
+            DeadlineExceededError: The time is over.
+        """
+        with self.stream(question, timeout=timeout, **options) as stream:
+            return stream.answer
+
+    def stream(
+        self,
+        question: Question,
+        *,
+        strategy: Strategy = "auto",
+        selector: str | SelectorMaker | None = None,
+        budget: int | None = None,
+        passages: int | None = None,
+        on_unsupported: OnUnsupported = "show",
+        generation: GenerationConfig | None = None,
+        timeout: float | None = None,
+    ) -> AnswerStream:
+        """Answer a question piece by piece; asked one by one, the answer comes in one piece.
+
+        Args:
+            question: The question, or a conversation that ends with one.
+            strategy: ``"each"`` asks the best passages one by one and takes the best answer,
+                ``"together"`` puts them in one prompt, ``"auto"`` goes by the question.
+            selector: What chooses them instead of the library's own selector.
+            budget: Most tokens of passages in one prompt; None is a quarter of the context.
+            passages: Most passages; None takes 5 one by one, and together what the budget holds.
+            on_unsupported: ``"show"`` gives an answer that the pages do not support, marked so;
+                ``"refuse"`` says that the documents do not say.
+            generation: Length, sampling and stop strings; the default is greedy.
+            timeout: Seconds the whole answer may take.
+
+        Raises:
+            QuestionError: The question is empty or the conversation malformed.
+            DocumentError: The library is empty.
+        """
+        turn = self._make_turn(
+            question,
+            strategy=strategy,
+            selector=selector,
+            budget=budget,
+            passages=passages,
+            on_unsupported=on_unsupported,
+            generation=generation,
+        )
+        pieces = self._engine.thread.stream(turn.run(), Deadline(timeout))
+        return AnswerStream(pieces, turn.finish)
+
+    async def aask(
+        self,
+        question: Question,
+        *,
+        timeout: float | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> Answer:
+        """Answer a question without blocking the event loop; see `stream` for the options."""
+        async with self.astream(question, timeout=timeout, **options) as stream:
+            return await stream.drain()
+
+    def astream(
+        self,
+        question: Question,
+        *,
+        timeout: float | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> AsyncAnswerStream:
+        """Answer a question piece by piece without blocking the event loop; see `stream`."""
+        turn = self._make_turn(question, **options)
+        pieces = self._engine.thread.astream(turn.run(), Deadline(timeout))
+        return AsyncAnswerStream(pieces, turn.finish)
+
+    def ask_many(
+        self,
+        questions: Sequence[Question],
+        *,
+        timeout: float | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> list[Answer]:
+        """Answer several questions, each as if it were asked alone.
+
+        Args:
+            questions: The questions, as for `ask`.
+            timeout: Seconds that all answers together may take.
+            **options: As for `stream`.
+
+        Raises:
+            QuestionError: A question is empty or malformed; none is then answered.
+            DeadlineExceededError: The time is over.
+        """
+        turns = [self._make_turn(question, **options) for question in questions]
+        deadline = Deadline(timeout)
+        streams = [
+            AnswerStream(self._engine.thread.stream(turn.run(), deadline), turn.finish)
+            for turn in turns
+        ]
+        return [stream.answer for stream in streams]
+
+    def find_pages(
+        self, question: str, *, count: int = 4, selector: str | SelectorMaker | None = None
+    ) -> Choice:
+        """Return the passages that fit a question best, without answering it.
+
+        Args:
+            question: The question.
+            count: Most passages.
+            selector: What chooses them instead of the library's own selector.
+        """
+        chosen = self._find_selector(selector)
+        if not self._view().blocks:
+            return Choice(())
+        budget = Budget(2**31, count)
+        # The question is read by the model, which works on its own thread.
+        return next(self._engine.thread.stream(chosen.select(q, budget) for q in [question]))
+
+    def _make_turn(
+        self,
+        question: Question,
+        *,
+        strategy: Strategy = "auto",
+        selector: str | SelectorMaker | None = None,
+        budget: int | None = None,
+        passages: int | None = None,
+        on_unsupported: OnUnsupported = "show",
+        generation: GenerationConfig | None = None,
+    ) -> LibraryTurn:
+        if strategy not in STRATEGIES:
+            raise ConfigError(f"strategy must be one of {[*STRATEGIES]}, got {strategy!r}")
+        if on_unsupported not in ("show", "refuse"):
+            raise ConfigError(f"on_unsupported must be 'show' or 'refuse', not {on_unsupported!r}")
+        for name, value in (("budget", budget), ("passages", passages)):
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if strategy == "auto" and self.attention == "full":
+            strategy = "together"  # what is read for a question alone is read once
+        options = AskOptions(
+            strategy,
+            budget or max(1, self.pace.context_window // _SHARE),
+            passages,
+            on_unsupported,
+            generation or GenerationConfig(),
+            self.exact,
+            self.profile,
+        )
+        turn = LibraryTurn(self._reader, self._find_selector(selector), question, options)
+        if not self._view().blocks:
+            raise DocumentError(
+                f"the library in {str(self.folder)!r} is empty; add documents first"
+            )
+        return turn

@@ -1,0 +1,284 @@
+"""One question to a library, from choosing passages to the answer with its evidence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+
+from pace_integrations.answer import Answer, Citation, SelectedPage, Selection, Timings, Usage
+from pace_integrations.config import GenerationConfig
+from pace_integrations.documents import best_quote
+from pace_integrations.errors import DocumentError
+from pace_integrations.library.blocks import Block
+from pace_integrations.library.choice import Budget, Choice, Selector
+from pace_integrations.library.prepared import GroupReader, Prepared
+from pace_integrations.library.profile import ReadingProfile
+from pace_integrations.library.steps import run_silently
+from pace_integrations.library.strategy import Strategy, choose_strategy
+from pace_integrations.model.candidates import Candidate, write_candidates
+from pace_integrations.model.decode import TextDelta
+from pace_integrations.model.forward import predict_next
+from pace_integrations.model.prompts import UNANSWERABLE, Message
+from pace_integrations.session.citations import Passage, make_citation, resolve_citations
+
+OnUnsupported = Literal["show", "refuse"]
+Question = str | Sequence[Message]
+
+PASSAGES = 5  # asked one by one
+_VERIFIED = 2  # candidates that a model trained for it is asked about once more
+_EVIDENCE = 3  # sentences shown
+_REFUSES = 0.5  # probability of the refusal from which it is the answer
+_MARKS = re.compile(r"\[\d{1,9}(?:\s*,\s*\d{1,9})*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class AskOptions:
+    """How a question is asked.
+
+    Attributes:
+        strategy: ``"each"``, ``"together"`` or ``"auto"``.
+        budget: Most tokens of passages in one prompt.
+        passages: Most passages; None takes 5 one by one, and together what the budget holds.
+        on_unsupported: What happens to an answer that the pages do not support.
+        generation: Length, sampling and stop strings.
+        exact: Whether the model was trained to read in the way it reads.
+        profile: What it was trained for.
+    """
+
+    strategy: Strategy
+    budget: int
+    passages: int | None
+    on_unsupported: OnUnsupported
+    generation: GenerationConfig
+    exact: bool
+    profile: ReadingProfile
+
+
+@dataclass
+class LibraryTurn:
+    """A question on its way to an answer. `run` runs on the model's thread.
+
+    Args:
+        reader: What makes contexts of passages.
+        selector: What chooses passages.
+        question: The question, or a conversation that ends with it.
+        options: How it is asked.
+
+    Raises:
+        QuestionError: The question is empty, or the conversation malformed.
+    """
+
+    reader: GroupReader
+    selector: Selector
+    question: Question
+    options: AskOptions
+    _choice: Choice = field(default_factory=lambda: Choice(()))
+    _candidates: Sequence[Candidate] = ()
+    _answering: Sequence[Block] = ()
+    _support: float = 0.0
+    _tokens: int = 0
+    _read: int = 0
+
+    def __post_init__(self) -> None:
+        self._tail = self.reader.engine.prompts.encode_suffix(self.question)
+        told = self.question if isinstance(self.question, str) else self.question[-1]["content"]
+        self._words = told
+        self._strategy, self._reason = choose_strategy(told, self.options.strategy)
+
+    def run(self) -> Iterator[TextDelta]:
+        """Answer, yielding a piece for every step."""
+        self._choice = self.selector.select(self._words, self._budget())
+        blocks = [scored.block for scored in self._choice.scored]
+        if not blocks:
+            raise DocumentError("no page of the library fits beside the question; ask less")
+        if self._strategy == "each":
+            yield from self._ask_each(blocks)
+        else:
+            yield from self._ask_together(sorted(blocks, key=_reading_order))
+
+    def _budget(self) -> Budget:
+        options = self.options
+        limit = self.reader.engine.loaded.context_window - self.reader.head_tokens
+        limit -= len(self._tail) + options.generation.max_new_tokens
+        if self._strategy == "each":
+            return Budget(limit * PASSAGES, options.passages or PASSAGES, limit * PASSAGES)
+        return Budget(min(options.budget, limit), options.passages, limit)
+
+    def _ask_each(self, blocks: Sequence[Block]) -> Iterator[TextDelta]:
+        """Ask every passage by itself and take the best answer."""
+        candidates: list[Candidate] = []
+        for prepared in (yield from self._prepare([[block] for block in blocks])):
+            candidates += yield from run_silently(self._write(prepared, insist=True))
+        self._candidates = candidates
+        scores = [candidate.score for candidate in candidates]
+        if self.options.profile.verification:
+            ranked = sorted(range(len(scores)), key=lambda i: -scores[i])
+            for i in ranked[:_VERIFIED]:
+                chance = yield from self._verify([blocks[i]], candidates[i].text)
+                scores[i] *= chance
+        best = max(range(len(scores)), key=scores.__getitem__)
+        winner, self._support, self._answering = candidates[best], scores[best], [blocks[best]]
+        # It saw one passage: whatever number it wrote, that one is meant.
+        text = _MARKS.sub(f"[{blocks[best].number}]", winner.text)
+        if winner.refusal > _REFUSES or self._is_refused():
+            text = UNANSWERABLE
+        yield TextDelta(text, winner.tokens, winner.finish)
+
+    def _ask_together(self, blocks: Sequence[Block]) -> Iterator[TextDelta]:
+        """Ask all passages in one prompt."""
+        self._answering = blocks
+        (prepared,) = yield from self._prepare([blocks])
+        candidate, last = yield from self._stream(prepared)
+        self._support = candidate.score
+        if self.options.profile.verification and not candidate.text.startswith(UNANSWERABLE):
+            self._support *= yield from self._verify(blocks, candidate.text)
+        if self.options.on_unsupported == "refuse":
+            text = UNANSWERABLE if self._is_refused() else candidate.text
+            last = replace(last, text=text)
+        yield last
+
+    def _stream(
+        self, prepared: Prepared
+    ) -> Generator[TextDelta, None, tuple[Candidate, TextDelta]]:
+        """Write one answer, piece by piece but for the last; nothing shown is taken back."""
+        steps = self._write(prepared, insist=False)
+        shows = self.options.on_unsupported == "show"
+        last = TextDelta("", 0)
+        while True:
+            try:
+                ((_, last),) = next(steps)
+            except StopIteration as end:
+                return end.value[0], last
+            if not last.finish:
+                yield last if shows else TextDelta("", 0)
+
+    def _prepare(
+        self, groups: Sequence[Sequence[Block]]
+    ) -> Generator[TextDelta, None, list[Prepared]]:
+        made = yield from run_silently(self.reader.prepare(groups))
+        self._tokens += sum(prepared.tokens for prepared in made)
+        self._tokens += len(self._tail) * len(groups)
+        self._read += sum(prepared.read for prepared in made)
+        return made
+
+    def _write(
+        self, prepared: Prepared, *, insist: bool
+    ) -> Generator[list[tuple[int, TextDelta]], None, list[Candidate]]:
+        loaded = self.reader.engine.loaded
+        end = loaded.tokenizer.eos_token_id
+        refusal = self.reader.engine.prompts.encode_text(UNANSWERABLE)
+        return write_candidates(
+            loaded.model,
+            loaded.tokenizer,
+            self._tail,
+            prepared.rows,
+            self.options.generation,
+            refusal=[*refusal, end] if isinstance(end, int) else refusal,
+            around=prepared.around,
+            insist=insist and self.options.generation.constraint is None,
+        )
+
+    def _verify(self, blocks: Sequence[Block], answer: str) -> Generator[TextDelta, None, float]:
+        """Return how likely the model confirms an answer when it is asked about it."""
+        profile, engine = self.options.profile, self.reader.engine
+        assert profile.verification is not None
+        bare = _MARKS.sub("", answer).strip()
+        asked = profile.verification.format(question=self._words, answer=bare)
+        (prepared,) = yield from run_silently(self.reader.prepare([blocks]))
+        ids = torch.tensor([engine.prompts.encode_suffix(asked)], device=engine.loaded.model.device)
+        logits = predict_next(
+            engine.loaded.model, ids, prepared.rows.cache, around=prepared.around
+        )[0]
+        words = [engine.prompts.encode_text(word)[0] for word in (profile.yes, profile.no)]
+        return float(logits[words].softmax(-1)[0])
+
+    def _is_refused(self) -> bool:
+        supported = self._support >= self.options.profile.threshold
+        return self.options.on_unsupported == "refuse" and not supported
+
+    def finish(self, text: str, last: TextDelta, timings: Timings) -> Answer:
+        """Return the whole answer, from its text and its last piece."""
+        assert last.finish is not None
+        cached = self._tokens - self._read - len(self._tail)
+        refuses = text.startswith(UNANSWERABLE)
+        return Answer(
+            text=text,
+            citations=() if refuses else self._cite(text),
+            usage=Usage(self._tokens, max(0, cached), last.tokens),
+            timings=timings,
+            memory=None,
+            finish_reason=last.finish,
+            support=self._support,
+            supported=not refuses and self._support >= self.options.profile.threshold,
+            evidence=self._find_evidence(),
+            exact=self.options.exact,
+            selection=self._describe_selection(),
+        )
+
+    def _cite(self, text: str) -> tuple[Citation, ...]:
+        """Return the passages that the answer rests on, the quote from their own words."""
+        passages = [Passage(b.number, b.document, b.narrowed_page()) for b in self._answering]
+        cited = resolve_citations(text, self._words, passages)
+        moved = []
+        for citation in cited:
+            # Of several passages of a page, the one that holds the quote.
+            start = next(
+                b.passage.start
+                for b in self._answering
+                if b.number == citation.passage
+                and b.narrowed_page().text[slice(*citation.span)] == citation.quote
+            )
+            moved.append(replace(citation, span=_shift(citation.span, start)))
+        return tuple(moved)
+
+    def _find_evidence(self) -> tuple[Citation, ...]:
+        """Return the sentences of the chosen passages that fit the question best, by its words."""
+        found: dict[tuple[int, str], Citation] = {}
+        for scored in self._choice.scored:
+            block, page = scored.block, scored.block.narrowed_page()
+            quote = best_quote(page.text, self._words, self._words)
+            if quote.score > 0.0:
+                citation = make_citation(
+                    Passage(block.number, block.document, page), quote, "matched"
+                )
+                span = _shift(citation.span, block.passage.start)
+                # Neighbors overlap, so a sentence may stand in two of them.
+                found.setdefault((block.number, quote.text), replace(citation, span=span))
+        ranked = sorted(found.values(), key=lambda citation: -citation.score)
+        return tuple(ranked[:_EVIDENCE])
+
+    def _describe_selection(self) -> Selection:
+        by_block = dict(enumerate(self._candidates))
+        pages = []
+        for i, scored in enumerate(self._choice.scored):
+            block, candidate = scored.block, by_block.get(i)
+            pages.append(
+                SelectedPage(
+                    number=block.number,
+                    document=block.document.title,
+                    page=block.page.index,
+                    page_label=block.page.label,
+                    span=(block.passage.start, block.passage.end),
+                    tokens=self.reader.count_tokens(block),
+                    score=scored.score,
+                    reason=scored.reason,
+                    answer=candidate.text if candidate else None,
+                    likelihood=candidate.likelihood if candidate else None,
+                    refusal=candidate.refusal if candidate else None,
+                )
+            )
+        note = f"{self._reason}; {self._choice.note}" if self._choice.note else self._reason
+        budget = self._budget().tokens
+        return Selection(self.selector.name, self._strategy, note, budget, tuple(pages), self._read)
+
+
+def _reading_order(block: Block) -> tuple[int, int]:
+    return block.number, block.passage.start
+
+
+def _shift(span: tuple[int, int], by: int) -> tuple[int, int]:
+    return span[0] + by, span[1] + by
