@@ -15,7 +15,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the Hub's client, whi
 
 from pace_integrations import Corpus, MemoryConfig, Pace, Session
 
-
 TESTED = Path(__file__).parents[1] / "constraints/tested.txt"
 
 
@@ -53,8 +52,10 @@ def _quiet_threads() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_store(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Neither the tests nor the processes they start see the user's sessions."""
+    """Neither the tests nor the processes they start see the user's sessions and models."""
     os.environ["PACE_HOME"] = str(tmp_path_factory.mktemp("home"))
+    # Where no model is named: not whatever may be installed or cached on this machine.
+    os.environ["PACE_MODEL"] = "pace-nano"
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +69,7 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Pace]:
     """The model inside the package."""
-    with Pace.load() as loaded:
+    with Pace.load("pace-nano") as loaded:
         yield loaded
 
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import (
     AttentionInterface,
@@ -93,7 +94,7 @@ def next_token_logits(
     Args:
         model: A causal language model.
         ids: Token ids ``(batch, tokens)`` that follow what the cache holds.
-        cache: PermutationCache to extend.
+        cache: Cache to extend.
         positions: Positions ``(batch, tokens)``, where they are not simply the next ones.
     """
     return continued_logits(model, ids, cache, 1, positions)[:, -1]
@@ -240,3 +241,21 @@ def disable_progress_bars() -> None:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+
+
+# --- Loading ---
+
+
+def gguf_arguments(file: str) -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` that read a GGUF file as plain dense weights."""
+    # Since 5.23 weights stay packed where a kernel is found, in modules that nothing else knows.
+    plain = getattr(transformers, "GgufConfig", None)
+    return {"gguf_file": file} | ({"quantization_config": plain(dequantize=True)} if plain else {})
+
+
+def forget_quantization(model: PreTrainedModel) -> None:
+    """Make a model whose weights were expanded at load an ordinary one, which can be saved."""
+    # Transformers sets these on the model while loading; without them it is as any other.
+    for name in ("hf_quantizer", "is_quantized", "quantization_method"):
+        vars(model).pop(name, None)
+    vars(model.config).pop("quantization_config", None)

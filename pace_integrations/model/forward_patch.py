@@ -48,7 +48,7 @@ class ForwardPatch(Protocol):
         self,
         state: Any,
         *,
-        cuts: Sequence[int] = (),  # noqa: ANN401 - a state of its own making
+        cuts: Sequence[int] = (),
     ) -> AbstractContextManager[object]:
         """Return the context of forwards whose tokens are taken into a state.
 

@@ -1,21 +1,17 @@
-"""Loads a Hugging Face causal language model and its tokenizer, quantised or not."""
+"""Loads a Hugging Face causal language model and its tokenizer.
+
+The weights come from a name, a folder or a GGUF file, quantized or not, with or without an adapter.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
-import socket
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import torch
-from huggingface_hub import is_offline_mode
-from huggingface_hub.constants import ENDPOINT as HUB
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,10 +23,25 @@ from transformers import (
 
 from pace_integrations.config import KvDtype, Overflow, Quantization
 from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
+from pace_integrations.model._transformers import forget_quantization, gguf_arguments
+from pace_integrations.model.gguf import repair_end_token, require_gguf
+from pace_integrations.model.model_files import (
+    ModelFiles,
+    hash_file,
+    hash_files,
+    hub_in_reach,
+    locate_model,
+)
+from pace_integrations.model.peft_adapter import hash_adapter, locate_adapter, merge_adapter
+from pace_integrations.model.precision import (
+    choose_dtype,
+    count_parameters,
+    make_quantization_config,
+)
+from pace_integrations.model.registry import DEMONSTRATION, MODELS
 from pace_integrations.model.rope import stretch_positions
 
-EMBEDDED = Path(__file__).parent / "nano"
-EMBEDDED_NAME = "pace-nano"
+EMBEDDED_NAME, EMBEDDED = DEMONSTRATION, MODELS[DEMONSTRATION].checkpoint
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,9 @@ class LoadedModel:
         context: Tokens asked for; None are the model's own.
         kv: How keys and values are held.
         experts: How its neurons are divided into experts, as JSON-ready values, or None.
+        adapter: The adapter it was asked for with, or None.
+        base_hash: Hash of its base weights, where that is not the hash of the checkpoint's files.
+        adapter_hash: Hash of the adapter that was merged into it, or None.
     """
 
     name: str
@@ -56,12 +70,16 @@ class LoadedModel:
     context: int | None = None
     kv: KvDtype = "full"
     experts: dict[str, Any] | None = None
+    adapter: str | None = None
+    base_hash: str | None = None
+    adapter_hash: str | None = None
 
     @cached_property
     def revision(self) -> str:
-        """Commit of the Hub's repository, or a hash of a local checkpoint's files."""
-        commit = getattr(self.model.config, "_commit_hash", None)
-        return str(commit) if commit else _hash_files(Path(str(self.model.name_or_path)))
+        """Commit of the Hub's repository or hash of the base weights, and hash of the adapter."""
+        base = self.base_hash or getattr(self.model.config, "_commit_hash", None)
+        base = str(base or hash_files(Path(str(self.model.name_or_path))))
+        return f"{base}+{self.adapter_hash}" if self.adapter_hash else base
 
     @property
     def context_window(self) -> int:
@@ -71,7 +89,10 @@ class LoadedModel:
         return int(min(limit, self.context or limit, 2**31))
 
     def identity_facts(self) -> dict[str, Any]:
-        """What must be equal for two loaded models to compute the same, as JSON-ready values."""
+        """Return what must be equal for two models to compute the same, as JSON-ready values.
+
+        Two of the facts are names, which may change: `revision` tells models and adapters apart.
+        """
         return {
             "model": self.name,
             "revision": self.revision,
@@ -81,12 +102,14 @@ class LoadedModel:
             "context": self.context,
             "kv": self.kv,
             "experts": self.experts,
+            "adapter": self.adapter,
         }
 
 
 def load_model(
     model: str | os.PathLike[str] | None,
     *,
+    adapter: str | os.PathLike[str] | None = None,
     dtype: str | torch.dtype = "auto",
     device: str | None = None,
     quantization: Quantization | None = None,
@@ -96,15 +119,18 @@ def load_model(
     context: int | None = None,
     kv: KvDtype = "full",
 ) -> LoadedModel:
-    """Loads a model by name or path.
+    """Load a model by name or path.
 
     Args:
-        model: Name on the Hugging Face Hub, path of a local checkpoint, or None for the
-            embedded one.
-        dtype: ``"auto"`` keeps the checkpoint's (the embedded one runs in float32).
+        model: A known name (``"pace-small"``), a name on the Hugging Face Hub, the path of a
+            checkpoint's folder or of a GGUF file, or None for the default.
+        adapter: Adapter in PEFT's format, a folder or a name on the Hub, to merge into the
+            weights; None is the one that belongs to a known name, if any.
+        dtype: ``"auto"`` is bfloat16 or float32 on CPUs, by size and instructions, and the
+            checkpoint's elsewhere.
         device: Where it runs, such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` spreads it over all
             there is; None takes a GPU when there is one.
-        quantization: bitsandbytes quantisation of the linear layers.
+        quantization: bitsandbytes quantization of the linear layers.
         revision: Commit, branch or tag on the Hub.
         trust_remote_code: Whether code that the checkpoint carries may run.
         overflow: ``"yarn"`` stretches the rotary positions to `context` tokens.
@@ -113,56 +139,93 @@ def load_model(
         kv: ``"int8"`` holds keys and values in eight bits.
 
     Raises:
-        ModelLoadError: There is no such model, or its files cannot be used.
-        MissingExtraError: Quantisation was asked for and bitsandbytes is not installed.
-        ConfigError: A setting is none of the known words, or `kv` does not go with `overflow`.
+        ModelLoadError: There is no such model or adapter, or its files cannot be used.
+        MissingExtraError: A package that is needed for what was asked is not installed.
+        ConfigError: A setting is none of the known words, or two do not go together.
     """
     _check_words(overflow, context, kv)
-    path, name = _locate_model(model)
+    quantized = make_quantization_config(quantization)
+    files = locate_model(model, adapter)
+    if quantized is not None and (files.gguf or files.adapter):
+        raise ConfigError(
+            "quantization= does not go with an adapter or a GGUF file, whose weights are merged "
+            "or expanded at load; leave one of them out"
+        )
+    local = Path(files.path).exists() or not hub_in_reach()
     options: dict[str, Any] = {
         "revision": revision,
         "trust_remote_code": trust_remote_code,
-        "local_files_only": Path(path).exists() or not _hub_in_reach(),
+        "local_files_only": local,
     }
-    placing = {
-        "dtype": _choose_dtype(dtype, embedded=model is None, quantized=quantization is not None),
-        "quantization_config": _quantization_config(quantization),
-        "device_map": device or ("cuda" if torch.cuda.is_available() else "cpu"),
-    }
+    folder = locate_adapter(files.adapter, local_files_only=local) if files.adapter else None
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
-        if overflow == "yarn":
-            config = stretch_positions(AutoConfig.from_pretrained(path, **options), context)
-            options["config"] = config
-            context = config.get_text_config().max_position_embeddings
-        network = AutoModelForCausalLM.from_pretrained(path, **options, **placing)
-    except ConfigError:
+        network, tokenizer = _load_network(
+            files, options, dtype, device, quantized, overflow, context
+        )
+    except (ConfigError, MissingExtraError):
         raise
     except ImportError as error:
-        raise ModelLoadError(f"model {name!r} needs a package: {_first_line(error)}") from error
+        raise ModelLoadError(
+            f"model {files.name!r} needs a package: {_first_line(error)}"
+        ) from error
     except Exception as error:
         # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
-        raise ModelLoadError(_explain_failure(name, path, error)) from error
-    return LoadedModel(name, network.eval(), tokenizer, quantization, overflow, context, kv)
+        raise ModelLoadError(_explain_failure(files.name, files.path, error)) from error
+    if folder is not None:
+        network = merge_adapter(network, folder)
+    if overflow == "yarn":
+        context = network.config.get_text_config().max_position_embeddings
+    return LoadedModel(
+        files.name,
+        network.eval(),
+        tokenizer,
+        quantization,
+        overflow,
+        context,
+        kv,
+        adapter=files.adapter_name,
+        base_hash=files.base_hash or (hash_file(files.gguf) if files.gguf else None),
+        adapter_hash=hash_adapter(folder) if folder else None,
+    )
 
 
-@lru_cache
-def read_context_window(model: str | os.PathLike[str] | None) -> int | None:
-    """Return the context of a model whose configuration lies on this machine, without loading it.
-
-    Args:
-        model: Name or path, as for `load_model`.
-
-    Returns:
-        Most tokens of one sequence; None where the configuration is not here, sets no limit, or
-        needs code of its own.
-    """
-    try:
-        config: Any = AutoConfig.from_pretrained(model or EMBEDDED, local_files_only=True)
-    except (OSError, ValueError):
-        return None
-    window = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(window) if window else None
+def _load_network(
+    files: ModelFiles,
+    options: dict[str, Any],
+    dtype: str | torch.dtype,
+    device: str,
+    quantized: BitsAndBytesConfig | None,
+    overflow: Overflow,
+    context: int | None,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load weights and tokenizer; errors are whatever Transformers raises."""
+    source = {"gguf_file": files.gguf.name} if files.gguf else {}
+    if files.gguf:
+        require_gguf()
+    placing: dict[str, Any] = {"device_map": device, **options}
+    if quantized is not None:
+        placing |= {"quantization_config": quantized, "dtype": torch.bfloat16}
+        if dtype != "auto":
+            placing["dtype"] = choose_dtype(dtype, parameters=0, on_cpu=device == "cpu")
+    else:
+        on_cpu = device == "cpu"
+        needed = dtype == "auto" and on_cpu
+        parameters = count_parameters(files.path, options, gguf=files.gguf) if needed else 0
+        placing["dtype"] = choose_dtype(
+            dtype, parameters=parameters, on_cpu=on_cpu, expanded=files.gguf is not None
+        )
+    tokenizer = AutoTokenizer.from_pretrained(files.path, **source, **options)
+    if overflow == "yarn":
+        config = AutoConfig.from_pretrained(files.path, **source, **options)
+        placing["config"] = stretch_positions(config, context)
+    if files.gguf:
+        placing |= gguf_arguments(files.gguf.name)
+    network = AutoModelForCausalLM.from_pretrained(files.path, **placing)
+    if files.gguf:
+        forget_quantization(network)
+        repair_end_token(tokenizer, network)
+    return network, tokenizer
 
 
 def _check_words(overflow: str, context: int | None, kv: str) -> None:
@@ -174,76 +237,6 @@ def _check_words(overflow: str, context: int | None, kv: str) -> None:
         raise ConfigError(f"kv must be 'full' or 'int8', not {kv!r}")
     if kv == "int8" and overflow == "window":
         raise ConfigError("kv='int8' cannot slide: leave it out, or take overflow='yarn'")
-
-
-def _locate_model(model: str | os.PathLike[str] | None) -> tuple[str, str]:
-    if model is not None:
-        name = os.fspath(model)
-        if not name.strip():
-            raise ModelLoadError("the model's name is empty; leave it out for the embedded model")
-        return name, name
-    if not (EMBEDDED / "config.json").is_file():
-        raise ModelLoadError(
-            f"the embedded model is missing from this installation ({EMBEDDED}); reinstall "
-            "pace-integrations, or name a model"
-        )
-    return str(EMBEDDED), EMBEDDED_NAME
-
-
-def _hub_in_reach() -> bool:
-    """Whether the Hub's name resolves: offline, the client would retry for most of a minute."""
-    if is_offline_mode():
-        return False
-    if getproxies():
-        return True  # names may resolve at the proxy only
-    try:
-        return bool(socket.getaddrinfo(urlsplit(HUB).hostname, 443))
-    except OSError:
-        return False
-
-
-def _choose_dtype(
-    dtype: str | torch.dtype, *, embedded: bool, quantized: bool
-) -> str | torch.dtype:
-    if dtype == "auto":
-        if quantized:
-            return torch.bfloat16
-        # Small enough that float32 costs nothing, and there every invariance is sharp.
-        return torch.float32 if embedded else "auto"
-    chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
-    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
-        raise ConfigError(
-            f"dtype must be 'auto', 'float32', 'bfloat16' or 'float16', not {dtype!r}"
-        )
-    return chosen
-
-
-def _quantization_config(quantization: str | None) -> BitsAndBytesConfig | None:
-    if quantization is None:
-        return None
-    if quantization not in ("int8", "nf4"):
-        raise ConfigError(f"quantization must be None, 'int8' or 'nf4', not {quantization!r}")
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingExtraError(f"quantization={quantization!r}", "quant")
-    if quantization == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
-
-
-def _hash_files(folder: Path) -> str:
-    """SHA-256 over a local checkpoint's configuration, tokenizer and weights."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*")):
-        if file.suffix in {".json", ".safetensors", ".bin", ".model", ".jinja"}:
-            digest.update(file.name.encode())
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return f"sha256:{digest.hexdigest()}"
 
 
 def _explain_failure(name: str, path: str, error: Exception) -> str:

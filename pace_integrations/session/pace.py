@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import weakref
 from collections.abc import Callable, Sequence
@@ -69,6 +70,7 @@ class Pace:
         cls,
         model: str | os.PathLike[str] | None = None,
         *,
+        adapter: str | os.PathLike[str] | None = None,
         memory: MemoryConfig | None = _MEMORY,
         experts: ExpertConfig | None = None,
         dtype: str | torch.dtype = "auto",
@@ -80,36 +82,39 @@ class Pace:
         context: int | None = None,
         kv: KvDtype = "full",
     ) -> Self:
-        """Loads a model.
+        """Load a model.
 
         Args:
-            model: Name on the Hugging Face Hub, path of a local checkpoint, or None for the
-                embedded model, which needs no download.
+            model: Name on the Hugging Face Hub, ``"pace-small"``, ``"pace-nano"``, path of a
+                checkpoint or GGUF file. None is pace-small where its weights are on this machine
+                (``pace models get small``), else pace-nano, a demonstration.
+            adapter: Adapter in PEFT's format, a folder or a name on the Hub, merged at load.
             memory: Settings of the activation memory; None leaves the model as it is.
             experts: How to divide the neurons into experts, which takes a while the first time;
                 None leaves them as they are. The order alone changes no answer.
-            dtype: ``"auto"`` keeps the checkpoint's (the embedded one runs in float32).
+            dtype: ``"auto"`` is bfloat16 on CPUs that compute in it, for models above 50M
+                parameters, float32 on CPUs otherwise, and elsewhere the checkpoint's own.
             device: Where it runs; None takes a GPU when there is one, ``"auto"`` spreads it.
             quantization: ``"int8"`` or ``"nf4"`` by bitsandbytes (also on CPUs), or None.
             revision: Commit, branch or tag on the Hub.
             trust_remote_code: Whether code that the checkpoint carries may run.
-            overflow: What happens to more tokens than the context holds: ``"error"`` refuses
-                them, with the counts; ``"yarn"`` stretches the model's rotary positions;
-                ``"window"`` keeps the first and the latest tokens and lets go of those between,
-                of which only the memory banks then hold something, at any length.
+            overflow: For more tokens than the context holds: ``"error"`` refuses them; ``"yarn"``
+                stretches the rotary positions; ``"window"`` is attention sinks plus a sliding
+                window (StreamingLLM): evicted tokens survive only in the memory banks.
             context: Most tokens held at once; None is the model's own, with ``"yarn"`` four times
                 as many.
-            kv: ``"int8"`` holds keys and values in eight bits: a quarter of float32's memory, half
-                of bfloat16's, slower to answer; not with ``overflow="window"``.
+            kv: ``"int8"`` keeps the KV cache in eight bits: a quarter of float32's memory, half of
+                bfloat16's, slower to answer; not with ``overflow="window"``.
 
         Raises:
-            ModelLoadError: There is no such model, or its files cannot be used.
+            ModelLoadError: There is no such model or adapter, or its files cannot be used.
             ConfigError: The model cannot be stretched, or read in a window.
             ModelPatchError: The memory has no place in this model, or its neurons cannot be moved.
-            MissingExtraError: Quantisation was asked for without the ``quant`` extra.
+            MissingExtraError: What was asked for needs an extra, such as ``quant`` or ``gguf``.
         """
         loaded = load_model(
             model,
+            adapter=adapter,
             dtype=dtype,
             device=device,
             quantization=quantization,
@@ -226,6 +231,31 @@ class Pace:
         state = self._open_folder(path, namespace).open(verify=verify)
         cost = ReadCost(read=0, kept=state.tokens)
         return Session(self, self._engine, state, config, namespace=namespace, read_cost=cost)
+
+    @property
+    def engine(self) -> Engine:
+        """The model at work, for what is built upon this package."""
+        return self._engine
+
+    def library(
+        self,
+        folder: str | os.PathLike[str],
+        **options: Any,  # noqa: ANN401 - fields of LibraryConfig
+    ) -> Any:  # noqa: ANN401 - a Library, of a package that builds upon this one
+        """Open a library, or begin one: documents of any number, each page read once.
+
+        Args:
+            folder: Its folder; it is made with the first document.
+            **options: Fields of `LibraryConfig`, as in `Library.open`.
+
+        Raises:
+            LibraryFileError: The folder holds something else, or a damaged library.
+            ConfigError: The model's pages cannot be kept as asked.
+        """
+        # A name at run time: modules import downwards, and a library builds upon sessions.
+        return importlib.import_module("pace_integrations.library").Library.open(
+            folder, self, **options
+        )
 
     def _open_folder(self, path: str | os.PathLike[str], namespace: str | None) -> SessionFolder:
         return SessionFolder(self._engine, self.fingerprint, Path(path), namespace)

@@ -18,7 +18,7 @@ DOCUMENTS = Path(__file__).parents[2] / "examples" / "documents"
 @pytest.fixture(scope="module", params=["memory", "no memory"])
 def answers(request: pytest.FixtureRequest) -> Iterator[list[Answer]]:
     options = {} if request.param == "memory" else {"memory": None}
-    with Pace.load(**options) as pace:
+    with Pace.load("pace-nano", **options) as pace:
         session = pace.read(Corpus.from_paths(DOCUMENTS))
         yield [session.ask(question) for question, *_ in LOOKUPS]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from checkpoints import save_tiny
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
 from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
-from pace_integrations.model import loading
+from pace_integrations.model import model_files
+from pace_integrations.model.registry import MODELS
 
 SHORT = GenerationConfig(max_new_tokens=8)
 
@@ -73,9 +75,10 @@ def test_quantising_without_the_extra_names_it(
 
 
 def test_a_missing_embedded_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "EMBEDDED", tmp_path)
-    with pytest.raises(ModelLoadError, match="embedded model is missing"):
-        Pace.load()
+    gone = replace(MODELS["pace-nano"], folder=tmp_path)
+    monkeypatch.setattr(model_files, "MODELS", {**MODELS, "pace-nano": gone})
+    with pytest.raises(ModelLoadError, match="pace-nano is missing from this installation"):
+        Pace.load("pace-nano")
 
 
 @pytest.mark.parametrize(
