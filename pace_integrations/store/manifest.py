@@ -116,9 +116,10 @@ def compare_fingerprint(
     path: Path, manifest: Mapping[str, Any], fingerprint: Mapping[str, Any]
 ) -> None:
     """Raise `IncompatibleSessionError` on the first field in which fingerprints differ."""
-    # The revision tells models apart; the name may be a path, and the model may have moved.
+    # The revision tells models and adapters apart; names may be paths, and what they name moved.
     saved, own = (
-        {**json.loads(json.dumps(f)), "model": None} for f in (manifest["fingerprint"], fingerprint)
+        {**json.loads(json.dumps(f)), "model": None, "adapter": None}
+        for f in (manifest["fingerprint"], fingerprint)
     )
     _compare_fields(path, saved, own, "")
 
