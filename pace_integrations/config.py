@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from pace_integrations._checks import check_types, require
 from pace_integrations._memory_rules import RULES
 from pace_integrations.errors import ConfigError
 
@@ -24,12 +25,17 @@ Solver = Literal["fast", "constrained"]
 ClusterBy = Literal["weights", "coactivation", "random"]
 Choice = Literal["token", "chunk"]
 
+_COLDEST = 1e-4  # temperatures below it overflow when logits are divided by them
 _BY_RULE: Any = None  # the default that `RULES` has for the rule
 
 
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ConfigError(message)
+def _sort_layers(config: MemoryConfig | ExpertConfig, instead: str) -> None:
+    """Sort the layers of a configuration, each once; None stays None."""
+    if config.layers is not None:
+        object.__setattr__(config, "layers", tuple(sorted(set(config.layers))))
+        require(bool(config.layers), f"layers names no layer; {instead}")
+        low = min(config.layers)
+        require(low >= 0, f"layers are 0-based and not negative, got {config.layers}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,50 +94,35 @@ class MemoryConfig:
     write_while_decoding: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.rule in RULES, f"rule must be one of {[*RULES]}, got {self.rule!r}")
+        check_types(self)
         for name in ("theta_high", "theta_low", "blend"):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, getattr(RULES[self.rule], name))
-        words = ("activations", "outputs")
-        _require(self.values in words, f"values must be one of {words}, got {self.values!r}")
         self._check_experts()
         for name in ("slots", "top_k", "bottom_k", "horizon", "step"):
             value = getattr(self, name)
-            _require(value >= 1, f"{name} must be at least 1, got {value}")
-        for name in ("blend", "momentum"):
-            value = getattr(self, name)
-            _require(0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}")
-        if self.thresholds is not None:
-            rows = tuple((int(i), float(low), float(high)) for i, low, high in self.thresholds)
-            object.__setattr__(self, "thresholds", tuple(sorted(rows)))
-        own = self.thresholds or ()
-        _require(len({i for i, _, _ in own}) == len(own), f"thresholds name a layer twice: {own}")
+            require(value >= 1, f"{name} must be at least 1, got {value}")
+        for name, value in (("blend", self.blend), ("momentum", self.momentum)):
+            require(0.0 <= value <= 1.0, f"{name} must lie in [0, 1], got {value}")
+        own = tuple(sorted(self.thresholds or ()))
+        object.__setattr__(self, "thresholds", None if self.thresholds is None else own)
+        require(len({i for i, _, _ in own}) == len(own), f"thresholds name a layer twice: {own}")
         for low, high in [(self.theta_low, self.theta_high), *((a, b) for _, a, b in own)]:
-            ok = -1.0 <= low <= high <= 1.0
-            _require(ok, f"need -1 <= theta_low {low} <= theta_high {high} <= 1")
-        if self.layers is not None:
-            # JSON and command lines give lists; a frozen, hashable config keeps a tuple.
-            object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
-            _require(bool(self.layers), "layers names no layer; memory=None turns the memory off")
-            _require(
-                min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}"
+            require(
+                -1.0 <= low <= high <= 1.0, f"need -1 <= theta_low {low} <= theta_high {high} <= 1"
             )
+        _sort_layers(self, "memory=None turns the memory off")
 
     def _check_experts(self) -> None:
-        words = ("full", "experts")
-        _require(
-            self.similarity in words, f"similarity must be one of {words}: {self.similarity!r}"
-        )
         if self.similarity == "full":
-            _require(self.experts is None, "experts needs similarity='experts' to have an effect")
+            require(self.experts is None, "experts needs similarity='experts' to have an effect")
         else:
-            given = self.experts
-            _require(
+            require(
                 self.values == "activations",
                 "values='outputs' needs similarity='full': a block's output is the sum over its "
                 "modules and cannot be taken apart",
             )
-            _require(given is not None and given >= 1, f"experts must be at least 1, got {given}")
+            require((self.experts or 0) >= 1, f"experts must be at least 1, got {self.experts}")
 
     def at(self, layer: int) -> MemoryConfig:
         """The settings of one layer's bank."""
@@ -176,28 +167,16 @@ class ExpertConfig:
     cache: str | None = None
 
     def __post_init__(self) -> None:
-        _require(self.experts >= 1, f"experts must be at least 1, got {self.experts}")
-        for name, known in (
-            ("solver", ("fast", "constrained")),
-            ("by", ("weights", "coactivation", "random")),
-            ("choice", ("token", "chunk")),
-        ):
-            value = getattr(self, name)
-            _require(value in known, f"{name} must be one of {[*known]}, got {value!r}")
+        check_types(self)
+        require(self.experts >= 1, f"experts must be at least 1, got {self.experts}")
         share = self.active
-        _require(share is None or 0.0 < share <= 1.0, f"active must lie in (0, 1], got {share}")
-        _require(
+        require(share is None or 0.0 < share <= 1.0, f"active must lie in (0, 1], got {share}")
+        require(
             self.by != "coactivation" or bool(self.text.strip()),
             "by='coactivation' needs a text to watch the neurons on: set ExpertConfig(text=...)",
         )
-        if self.layers is not None:
-            object.__setattr__(self, "layers", tuple(sorted(set(self.layers))))
-            _require(
-                bool(self.layers), "layers names no layer; experts=None leaves all as they are"
-            )
-            _require(
-                min(self.layers) >= 0, f"layers are 0-based and not negative, got {self.layers}"
-            )
+        require(-(2**63) <= self.seed < 2**64, f"seed must have at most 64 bits, got {self.seed}")
+        _sort_layers(self, "experts=None leaves all as they are")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +196,10 @@ class ReadConfig:
     checkpoints: int = 8
 
     def __post_init__(self) -> None:
-        _require(self.reserve >= 1, f"reserve must be at least 1 token, got {self.reserve}")
-        _require(self.chunk >= 1, f"chunk must be at least 1 token, got {self.chunk}")
-        _require(self.checkpoints >= 0, f"checkpoints must not be negative, got {self.checkpoints}")
+        check_types(self)
+        require(self.reserve >= 1, f"reserve must be at least 1 token, got {self.reserve}")
+        require(self.chunk >= 1, f"chunk must be at least 1 token, got {self.chunk}")
+        require(self.checkpoints >= 0, f"checkpoints must not be negative, got {self.checkpoints}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +248,7 @@ class Constraint:
         Raises:
             ConfigError: There are no options, or one is empty.
         """
-        _require(bool(options) and all(options), "a choice needs options that are not empty")
+        require(bool(options) and all(options), "a choice needs options that are not empty")
         texts = (json.dumps(option, ensure_ascii=False) for option in options)
         return cls("lark", f"start: {' | '.join(texts)}")
 
@@ -284,7 +264,8 @@ class GenerationConfig:
 
     Attributes:
         max_new_tokens: Most tokens of one answer.
-        temperature: 0 is greedy; above it, tokens are sampled.
+        temperature: 0 is greedy, and so is all below 0.0001, which float32 cannot tell from it;
+            above, tokens are sampled.
         top_p: Smallest probability mass sampled from; 1 is all of it.
         top_k: Most likely tokens sampled from; 0 is all of them.
         seed: Seed of the sampling; None draws a new one for every answer.
@@ -303,11 +284,14 @@ class GenerationConfig:
 
     def __post_init__(self) -> None:
         stop: object = self.stop  # a lone string is an easy mistake; its letters are not meant
-        object.__setattr__(self, "stop", (stop,) if isinstance(stop, str) else tuple(self.stop))
-        _require(
-            self.max_new_tokens >= 1, f"max_new_tokens must be >= 1, got {self.max_new_tokens}"
-        )
-        _require(self.temperature >= 0, f"temperature must not be negative, got {self.temperature}")
-        _require(0.0 < self.top_p <= 1.0, f"top_p must lie in (0, 1], got {self.top_p}")
-        _require(self.top_k >= 0, f"top_k must not be negative, got {self.top_k}")
-        _require(all(self.stop), "stop strings must not be empty")
+        object.__setattr__(self, "stop", (stop,) if isinstance(stop, str) else stop)
+        check_types(self)
+        require(self.max_new_tokens >= 1, f"max_new_tokens must be >= 1, got {self.max_new_tokens}")
+        require(self.temperature >= 0, f"temperature must not be negative, got {self.temperature}")
+        if self.temperature < _COLDEST:
+            object.__setattr__(self, "temperature", 0.0)
+        require(0.0 < self.top_p <= 1.0, f"top_p must lie in (0, 1], got {self.top_p}")
+        require(self.top_k >= 0, f"top_k must not be negative, got {self.top_k}")
+        seed = self.seed or 0
+        require(-(2**63) <= seed < 2**64, f"seed must have at most 64 bits, got {seed}")
+        require(all(self.stop), "stop strings must not be empty")

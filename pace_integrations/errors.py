@@ -10,6 +10,7 @@
     ├── IncompatibleSessionError (ValueError)  a saved session of another model or configuration
     ├── LibraryFileError (ValueError)        a library's folder that is damaged or foreign
     ├── ConfigError (ValueError)             a setting outside its range
+    ├── NumericalError (ArithmeticError)     a model that computes no finite numbers
     ├── DeadlineExceededError (TimeoutError)  an answer that took longer than it was given
     └── MissingExtraError (ImportError)      an optional dependency that is not installed
 
@@ -20,7 +21,20 @@ from __future__ import annotations
 
 
 class PaceError(Exception):
-    """Root of every error this library raises on purpose."""
+    """Root of every error this library raises on purpose. All of them can be pickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The default calls the class with `args`, which its own arguments need not be.
+        return _restore_error, (type(self), self.args, self.__dict__)
+
+
+def _restore_error(
+    kind: type[PaceError], args: tuple[object, ...], fields: dict[str, object]
+) -> PaceError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class ModelPatchError(PaceError, ValueError):
@@ -41,6 +55,10 @@ class QuestionError(PaceError, ValueError):
 
 class ConfigError(PaceError, ValueError):
     """A setting is outside its range."""
+
+
+class NumericalError(PaceError, ArithmeticError):
+    """A model computes values that are no finite numbers."""
 
 
 class SessionFileError(PaceError, ValueError):

@@ -13,7 +13,7 @@ import pace_integrations
 
 ROOT = Path(pace_integrations.__file__).parent
 LAYERS = [
-    {"errors", "config", "answer", "_memory_rules", "_files", "_paths", "_text"},
+    {"errors", "config", "answer", "_memory_rules", "_files", "_paths", "_text", "_checks"},
     {"feed_forward", "_plots"},
     {"documents", "memory", "experts"},
     {"model", "store"},
@@ -26,7 +26,12 @@ LAYERS = [
 ]
 LEVEL = {unit: level for level, units in enumerate(LAYERS) for unit in units}
 # `config` validates with errors and the rules that there are; no other neighbors may meet.
-ALLOWED = {("config", "errors"), ("config", "_memory_rules")}
+ALLOWED = {
+    ("config", "errors"),
+    ("config", "_memory_rules"),
+    ("config", "_checks"),
+    ("_checks", "errors"),
+}
 
 
 def unit_of(path: Path) -> str:

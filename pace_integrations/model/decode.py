@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
+from pace_integrations.errors import NumericalError
 from pace_integrations.model._transformers import Cache, make_sampling_filter
 from pace_integrations.model.constrained.guide import make_guide
 from pace_integrations.model.forward import ForwardContext, predict_next, prefill
@@ -46,7 +47,7 @@ def decode_answer(
         model: A causal language model.
         tokenizer: Its tokenizer.
         ids: The prompt's tail: at least one token.
-        cache: PermutationCache to continue; it is extended.
+        cache: Cache to continue; it is extended.
         config: Length, sampling and stop strings.
         chunk: Most prompt tokens of one forward.
         around: Makes the context that each forward runs in.
@@ -86,10 +87,16 @@ class AnswerWriter:
         self._ends = _end_tokens(model, tokenizer)
         self._guide = make_guide(config, tokenizer, self._ends)
         self._most = config.max_new_tokens
+        self._name = model.name_or_path
         self._tokens = 0
 
     def choose_token(self, logits: torch.Tensor) -> tuple[torch.Tensor, TextDelta]:
         """Chooses the next token from logits ``(1, vocabulary)``; gives it and what it adds."""
+        if not bool(logits.max().isfinite()):  # also where a single one is NaN
+            raise NumericalError(
+                f"{self._name!r} computed no finite numbers in {str(logits.dtype)[6:]}; load it "
+                "with dtype='float32' (or 'bfloat16' instead of 'float16'), or check its files"
+            )
         guide, choose = self._guide, self._choose
         token = guide.choose_token(logits, choose) if guide else choose(logits)
         self._tokens += 1
@@ -101,7 +108,7 @@ class AnswerWriter:
         if guide and guide.complete:
             return token, TextDelta(piece + self._text.flush_text(), self._tokens, "stop")
         if self._tokens == self._most:
-            return token, TextDelta(piece + self._text.flush_text(), self._tokens, "length")
+            return token, TextDelta(piece + self._text.flush_text(cut=True), self._tokens, "length")
         return token, TextDelta(piece, self._tokens)
 
 
@@ -153,11 +160,15 @@ class _TextDecoder:
         self._anchor, self._done = self._done, len(self._ids)
         return self._release(self._held + now[len(before) :])
 
-    def flush_text(self) -> str:
-        """What is still held back, when no token follows."""
+    def flush_text(self, *, cut: bool = False) -> str:
+        """Return what is still held back, when no token follows.
+
+        Args:
+            cut: Leave out a character of which the answer's last tokens are only the beginning.
+        """
         before = self._decode(self._ids[self._anchor : self._done])
         rest = self._decode(self._ids[self._anchor :])[len(before) :]
-        released = self._release(self._held + rest)
+        released = self._release(self._held + (rest.rstrip("\ufffd") if cut else rest))
         if self.stopped:
             return released
         held, self._held = self._held, ""

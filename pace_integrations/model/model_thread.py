@@ -8,6 +8,7 @@ is closed stops before its next step.
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -29,10 +30,13 @@ class Deadline:
     """
 
     def __init__(self, timeout: float | None) -> None:
-        if timeout is not None and timeout < 0:
-            raise ConfigError(f"timeout must not be negative, got {timeout}")
+        is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+        if timeout is not None and not (is_number and timeout >= 0):  # NaN is not
+            raise ConfigError(f"timeout must be a number of seconds from 0, or None: {timeout!r}")
         self._timeout = timeout
-        self._end = None if timeout is None else time.monotonic() + timeout
+        # What no clock can count to, such as inf, is never.
+        counted = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
+        self._end = None if counted is None else time.monotonic() + counted
 
     def remaining_seconds(self) -> float | None:
         """Seconds left, or None for ever."""
@@ -96,6 +100,7 @@ class ModelThread:
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._open = True
+        self._process = os.getpid()
 
     def stream(self, work: Iterator[T], deadline: Deadline | None = None) -> Stream[T]:
         """Runs `work` on the thread; the result iterates over its items here.
@@ -118,7 +123,9 @@ class ModelThread:
         return AsyncStream(self._submit(work, deliver), items, deadline or NEVER)
 
     def close(self) -> None:
-        """Ends the thread after the current step; jobs under way fail with `PaceError`."""
+        """End the thread after the current step; jobs under way fail with `PaceError`."""
+        if self._process != os.getpid():
+            return  # a forked child has no thread to end, and the lock may be held for ever
         with self._wake:
             self._open = False
             self._wake.notify()
@@ -126,6 +133,12 @@ class ModelThread:
             self._thread.join()
 
     def _submit(self, work: Iterator[T], deliver: Callable[[T | BaseException], None]) -> _Job[T]:
+        if self._process != os.getpid():
+            raise PaceError(
+                "this model was loaded before the process was forked, and its thread stayed "
+                "behind; load it with Pace.load() in the child, or start children with "
+                "multiprocessing's 'spawn'"
+            )
         job = _Job(work, deliver)
         with self._wake:
             if not self._open:

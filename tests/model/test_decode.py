@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tiny import tiny_model
 
 from pace_integrations.config import GenerationConfig
-from pace_integrations.errors import ConfigError
+from pace_integrations.errors import ConfigError, NumericalError
 from pace_integrations.model.decode import TextDelta, _TextDecoder, decode_answer
 from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
@@ -48,13 +48,15 @@ def joined(pieces: list[TextDelta]) -> str:
 
 
 def generated(model: torch.nn.Module, ids: list[int], tokens: int) -> str:
-    """Transformers' greedy answer, cut at the tokenizer's end of turn."""
+    """Transformers' greedy answer, cut at the end of turn, or before a character that is cut."""
     prompt = torch.tensor([ids])
     out = model.generate(
         prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=tokens
     )[0, len(ids) :].tolist()
     end = TOKENIZER.eos_token_id
-    return TOKENIZER.decode(out[: out.index(end)] if end in out else out, skip_special_tokens=True)
+    if end in out:
+        return TOKENIZER.decode(out[: out.index(end)], skip_special_tokens=True)
+    return TOKENIZER.decode(out, skip_special_tokens=True).rstrip("\ufffd")
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 16, 1000])
@@ -141,6 +143,27 @@ def test_a_character_of_several_tokens_is_released_whole() -> None:
     text = _TextDecoder(TOKENIZER, ())
     pieces = [text.push_token(token) for token in TOKENIZER.encode("€", add_special_tokens=False)]
     assert pieces == ["", "", "€"]
+
+
+@pytest.mark.parametrize("written", ["ab€", "ab😀", "ü"])
+def test_an_answer_that_is_cut_inside_a_character_ends_before_it(written: str) -> None:
+    ids = TOKENIZER.encode(written, add_special_tokens=False)
+    for count in range(1, len(ids)):
+        text = _TextDecoder(TOKENIZER, ())
+        released = "".join(map(text.push_token, ids[:count])) + text.flush_text(cut=True)
+        assert "\ufffd" not in released
+        assert written.startswith(released)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_logits_that_are_no_numbers_are_an_error_that_names_the_model(bad: float) -> None:
+    model = tiny_model("qwen3", vocab_size=len(TOKENIZER))
+    model.name_or_path = "house/small"
+    with torch.no_grad():
+        model.lm_head.weight[5] = bad
+    for settings in ({}, {"temperature": 0.7}):
+        with pytest.raises(NumericalError, match=r"house/small.* float32"):
+            write(model, IDS, **settings)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,66 @@
+"""Checks of settings against their annotations, where they are made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from functools import lru_cache
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pace_integrations.errors import ConfigError
+
+
+def require(ok: bool, message: str) -> None:
+    """Raise `ConfigError` with a message, unless something is so."""
+    if not ok:
+        raise ConfigError(message)
+
+
+def check_types(config: object) -> None:
+    """Raise `ConfigError` where a field of a frozen dataclass is not of its annotated type.
+
+    A whole number is taken for a float, a list or another collection for a tuple, which it then
+    becomes, and None for whatever it is the default of. Floats must be finite.
+    """
+    hints = _type_hints(type(config))  # type: ignore[arg-type]  # a class is hashable
+    for field in fields(config):  # type: ignore[arg-type]
+        name, hint, value = field.name, hints[field.name], getattr(config, field.name)
+        if value is None and field.default is None:
+            continue
+        if any(get_origin(part) is tuple for part in (hint, *get_args(hint))):
+            object.__setattr__(config, name, value := _to_tuple(value))
+        if not _is_of_type(value, hint):
+            words = [*get_args(hint)] if get_origin(hint) is Literal else None
+            kind = f"one of {words}" if words else f"of type {field.type}"
+            raise ConfigError(f"{name} must be {kind}, got {value!r}")
+
+
+@lru_cache
+def _type_hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _to_tuple(value: object) -> object:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return tuple(map(_to_tuple, value))
+    return value
+
+
+def _is_of_type(value: object, hint: Any) -> bool:  # noqa: ANN401 - what annotations are made of
+    inner, origin = get_args(hint), get_origin(hint)
+    if origin is Literal:
+        return value in inner
+    if origin in (UnionType, Union):
+        return any(_is_of_type(value, part) for part in inner)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = inner[:1] * len(value) if inner[-1] is ... else inner
+        return len(value) == len(kinds) and all(map(_is_of_type, value, kinds))
+    if hint in (int, float):
+        number = isinstance(value, Integral if hint is int else Real)
+        return number and not isinstance(value, bool) and math.isfinite(value)  # type: ignore[arg-type]
+    return isinstance(value, origin or hint)
