@@ -68,7 +68,7 @@ class Collector:
         span = torch.arange(len(self.seen) * WINDOW, (len(self.seen) + 1) * WINDOW)[None]
         for rule, bank in self.banks.items():
             _, found = bank.begin_step(x)
-            self.counts[rule] += found.counts(bank.config)
+            self.counts[rule] += found.count_hits(bank.config)
             bank.update(found, positions=span)
         self.seen.append(x[0].bfloat16())
 

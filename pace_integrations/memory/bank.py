@@ -12,6 +12,7 @@ from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.memory import expert_split as modules
 from pace_integrations.memory.bank_state import BankState
+from pace_integrations.memory.frozen_lookup import FrozenLookup
 from pace_integrations.memory.lookup import (
     LookupResult,
     blend_values,
@@ -114,6 +115,37 @@ class ActivationMemoryBank:
     ) -> Tensor:
         """The activations, or the outputs, with the memory mixed in; nothing is stored."""
         return self.begin_step(x, outputs=outputs, mask=mask)[0]
+
+    def ask(self, x: Tensor, *, outputs: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Look tokens up and store nothing: `lookup` for banks that are asked one token at a time.
+
+        Few tokens take a short way that was prepared for the bank as it is (see `frozen_lookup`);
+        clones share the preparation until one of them changes.
+
+        Args:
+            x: Activations ``(batch, C, features)``.
+            outputs: What the block makes of them ``(batch, C, width)``, with
+                ``values="outputs"``.
+
+        Returns:
+            What `lookup` gives, and look-ups above, between and below the thresholds ``(3,)``.
+
+        Raises:
+            ConfigError: The shape of `x` does not fit the bank.
+        """
+        if not FrozenLookup.fits(x, self.config):
+            out, found = self.begin_step(x, outputs=outputs)
+            return out, found.count_hits(self.config)
+        source = self._check_shapes(x, outputs)
+        self._move_to(x.device)
+        if not self._frozen:
+            self._frozen.append(FrozenLookup(self._contents, self.config))
+        (frozen,) = self._frozen
+        if self._modules == 1:
+            return frozen.look_up(x, source)
+        rows = modules.split_modules(x, self._modules)
+        mixed, counts = frozen.look_up(rows, rows)
+        return source if mixed is rows else modules.merge_modules(mixed, self._modules), counts
 
     def begin_step(
         self, x: Tensor, *, outputs: Tensor | None = None, mask: Tensor | None = None
@@ -222,6 +254,7 @@ class ActivationMemoryBank:
 
     def _set_contents(self, contents: BankState) -> None:
         self._contents, self._inverse = contents, contents.inverse_key_norms()
+        self._frozen: list[FrozenLookup] = []  # none or one; a list, so that clones share it
 
     def _move_to(self, device: torch.device) -> None:
         if self._contents.keys.device != device:

@@ -39,7 +39,9 @@ class LayerMemory:
 
     def ask(self, x: Tensor, outputs: Tensor | None = None) -> Tensor:
         """Looks ``(1, C, features)`` up and stores nothing."""
-        return self._look_up(x, outputs)[0]
+        out, counts = self.bank.ask(x, outputs=outputs)
+        self._counts = self._counts.to(x.device) + counts
+        return out
 
     def read(self, x: Tensor, cuts: Sequence[int], outputs: Tensor | None = None) -> Tensor:
         """Looks the next tokens ``(1, C, features)`` up and stores every step that they complete.
@@ -107,7 +109,7 @@ class LayerMemory:
 
     def _look_up(self, x: Tensor, outputs: Tensor | None) -> tuple[Tensor, LookupResult, Tensor]:
         out, found = self.bank.begin_step(x, outputs=outputs)
-        counts = found.counts(self.bank.config)
+        counts = found.count_hits(self.bank.config)
         self._counts = self._counts.to(x.device) + counts
         return out, found, counts
 

@@ -44,18 +44,18 @@ class LookupResult:
         """The same, fit to wait for the rest of its step: no views, activations as they came."""
         x = self.x.to(dtype, copy=True)
         source = x if self.source is self.x else self.source.to(dtype, copy=True)
-        return LookupResult(x, source, *(t.clone() for t in self.weights()))
+        return LookupResult(x, source, *(t.clone() for t in self.weight_tensors()))
 
     def float_inputs(self) -> tuple[Tensor, Tensor]:
         """Activations and source in float32; one tensor where they are one."""
         x = self.x.float()
         return x, x if self.source is self.x else self.source.float()
 
-    def weights(self) -> tuple[Tensor, ...]:
+    def weight_tensors(self) -> tuple[Tensor, ...]:
         """Every field but the activations and the source, in order."""
         return self.mix, self.keep, self.top, self.best, self.strength, self.live
 
-    def counts(self, config: MemoryConfig) -> Tensor:
+    def count_hits(self, config: MemoryConfig) -> Tensor:
         """Lookups above, between and below the thresholds, as a tensor ``(3,)``."""
         above = self.live & (self.best > config.theta_low)
         high = above & (self.best > config.theta_high)
@@ -69,7 +69,7 @@ def join_results(parts: tuple[LookupResult, ...]) -> LookupResult:
     x = torch.cat([p.x for p in parts], dim=1)
     same = all(p.source is p.x for p in parts)
     source = x if same else torch.cat([p.source for p in parts], dim=1)
-    weights = zip(*(p.weights() for p in parts), strict=True)
+    weights = zip(*(p.weight_tensors() for p in parts), strict=True)
     return LookupResult(x, source, *(torch.cat(ts, dim=1) for ts in weights))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pace_integrations._memory_rules import RULES as MEMORY_RULES
 
@@ -28,3 +29,20 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance: fl
     assert a.keys() == b.keys()
     for name in a:
         torch.testing.assert_close(a[name], b[name], **(tolerance or {"rtol": 0, "atol": 0}))
+
+
+class Recorder(TorchDispatchMode):
+    """Every operation's name and the size of what it made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.names.append(str(func))
+        for tensor in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(tensor, torch.Tensor) and not func.is_view:
+                self.largest = max(self.largest, tensor.numel())
+        return out

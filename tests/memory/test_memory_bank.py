@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from bank_streams import RULES, same, stream
+from bank_streams import RULES, Recorder, same, stream
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from slow_bank import SLOW_BANKS, SlowBank
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
@@ -312,23 +311,6 @@ def test_the_output_carries_gradients_and_the_bank_does_not() -> None:
     assert x.grad is not None
     assert x.grad.abs().sum() > 0
     assert not bank.state()["keys"].requires_grad
-
-
-class Recorder(TorchDispatchMode):
-    """Every operation's name and the size of what it made."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.largest = 0
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        self.names.append(str(func))
-        for tensor in out if isinstance(out, (tuple, list)) else [out]:
-            if isinstance(tensor, torch.Tensor) and not func.is_view:
-                self.largest = max(self.largest, tensor.numel())
-        return out
 
 
 @pytest.mark.parametrize("rule", RULES)
