@@ -1,0 +1,120 @@
+"""Train the adapter, or go on training: `python -m recipes.train_small --help`."""
+
+import argparse
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+
+from recipes.train_nano import compose
+from recipes.train_nano.prepare import prepare
+from recipes.train_nano.sources import load_sources
+from recipes.train_nano.values import Maker
+from recipes.train_small.chat import Chat, write_replies
+from recipes.train_small.dense import Dense
+from recipes.train_small.export import write_adapter
+from recipes.train_small.hops import Hops
+from recipes.train_small.index import LAYERS
+from recipes.train_small.mixture import Mixture, Plain, Plan, Source
+from recipes.train_small.model import Adapter, Reader, load_base
+from recipes.train_small.natural import Natural
+from recipes.train_small.records import Records
+from recipes.train_small.train import Schedule, Trainer
+
+RANK, SCALE = 32, 2.0
+PROSE_CHARACTERS = 40_000_000
+WINDOWED = 0.6  # share of natural contexts that are cut into short passages
+PLAN = Plan(
+    ways={"each": 0.56, "pages": 0.22, "full": 0.13, "first": 0.06, "chat": 0.03},
+    sources={"natural": 0.54, "dense": 0.24, "records": 0.13, "hops": 0.09},
+)
+FIRST = compose.Mix({"cite": 0.1, "pairs": 0.1, "facts": 0.2, "mixed": 0.6}, context=0.0)
+
+
+def first_rows(prepared: Path, tokenizer: Tokenizer) -> Plain:
+    """Return a maker of rows of pace-nano's mixture."""
+    sources = load_sources(prepared)
+    composer = compose.Composer(sources, tokenizer, 0)
+
+    def make(rng: random.Random, length: int) -> tuple[list[int], list[float]]:
+        maker = Maker(np.random.default_rng(rng.getrandbits(64)), sources.words)
+        ids, weights = composer.row(maker, length, FIRST)
+        # Padding is told by its weight alone: the base has another token in its place.
+        count = int(weights.nonzero()[0][-1]) + 1
+        return ids[:count].tolist(), weights[:count].tolist()
+
+    return make
+
+
+def make_mixture(
+    data: Path, work: Path, base: Path, tokenizer: Tokenizer, conversations: int
+) -> Mixture:
+    """Return the mixture; what it needs is prepared once in the folder of the work."""
+    prepared = work / "prepared"
+    prepare(data, prepared, characters=PROSE_CHARACTERS, vocabulary=2000)
+    natural = Natural(data / "qa.xz")
+    words = load_sources(prepared).words
+    sources: Mapping[str, Source] = {
+        "natural": lambda rng, count: natural.draw(rng, count, WINDOWED),
+        "dense": Dense(words).draw,
+        "records": Records(words).draw,
+        "hops": Hops(words).draw,
+    }
+    write_replies(load_base(base), base, work / "chat.jsonl", conversations)
+    plain: Mapping[str, Plain] = {
+        "first": first_rows(prepared, tokenizer),
+        "chat": Chat(work / "chat.jsonl", tokenizer).draw,
+    }
+    return Mixture(tokenizer, sources, plain, PLAN, 0)
+
+
+def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with p*.xz and qa.xz")
+    parser.add_argument("--base", type=Path, required=True, help="converted base")
+    parser.add_argument("--work", type=Path, required=True, help="folder of state and preparation")
+    parser.add_argument("--start", type=Path, help="matrices in safetensors to start from")
+    parser.add_argument("--first", type=int, default=0, help="step that the start counts as")
+    parser.add_argument("--steps", type=int, default=2000, help="step at which training ends")
+    parser.add_argument("--decay", type=int, default=150, help="last steps, of falling rate")
+    parser.add_argument("--rate", type=float, default=6e-4)
+    parser.add_argument("--tokens", type=int, default=2560, help="tokens of a step")
+    parser.add_argument("--out", type=Path, help="where the adapter is written at the end")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--conversations", type=int, default=192, help="replies of the base")
+    parser.add_argument("--layers", type=int, nargs="+", default=LAYERS, help="layers of the index")
+    parser.add_argument("--save-seconds", type=float, default=240.0)
+    return parser.parse_args(given)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, or go on training."""
+    given = read_arguments(arguments)
+    torch.set_num_threads(given.threads)
+    torch.manual_seed(0)
+    given.work.mkdir(parents=True, exist_ok=True)
+    tokenizer = Tokenizer.from_file(str(given.base / "tokenizer.json"))
+    base = load_base(given.base)
+    adapter = Adapter(base, RANK, SCALE)
+    if given.start:
+        adapter.load_named({n: t.float() for n, t in load_file(given.start).items()})
+    mixture = make_mixture(given.data, given.work, given.base, tokenizer, given.conversations)
+    schedule = Schedule(given.first, given.steps, given.decay, given.rate, tokens=given.tokens)
+    layers = tuple(given.layers)
+    trainer = Trainer(Reader(base, adapter, layers), tokenizer, mixture.row, schedule)
+    state = given.work / "state.pt"
+    if state.exists():
+        trainer.load_state(torch.load(state, weights_only=True))
+        print(f"resumed at step {trainer.step}", flush=True)
+    trainer.run(state, given.save_seconds)
+    if given.out:
+        write_adapter(adapter.named(), given.out, layers)
+
+
+if __name__ == "__main__":
+    main()

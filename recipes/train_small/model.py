@@ -1,0 +1,287 @@
+"""The model in training: a frozen base, low-rank adapters, and a forward that sees by segments.
+
+The forward computes what Transformers computes over the same parameters, but fuses projections,
+takes any mask and any positions, and can stop at the layer whose keys are the index of pages.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from recipes.train_small.rows import Piece
+
+LONG = 640  # tokens from which on the fused attention of the CPU pays
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
+START_TEMPERATURE = 4.6  # exp: about 100; a mean of cosines spans little, 20 is too flat
+
+
+class Traced(NamedTuple):
+    """What a forward gives.
+
+    Args:
+        hidden: Final hidden states, `(batch, length, hidden)`; those of the last layer read when
+            it stopped early.
+        queries: Unrotated queries of the index layers, `(batch, length, layers x kv_heads, head)`.
+        keys: Unrotated keys of the same layers and shape.
+    """
+
+    hidden: Tensor
+    queries: Tensor
+    keys: Tensor
+
+
+class Adapter(nn.Module):
+    """Low-rank differences of every linear layer, in float32.
+
+    Args:
+        base: The model that is adapted.
+        rank: Rank of each difference.
+        scale: Factor of each difference (PEFT's `lora_alpha / r`).
+    """
+
+    def __init__(self, base: nn.Module, rank: int, scale: float) -> None:
+        super().__init__()
+        self.rank, self.scale = rank, scale
+        self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
+        for name, module in base.named_modules():
+            if isinstance(module, nn.Linear) and name.split(".")[-1] in ATTENTION + FEED_FORWARD:
+                key = name.replace(".", "/")
+                draw = torch.randn(rank, module.in_features) / math.sqrt(module.in_features)
+                self.down[key] = nn.Parameter(draw)
+                self.up[key] = nn.Parameter(torch.zeros(module.out_features, rank))
+        self.temperature = nn.Parameter(torch.tensor(START_TEMPERATURE))
+
+    def named(self) -> dict[str, Tensor]:
+        """Return the matrices by the names of the layers, `.a` (down) and `.b` (up)."""
+        pairs = {f"{k.replace('/', '.')}.a": p for k, p in self.down.items()}
+        pairs |= {f"{k.replace('/', '.')}.b": p for k, p in self.up.items()}
+        return {**pairs, "temp": self.temperature}
+
+    @torch.no_grad()
+    def load_named(self, tensors: Mapping[str, Tensor]) -> None:
+        """Copy matrices of `named`; every matrix must be there."""
+        for name, parameter in self.named().items():
+            if name in tensors or name != "temp":
+                parameter.copy_(tensors[name])
+
+
+def load_base(folder: Path) -> PreTrainedModel:
+    """Return the frozen base in bfloat16."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    model.requires_grad_(False).eval()
+    return model
+
+
+def rotation(
+    positions: Tensor, head: int, theta: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Return cosines and signed sines of the rotary embedding, `(length, head)` each."""
+    frequency = theta ** (-torch.arange(0, head, 2).float() / head)
+    angle = torch.outer(positions.float(), frequency)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)
+
+
+class _Adapted(torch.autograd.Function):
+    """Linear layers over one input, their low-rank differences fold_spaces into the weights.
+
+    Folding saves the low-rank branch in the forward; the backward gives gradients to the
+    low-rank factors alone, at the cost of low-rank products.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, linear: "_Linear", *factors: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.linear = linear  # type: ignore[attr-defined]
+        return x @ linear.fold_spaces.t()
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (x,), linear = ctx.saved_tensors, ctx.linear  # type: ignore[attr-defined]
+        wide, flat = grad.flatten(0, -2), x.flatten(0, -2)
+        low = (flat @ linear.low_down.t()).split(linear.rank, -1)
+        parts = wide.split(linear.sizes, -1)
+        ups = [(g.t() @ z).float() * linear.scale for g, z in zip(parts, low, strict=True)]
+        back = [g @ u for g, u in zip(parts, linear.low_up, strict=True)]
+        downs = (torch.cat(back, -1).t() @ flat).float().split(linear.rank)
+        return (grad @ linear.fold_spaces, None, *downs, *ups)
+
+
+class _Linear:
+    """Linear layers that share their input."""
+
+    def __init__(
+        self,
+        weights: list[Tensor],
+        downs: list[nn.Parameter],
+        ups: list[nn.Parameter],
+        scale: float,
+    ) -> None:
+        self.sizes, self.rank, self.scale = [w.shape[0] for w in weights], downs[0].shape[0], scale
+        self._weight, self._downs, self._ups = torch.cat(weights), downs, ups
+        self.refresh()
+
+    @torch.no_grad()
+    def refresh(self) -> None:
+        """Fold the differences into the weights."""
+        dtype = self._weight.dtype
+        self.low_down = torch.cat([d.to(dtype) for d in self._downs])
+        self.low_up = [(u * self.scale).to(dtype) for u in self._ups]
+        pairs = zip(self._ups, self._downs, strict=True)
+        difference = torch.cat([up @ down for up, down in pairs]) * self.scale
+        self.fold_spaces = (self._weight.float() + difference).to(dtype)
+
+    def __call__(self, x: Tensor) -> list[Tensor]:
+        """Return what each layer gives."""
+        together = _Adapted.apply(x, self, *self._downs, *self._ups)  # type: ignore[no-untyped-call]
+        return list(together.split(self.sizes, -1))
+
+
+class Reader:
+    """Reads rows with a base and its adapter.
+
+    Args:
+        base: The frozen base, of the Llama architecture.
+        adapter: Its low-rank differences.
+        layers: Layers whose keys are the index of pages.
+    """
+
+    def __init__(self, base: PreTrainedModel, adapter: Adapter, layers: tuple[int, ...]) -> None:
+        config = base.config
+        self.adapter, self.index_layers = adapter, layers
+        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
+        self.head = config.head_dim
+        self.epsilon, self.theta = config.rms_norm_eps, config.rope_parameters["rope_theta"]
+        self.depth = config.num_hidden_layers
+        self._weights = dict(base.named_parameters())
+        self.embedding = self._weights["model.embed_tokens.weight"]
+        self._linear: dict[str, _Linear] = {}
+        for i in range(self.depth):
+            for block, *groups in (
+                ("self_attn", ATTENTION[:3], ATTENTION[3:]),
+                ("mlp", FEED_FORWARD[:2], FEED_FORWARD[2:]),
+            ):
+                for names in groups:
+                    stem = f"model.layers.{i}.{block}"
+                    paths = [f"{stem}.{name}" for name in names]
+                    self._linear[f"{stem}.{names[0]}"] = _Linear(
+                        [self._weights[f"{path}.weight"] for path in paths],
+                        [adapter.down[path.replace(".", "/")] for path in paths],
+                        [adapter.up[path.replace(".", "/")] for path in paths],
+                        adapter.scale,
+                    )
+
+    def refresh(self) -> None:
+        """Take up changes of the adapter; called after every step."""
+        for linear in self._linear.values():
+            linear.refresh()
+
+    def read(
+        self, ids: Tensor, positions: Tensor, pieces: Sequence[Piece], depth: int | None = None
+    ) -> Traced:
+        """Read token ids.
+
+        Args:
+            ids: Token ids, `(batch, length)`.
+            positions: Position of each token, `(length,)`.
+            pieces: Stretches of queries with the keys they see, in order; all is causal when
+                there is none.
+            depth: Number of layers to read; all of them when None.
+        """
+        pieces = pieces or [Piece((0, ids.shape[1]), ((0, ids.shape[1]),))]
+        x = nn.functional.embedding(ids, self.embedding)
+        turn = rotation(positions, self.head, self.theta, x.dtype)
+        queries, keys = [], []
+        depth = self.depth if depth is None else depth
+        for i in range(depth):
+            stem = f"model.layers.{i}"
+            normed = self._norm(x, f"{stem}.input_layernorm")
+            q, k, v = self._linear[f"{stem}.self_attn.q_proj"](normed)
+            if i in self.index_layers:
+                queries.append(q)
+                keys.append(k)
+            x = x + self._attend(q, k, v, f"{stem}.self_attn", turn, pieces)
+            normed = self._norm(x, f"{stem}.post_attention_layernorm")
+            gate, up = self._linear[f"{stem}.mlp.gate_proj"](normed)
+            x = x + self._linear[f"{stem}.mlp.down_proj"](nn.functional.silu(gate) * up)[0]
+        if depth == self.depth:
+            x = self._norm(x, "model.norm")
+        return Traced(x, self._index(queries, grouped=True), self._index(keys, grouped=False))
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return float32 logits of some hidden states."""
+        return (hidden @ self.embedding.t()).float()
+
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        return nn.functional.rms_norm(
+            x, x.shape[-1:], self._weights[f"{name}.weight"], self.epsilon
+        )
+
+    def _attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        stem: str,
+        turn: tuple[Tensor, Tensor],
+        pieces: Sequence[Piece],
+    ) -> Tensor:
+        batch, length, _ = q.shape
+        q, k, v = (t.view(batch, length, -1, self.head).transpose(1, 2) for t in (q, k, v))
+        q, k = _rotated(q, *turn), _rotated(k, *turn)
+        # Grouped heads are repeated by hand: the fast kernels of the CPU know only equal counts.
+        groups = self.heads // self.kv_heads
+        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        # Cut once: slices of slices would each fill a gradient of the whole length.
+        sizes = [end - begin for begin, end in (piece.queries for piece in pieces)]
+        parts = zip(*(t.split(sizes, 2) for t in (q, k, v)), strict=True)
+        cut = {piece.queries[0]: part for piece, part in zip(pieces, parts, strict=True)}
+        mixed = torch.cat([_seen(cut, piece) for piece in pieces], 2)
+        mixed = mixed.transpose(1, 2).reshape(batch, length, -1)
+        return self._linear[f"{stem}.o_proj"](mixed)[0]
+
+    def _index(self, tensors: list[Tensor], grouped: bool) -> Tensor:
+        """Part heads, the queries of a group averaged, and join the layers."""
+        parts = []
+        for x in tensors:
+            x = x.view(*x.shape[:2], self.kv_heads, -1, self.head)
+            parts.append(x.mean(3) if grouped else x[..., 0, :])
+        if not parts:
+            return torch.empty(0)
+        return nn.functional.normalize(torch.cat(parts, 2).float(), dim=-1)
+
+
+def _seen(cut: Mapping[int, tuple[Tensor, Tensor, Tensor]], piece: Piece) -> Tensor:
+    """Attend from one stretch to the keys that it sees.
+
+    Args:
+        cut: Queries, keys and values, `(batch, heads, length, head)`, of every stretch by its
+            begin.
+        piece: The stretch.
+    """
+    begin, end = piece.queries
+    q = cut[begin][0]
+    seen = [part for at, part in cut.items() if any(a <= at < b for a, b in piece.keys)]
+    k, v = (torch.cat([part[i] for part in seen], 2) for i in (1, 2))
+    if piece.mask is None and len(seen) == 1 and end - begin > LONG:
+        return nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    # For short stretches plain products are several times as fast as the fused kernel of the CPU.
+    scores = q @ (k.transpose(2, 3) * k.shape[-1] ** -0.5)
+    mask = piece.mask
+    if mask is None:
+        shape = (end - begin, k.shape[2])
+        mask = torch.ones(shape, dtype=torch.bool).tril_(shape[1] - shape[0])
+    mixed: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v
+    return mixed
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Apply the rotary embedding to `(batch, heads, length, head)`."""
+    return x * cos + torch.roll(x, x.shape[-1] // 2, -1) * sin

@@ -1,0 +1,362 @@
+"""The recipe of pace-small, on a tiny base and a few kilobytes made here."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from checkpoints import byte_tokenizer
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from pace_integrations.model.prompts import Prompts
+from recipes.train_nano import formats, tasks
+from recipes.train_nano.tasks import Item
+from recipes.train_nano.values import Words
+from recipes.train_small.__main__ import main
+from recipes.train_small.dense import Dense
+from recipes.train_small.evaluate import judge, recall
+from recipes.train_small.export import write_adapter
+from recipes.train_small.hops import Hops
+from recipes.train_small.index import contrast
+from recipes.train_small.lookups import look_up
+from recipes.train_small.material import Passage, find_kin, fold_spaces
+from recipes.train_small.mixture import Mixture, Plan, Source
+from recipes.train_small.model import Adapter, Reader
+from recipes.train_small.natural import Natural
+from recipes.train_small.reading import Answerer, Reply, load_model
+from recipes.train_small.records import Records
+from recipes.train_small.rows import Page, Row, Turn
+from recipes.train_small.train import Schedule, Trainer
+
+ROOT = Path(__file__).parents[2]
+LAYERS = (0, 1)
+WORDS = Words(
+    ["harbor", "lamp", "copper", "winter", "signal", "meadow", "engine", "paper", "stone"],
+    ["Orvel", "Tarn", "Brisco", "Ulver", "Maren", "Quill", "Dovan", "Hesper", "Lorne", "Vance"],
+)
+STEPS = 4
+
+
+def tiny_base(dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=len(byte_tokenizer()),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=2,
+        pad_token_id=3,
+    )
+    return LlamaForCausalLM(config).to(dtype).requires_grad_(False).eval()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    tiny_base().save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two articles of three contexts, a context that does not say, and a little prose."""
+    folder = tmp_path_factory.mktemp("raw")
+    rows: list[dict[str, object]] = []
+    for i, name in enumerate(("Orvel", "Tarn")):
+        for j in range(3):
+            text = (
+                f"{name} part {j} has {12 + 7 * i + j} bridges over the river. The mayor of part "
+                f"{j} is Anna Brisco{j}. The first market of {name} was opened in {1820 + 10 * j}."
+            )
+            row = {"dataset": "train/squad_v1", "title": name, "context": text}
+            asked = {
+                f"How many bridges has part {j}?": f"{12 + 7 * i + j}",
+                f"Who is the mayor of part {j}?": f"Anna Brisco{j}",
+                f"When was the first market of {name} opened?": f"{1820 + 10 * j}",
+            }
+            rows += [{**row, "question": q, "answers": [a]} for q, a in asked.items()]
+    rows.append({**rows[0], "question": "Who built it?", "answers": []})
+    with lzma.open(folder / "qa.xz", "wt", encoding="utf-8") as out:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+    prose = " ".join(f"the {a} {b} of {c}, was seen." for a, b, c in _triples())
+    with lzma.open(folder / "p0.xz", "wt", encoding="utf-8") as out:
+        out.write(json.dumps({"text": prose}) + "\n")
+    return folder
+
+
+def _triples() -> list[tuple[str, str, str]]:
+    rng = random.Random(0)
+    lower, upper = WORDS.lower, WORDS.upper
+    return [(rng.choice(lower), rng.choice(lower), rng.choice(upper)) for _ in range(80)]
+
+
+@pytest.fixture(scope="module")
+def sources(data: Path) -> dict[str, Source]:
+    natural = Natural(data / "qa.xz")
+    return {
+        "natural": lambda rng, count: natural.draw(rng, count, 0.6),
+        "dense": Dense(WORDS).draw,
+        "records": Records(WORDS).draw,
+        "hops": Hops(WORDS).draw,
+    }
+
+
+@pytest.fixture(scope="module")
+def tokenizer(base: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(base / "tokenizer.json"))
+
+
+def _drawn(source: Source, count: int) -> list[Passage]:
+    return [passage for i in range(count) for passage in source(random.Random(i), 4)]
+
+
+@pytest.mark.parametrize("name", ["natural", "dense", "records", "hops"])
+def test_passages_hold_their_answers(sources: dict[str, Source], name: str) -> None:
+    passages = _drawn(sources[name], 60)
+    asked = [(p, a) for p in passages for a in p.asked]
+    held = [a.answer in fold_spaces(p.text) and not a.is_missing_in(p.text) for p, a in asked]
+    assert len(asked) > 200
+    assert sum(held) >= 0.97 * len(held)  # sentences begin with a capital, answers need not
+    assert len({a.question for _, a in asked}) > (7 if name == "natural" else 150)
+    assert any(p.unknown for p in passages) or name == "hops"
+
+
+def test_nearest_wrong_answers_are_of_the_same_kind() -> None:
+    rng = random.Random(0)
+    text = "The rent is $450.00, the deposit $900.00. Anna Berg signed on May 3, 2019 with Jo Lind."
+    assert find_kin(rng, "$450.00", text) in ("$900.00", "2019", "3")
+    assert find_kin(rng, "Anna Berg", text) in ("Jo Lind", "The", "May")
+    assert find_kin(rng, "5 cm", "", ["7 cm"]) in ("7 cm", None)
+    assert find_kin(rng, "the rent", "") is None
+
+
+def _mixture(tokenizer: Tokenizer, sources: dict[str, Source]) -> Mixture:
+    plan = Plan({"each": 1, "pages": 1, "full": 1}, dict.fromkeys(sources, 1.0))
+    return Mixture(tokenizer, sources, {}, plan, 0)
+
+
+def test_rows_are_a_function_of_the_step(tokenizer: Tokenizer, sources: dict[str, Source]) -> None:
+    kinds: list[str] = []
+    for step in range(12):
+        row, again = (_mixture(tokenizer, sources).row(step, 1, 2500) for _ in range(2))
+        assert (row.ids, row.weights, row.positions) == (again.ids, again.weights, again.positions)
+        ends = [piece.queries for piece in row.pieces]
+        assert [e[0] for e in ends] == [0, *(e[1] for e in ends[:-1])]
+        assert ends[-1][1] == len(row.ids) == len(row.weights) == len(row.positions)
+        kinds += row.kinds
+    refused = kinds.count("refusal") / (kinds.count("refusal") + kinds.count("answer"))
+    assert 0.15 < refused < 0.4
+    assert 0.1 < kinds.count("verdict") / len(kinds) < 0.4
+
+
+def _unit(tokenizer: Tokenizer, turns: list[Turn], *, full: bool = False) -> Row:
+    row = Row(tokenizer)
+    row.add_head()
+    pages = [Page(12, "a.pdf", "3", "Blue lamp."), Page(977, "b.pdf", None, "Red stone.")]
+    row.add_unit(pages, turns, full=full)
+    return row
+
+
+TURNS = [
+    Turn("What color is the lamp?", "Blue [12]", "answer", (0,)),
+    Turn("Who sings?", formats.UNANSWERABLE, "refusal"),
+    Turn("What color is the stone?", "Red [977]", "answer", (1,)),
+]
+
+
+def test_a_turn_is_the_prompt_of_the_library(tokenizer: Tokenizer) -> None:
+    row = _unit(tokenizer, TURNS[:1])
+    prompts = Prompts(byte_tokenizer())
+    wanted = [
+        *prompts.encode_prefix(),
+        *prompts.encode_passage(12, "a.pdf", "3", "Blue lamp."),
+        *prompts.encode_passage(977, "b.pdf", None, "Red stone."),
+        *prompts.encode_suffix(TURNS[0].question),
+    ]
+    assert row.ids[: len(wanted)] == wanted
+    reply = [i for i, w in zip(row.ids, row.weights, strict=True) if w > 0]
+    assert tokenizer.decode(reply, skip_special_tokens=False) == "Blue [12]<|im_end|>"
+    heavy = [i for i, w in zip(row.ids, row.weights, strict=True) if w > 1]
+    assert tokenizer.decode(heavy) == "12"
+
+
+def _read(reader: Reader, row: Row) -> Tensor:
+    ids, positions = torch.tensor([row.ids]), torch.tensor(row.positions)
+    return reader.read(ids, positions, row.pieces).hidden[0]
+
+
+@pytest.fixture
+def reader() -> Reader:
+    model = tiny_base()
+    torch.manual_seed(0)
+    adapter = Adapter(model, 4, 2.0)
+    for up in adapter.up.values():
+        torch.nn.init.normal_(up, std=0.1)
+    return Reader(model, adapter, LAYERS)
+
+
+def test_turns_and_pages_do_not_see_each_other(tokenizer: Tokenizer, reader: Reader) -> None:
+    alone, all_ = _unit(tokenizer, TURNS[2:]), _unit(tokenizer, TURNS)
+    own = len(alone.ids) - alone.pieces[-1].queries[0]
+    torch.testing.assert_close(_read(reader, alone)[-own:], _read(reader, all_)[-own:])
+    page = Row(tokenizer)
+    ids = tokenizer.encode(formats.passage(977, "b.pdf", None, "Red stone.")).ids
+    page.add_causal(ids, [0.0] * len(ids))
+    begin, end = alone.pages[1]
+    # Rotary positions are relative: a page by itself is the same wherever it stands.
+    torch.testing.assert_close(
+        _read(reader, page), _read(reader, alone)[begin:end], atol=1e-4, rtol=1e-4
+    )
+    full = _unit(tokenizer, TURNS[2:], full=True)
+    assert not torch.allclose(_read(reader, full)[begin:end], _read(reader, alone)[begin:end])
+
+
+def test_the_lean_forward_is_that_of_transformers(tokenizer: Tokenizer, reader: Reader) -> None:
+    row = _unit(tokenizer, TURNS)
+    length = len(row.ids)
+    mask = torch.zeros(length, length, dtype=torch.bool)
+    for piece in row.pieces:
+        (a, b), columns = piece.queries, [c for x, y in piece.keys for c in range(x, y)]
+        causal = torch.ones(b - a, len(columns), dtype=torch.bool).tril_(len(columns) - (b - a))
+        mask[a:b, columns] = causal if piece.mask is None else piece.mask
+    model, named = tiny_base(), reader.adapter.named()
+    down = named["model.layers.1.mlp.up_proj.a"].detach().clone().requires_grad_()
+    up = named["model.layers.1.mlp.up_proj.b"].detach().clone().requires_grad_()
+    weights = {}
+    for name in (n[:-2] for n in named if n.endswith(".a")):
+        pair = (named[f"{name}.b"].detach(), named[f"{name}.a"].detach())
+        pair = (up, down) if name.endswith("1.mlp.up_proj") else pair
+        weights[f"{name}.weight"] = model.get_parameter(f"{name}.weight") + 2 * pair[0] @ pair[1]
+    given = {
+        "input_ids": torch.tensor([row.ids]),
+        "attention_mask": mask[None, None],
+        "position_ids": torch.tensor([row.positions]),
+        "output_hidden_states": True,
+    }
+    usual = torch.func.functional_call(model, weights, (), given).hidden_states[-1]
+    lean = _read(reader, row)
+    torch.testing.assert_close(lean, usual[0], atol=1e-4, rtol=1e-4)
+    usual[..., :7].sum().backward()
+    lean[..., :7].sum().backward()
+    for wanted, name in ((down, "a"), (up, "b")):
+        found = named[f"model.layers.1.mlp.up_proj.{name}"].grad
+        torch.testing.assert_close(found, wanted.grad, atol=1e-3, rtol=1e-3)
+
+
+def test_the_index_learns_to_find_a_page(tokenizer: Tokenizer, reader: Reader) -> None:
+    row = _unit(tokenizer, [TURNS[0], TURNS[2]])
+    optimizer = torch.optim.Adam(reader.adapter.parameters(), lr=0.01)
+    losses = []
+    for _ in range(20):
+        ids, positions = torch.tensor([row.ids]), torch.tensor(row.positions)
+        keys = reader.read(ids, positions, row.pieces).keys[0]
+        loss, _ = contrast(reader, tokenizer, keys, row.pages, row.questions)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        reader.refresh()
+        losses.append(loss.item())
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def _trainer(tokenizer: Tokenizer, sources: dict[str, Source]) -> Trainer:
+    model = tiny_base(torch.bfloat16)
+    torch.manual_seed(0)
+    reader = Reader(model, Adapter(model, 4, 2.0), LAYERS)
+    schedule = Schedule(0, STEPS, 2, 1e-2, tokens=1500, lengths=(1500, 800))
+    return Trainer(reader, tokenizer, _mixture(tokenizer, sources).row, schedule)
+
+
+def test_training_resumes_bit_by_bit(
+    tokenizer: Tokenizer, sources: dict[str, Source], tmp_path: Path
+) -> None:
+    whole, first, second = (_trainer(tokenizer, sources) for _ in range(3))
+    for _ in range(STEPS):
+        whole.update()
+    first.update()
+    first.update()
+    first.save(tmp_path / "state.pt")
+    second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    second.run(tmp_path / "state.pt")
+    untrained = _trainer(tokenizer, sources).reader.adapter.named()
+    for name, weight in whole.reader.adapter.named().items():
+        assert torch.equal(weight, second.reader.adapter.named()[name]), name
+        assert name == "temp" or not torch.equal(weight, untrained[name]), name
+
+
+def test_a_killed_training_goes_on_and_is_exported(
+    data: Path, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work, out = tmp_path / "work", tmp_path / "out"
+    arguments = ["--data", data, "--base", base, "--work", work, "--out", out, "--tokens", 600]
+    arguments += ["--steps", 2, "--conversations", 2, "--save-seconds", 0, "--layers", *LAYERS]
+    command = [sys.executable, "-m", "recipes.train_small", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (work / "state.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    main([str(argument) for argument in arguments])
+    assert "resumed at step" in capsys.readouterr().out
+    assert load_file(out / "adapter_model.safetensors")
+    assert json.loads((out / "reading.json").read_text())["index_layers"] == list(LAYERS)
+
+
+def test_plain_peft_opens_the_adapter(base: Path, reader: Reader, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    write_adapter(reader.adapter.named(), tmp_path)
+    opened = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tmp_path)
+    ids = torch.randint(4, 200, (1, 30))
+    with torch.no_grad():
+        theirs = opened.model.model(ids).last_hidden_state
+        ours = reader.read(ids, torch.arange(30), []).hidden
+    torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)
+    assert (theirs - tiny_base().model(ids).last_hidden_state).abs().max() > 0.2
+
+
+def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
+    answerer = Answerer(load_model(base, base), base, verify=True, layers=LAYERS)
+    passages = tasks.numbered([("A", "The deposit is 5."), ("B", "Rain.")])
+    reply = answerer.answer(passages, "How much?", by_page=True)
+    assert answerer.answer(passages, "How much?", by_page=True) == reply
+    assert all(0 <= p <= 1 for p in (reply.refusal, reply.likelihood, reply.support))
+    known = Item(passages, "How much?", ["5 euros"], frozenset({1}))
+    unknown = Item(passages, "Who sings?", [], frozenset({1}))
+    right = Reply("5 euros [1]", 0.1, 0.9, "5 euros [1]", 0.9)
+    refused = Reply(formats.UNANSWERABLE, 0.8, 0.9, "Rain [2]", 0.2)
+    shares = judge([known, unknown], [right, refused])
+    assert (shares["F1"], shares["citation"], shares["unanswerable refused"]) == (1, 1, 1)
+    assert (shares["answerable refused"], shares["refusal AUC"], shares["support AUC"]) == (0, 1, 1)
+    assert judge([known], [refused])["F1"] == 0
+    found = recall(answerer, [known])
+    assert found["by BM25"] in (0, 1)
+    assert math.isfinite(found["recall by keys"])
+    (tmp_path / "a.txt").write_text("The deposit is 5 euros.\n", encoding="utf-8")
+    row = {"doc": "a.txt", "question": "How much?", "pattern": "5", "evidence": "deposit"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    _, count, counts = look_up(answerer, tmp_path / "q.jsonl", tmp_path)
+    assert (
+        count == counts["right page"] == counts["refused"] + counts["right"] + counts["wrong"] == 1
+    )
