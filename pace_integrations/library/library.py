@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,6 +146,18 @@ class Library(Holdings):
         pieces = self._engine.thread.astream(turn.run(), Deadline(timeout))
         return AsyncAnswerStream(pieces, turn.finish)
 
+    async def start_stream(
+        self,
+        question: Question,
+        *,
+        timeout: float | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> AsyncAnswerStream:
+        """Return `astream` with the index and the question made ready off the event loop."""
+        turn = await asyncio.to_thread(self._make_turn, question, **options)
+        pieces = self._engine.thread.astream(turn.run(), Deadline(timeout))
+        return AsyncAnswerStream(pieces, turn.finish)
+
     def ask_many(
         self,
         questions: Sequence[Question],
@@ -181,9 +194,9 @@ class Library(Holdings):
             count: Most passages.
             selector: What chooses them instead of the library's own selector.
         """
-        chosen = self._find_selector(selector)
         if not self._view().blocks:
             return Choice(())
+        chosen = self._find_selector(selector)
         budget = Budget(2**31, count)
         # The question is read by the model, which works on its own thread.
         return next(self._engine.thread.stream(chosen.select(q, budget) for q in [question]))
@@ -217,9 +230,8 @@ class Library(Holdings):
             self.exact,
             self.profile,
         )
-        turn = LibraryTurn(self._reader, self._find_selector(selector), question, options)
         if not self._view().blocks:
             raise DocumentError(
                 f"the library in {str(self.folder)!r} is empty; add documents first"
             )
-        return turn
+        return LibraryTurn(self._reader, self._find_selector(selector), question, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
@@ -103,7 +104,12 @@ class AsyncAnswerStream(AsyncIterator[str]):
 
     async def __anext__(self) -> str:
         while True:
-            if text := self._writing.add(await anext(self._pieces)):
+            piece = await anext(self._pieces)
+            if piece.finish:  # finding what it cites takes long enough to hold a loop up
+                text = await asyncio.to_thread(self._writing.add, piece)
+            else:
+                text = self._writing.add(piece)
+            if text:
                 return text
 
     @property

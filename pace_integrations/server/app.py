@@ -1,0 +1,82 @@
+"""The application: every interface on one core."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pace_integrations import __version__
+from pace_integrations.server.core import ServerCore
+from pace_integrations.server.errors import ApiError
+from pace_integrations.server.gate import Gate, make_error_response
+from pace_integrations.server.routes import (
+    chat,
+    files,
+    messages,
+    pages,
+    responses,
+    status,
+    vector_stores,
+)
+from pace_integrations.server.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from pace_integrations.session import Pace
+
+_ROUTERS = (
+    chat.router,
+    responses.router,
+    messages.router,
+    files.router,
+    vector_stores.router,
+    pages.router,
+    status.router,
+)
+
+
+def make_app(pace: Pace, settings: ServerSettings | None = None) -> FastAPI:
+    """Return the application that serves a model.
+
+    Its core is ``app.state.core``; closing the application ends the reading, not the model.
+
+    Args:
+        pace: The model.
+        settings: Limits and permissions.
+    """
+    core = ServerCore(pace, settings or ServerSettings())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        core.close()
+
+    # The interactive pages of FastAPI load scripts from elsewhere.
+    app = FastAPI(
+        title="pace-integrations",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=lifespan,
+    )
+    app.state.core = core
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(HTTPException, _reply_to_http_error)
+    app.add_middleware(Gate, core=core)
+    return app
+
+
+async def _reply_to_http_error(request: Request, error: Exception) -> Response:
+    """Return the routers' own errors in OpenAI's form."""
+    assert isinstance(error, HTTPException)
+    words = {404: "there is no such address", 405: "this address does not take this method"}
+    message = words.get(error.status_code, str(error.detail))
+    text = f"{message}: {request.method} {request.url.path}"
+    return make_error_response(ApiError(error.status_code, text, headers=error.headers))
