@@ -68,11 +68,13 @@ class Bm25Selector(RankedSelector):
         super().__init__(view)
         self._index = bm25s.BM25()
         words = [split_words(block.words) for block in view.blocks]
-        self._index.index(words, show_progress=False)
+        self._vocabulary = {word for passage in words for word in passage}
+        if self._vocabulary:
+            self._index.index(words, show_progress=False)
 
     def scores(self, question: str) -> np.ndarray:
         """Return the score of every passage."""
-        known = [word for word in split_words(question) if word in self._index.vocab_dict]
+        known = [word for word in split_words(question) if word in self._vocabulary]
         if not known:
             return np.zeros(len(self._view.blocks), dtype=np.float32)
         found: np.ndarray = self._index.get_scores(known)

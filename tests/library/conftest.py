@@ -1,0 +1,17 @@
+"""Tiny models that a library is read with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from checkpoints import save_tiny
+
+from pace_integrations import Pace
+
+
+@pytest.fixture(scope="package")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pace]:
+    """A tiny random Llama."""
+    with Pace.load(save_tiny(tmp_path_factory.mktemp("llama"), "llama"), memory=None) as pace:
+        yield pace
