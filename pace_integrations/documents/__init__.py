@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from pace_integrations.documents.corpus import Corpus, NothingReadError
-from pace_integrations.documents.highlight import Evidence, highlight
+from pace_integrations.documents.formats.registry import Parser
+from pace_integrations.documents.highlight import (
+    Evidence,
+    HighlightedCopy,
+    highlight,
+    highlight_answers,
+)
 from pace_integrations.documents.ingest import ReadProgress
 from pace_integrations.documents.options import ReadLimits, ReadOptions
 from pace_integrations.documents.quotes.matching import Quote, best_passage, best_quote
@@ -12,7 +18,6 @@ from pace_integrations.documents.types import (
     FileReport,
     Page,
     ParseResult,
-    Reader,
     Report,
     Status,
 )
@@ -22,17 +27,27 @@ __all__ = [
     "Document",
     "Evidence",
     "FileReport",
+    "HighlightedCopy",
     "NothingReadError",
     "Page",
     "ParseResult",
+    "Parser",
     "Quote",
     "ReadLimits",
     "ReadOptions",
     "ReadProgress",
-    "Reader",
     "Report",
     "Status",
     "best_passage",
     "best_quote",
     "highlight",
+    "highlight_answers",
 ]
+
+_RENAMED: dict[str, object] = {"Reading": ParseResult, "Reader": Parser}  # for one release
+
+
+def __getattr__(name: str) -> object:
+    if name in _RENAMED:
+        return _RENAMED[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

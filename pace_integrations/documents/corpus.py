@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pace_integrations.documents.discovery import Paths, expand_paths
+from pace_integrations.documents.discovery import Paths, find_files
 from pace_integrations.documents.formats.text import split_pages
 from pace_integrations.documents.ingest import Progress, Watch, read_files
 from pace_integrations.documents.options import ReadOptions
+from pace_integrations.documents.quotes.words import count_words
 from pace_integrations.documents.types import Document, FileReport, Page, Report, short_id
 from pace_integrations.errors import DocumentError
 
@@ -43,22 +44,22 @@ def _read_text(title: str, text: str) -> tuple[Document | None, FileReport]:
         remedy = "The text is blank; leave it out or fill it."
         return None, FileReport(title, "empty", count, 0, seconds, remedy=remedy)
     sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-    report = FileReport(title, "ok", count, len(pages), seconds)
+    words = sum(count_words(page.text) for page in pages)
+    report = FileReport(title, "ok", count, len(pages), seconds, words=words)
     return Document(short_id(sha256), title, pages, sha256), report
 
 
-def _collect(
-    readings: Iterable[tuple[Document | None, FileReport]],
-) -> Corpus:
+def _make_corpus(results: Iterable[tuple[Document | None, FileReport]], skipped: int = 0) -> Corpus:
     documents: list[Document] = []
     files: list[FileReport] = []
-    for document, file in readings:
+    for document, file in results:
         files.append(file)
         if document is not None:
             documents.append(document)
+    report = Report(tuple(files), skipped)
     if not documents:
-        raise NothingReadError(Report(tuple(files)))
-    return Corpus(tuple(documents), Report(tuple(files)))
+        raise NothingReadError(report)
+    return Corpus(tuple(documents), report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Corpus:
         progress: Progress | None = None,
         watch: Watch | None = None,
     ) -> Corpus:
-        """Reads files, folders and glob patterns.
+        """Read files, folders and glob patterns.
 
         A file that cannot be read gets its status in the report and the others are read on.
 
@@ -103,12 +104,12 @@ class Corpus:
                 report).
         """
         options = options or ReadOptions()
-        files = expand_paths(paths, options)
-        return _collect(read_files(files, options, progress, watch))
+        files, skipped = find_files(paths, options)
+        return _make_corpus(read_files(files, options, progress, watch), skipped)
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str] | Iterable[tuple[str, str]]) -> Corpus:
-        """Makes a corpus of texts in memory; form feeds split pages.
+        """Make a corpus of texts in memory; form feeds split pages.
 
         Args:
             texts: Texts by title, or pairs of title and text.
@@ -124,27 +125,28 @@ class Corpus:
             raise DocumentError("no text was given; give a mapping of titles to texts")
         if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
             raise DocumentError("texts must be a mapping of titles to texts, or pairs of them")
-        return _collect((_read_text(title, text) for title, text in pairs))
+        return _make_corpus((_read_text(title, text) for title, text in pairs))
 
     def __add__(self, other: Corpus) -> Corpus:
-        """Appends another corpus; what stands in both comes once."""
+        """Append another corpus; what stands in both comes once."""
         if not isinstance(other, Corpus):
             return NotImplemented
         known = {(document.id, document.source, document.title) for document in self.documents}
         added = tuple(d for d in other.documents if (d.id, d.source, d.title) not in known)
         reported = {(file.path, file.status) for file in self.report.files}
         files = tuple(f for f in other.report.files if (f.path, f.status) not in reported)
-        return Corpus(self.documents + added, Report(self.report.files + files))
+        skipped = self.report.skipped + other.report.skipped
+        return Corpus(self.documents + added, Report(self.report.files + files, skipped))
 
     def pages(self) -> Iterator[tuple[Document, Page]]:
-        """Every page with its document, in reading order."""
+        """Yield every page with its document, in reading order."""
         for document in self.documents:
             for page in document.pages:
                 yield document, page
 
     @property
     def fingerprint(self) -> str:
-        """Hash of all that a model reads of the corpus: titles, labels and texts in order.
+        """Return the hash of all that a model reads of the corpus: titles, labels, texts in order.
 
         Where the files lie does not count, so a copied folder has the same fingerprint.
         """

@@ -14,13 +14,13 @@ _SHORTEST = 80
 Result = tuple[Document | None, FileReport]
 
 
-def _key(page: Page) -> bytes | None:
+def _page_key(page: Page) -> bytes | None:
     text = " ".join(page.text.split()).encode("utf-8", "replace")
     return hashlib.sha256(text).digest() if len(text) >= _SHORTEST else None
 
 
 def mark_duplicates(results: Iterable[Result], *, drop: bool) -> list[Result]:
-    """Reports what stands in a corpus already, and leaves it out if that is wanted.
+    """Report what stands in a corpus already, and leave it out if that is wanted.
 
     Args:
         results: Documents and reports, in reading order.
@@ -37,18 +37,18 @@ def mark_duplicates(results: Iterable[Result], *, drop: bool) -> list[Result]:
             marked.append((document, file))
             continue
         first = documents.setdefault(document.sha256, file.path)
-        keys = [_key(page) for page in document.pages]
+        keys = [_page_key(page) for page in document.pages]
         known = [key in pages for key in keys]
         pages.update(key for key in keys if key is not None)
         same = first if first != file.path else None
         report = replace(file, duplicate_of=same, duplicate_pages=0 if same else sum(known))
         marked.append(
-            (_kept(document, known, whole=same is not None) if drop else document, report)
+            (_drop_known(document, known, is_copy=same is not None) if drop else document, report)
         )
     return marked
 
 
-def _kept(document: Document, known: list[bool], *, whole: bool) -> Document | None:
-    """What a document has that did not come before, or None."""
+def _drop_known(document: Document, known: list[bool], *, is_copy: bool) -> Document | None:
+    """Return what a document has that did not come before, or None."""
     pages = tuple(page for page, again in zip(document.pages, known, strict=True) if not again)
-    return replace(document, pages=pages) if pages and not whole else None
+    return replace(document, pages=pages) if pages and not is_copy else None

@@ -1,4 +1,4 @@
-"""Reads many files: side by side, each with its limits, in a fixed order, with progress."""
+"""Reads many files: in parallel, each with its limits, in a fixed order, with progress."""
 
 from __future__ import annotations
 
@@ -13,26 +13,31 @@ from pathlib import Path
 from typing import TypeAlias
 
 from pace_integrations.documents.duplicates import mark_duplicates
-from pace_integrations.documents.formats.ocr import require_ocr
-from pace_integrations.documents.formats.registry import read_into
-from pace_integrations.documents.formats.sniffing import kind_in
+from pace_integrations.documents.formats.file_parsing import PageCollector, parse_file
+from pace_integrations.documents.formats.registry import ParseJob
+from pace_integrations.documents.formats.sniffing import detect_file
 from pace_integrations.documents.options import ReadOptions
-from pace_integrations.documents.sandbox.child import Request
-from pace_integrations.documents.sandbox.parent import Cancelled, Outcome, Running, read_isolated
-from pace_integrations.documents.types import Document, FileReport, Page, ParseJob, short_id
+from pace_integrations.documents.quotes.words import count_words
+from pace_integrations.documents.sandbox.parent import (
+    CancelledError,
+    RunningWorkers,
+    parse_isolated,
+)
+from pace_integrations.documents.sandbox.request import Request
+from pace_integrations.documents.types import Document, FileReport, ParseResult, short_id
 
 Progress: TypeAlias = Callable[[int, int], None]
 Result: TypeAlias = tuple[Document | None, FileReport]
 
-_MOST_WORKERS = 2
-_PER_WORKER = 512 * 1024  # bytes of files that are worth the start of another process
-_TRIES = 3
-_WRONG = "The password given does not open the file; find out the right one."
+_MAX_WORKERS = 2
+_BYTES_PER_WORKER = 512 * 1024  # bytes of files that are worth the start of another process
+_MAX_TRIES = 3
+_WRONG_PASSWORD = "The password given does not open the file; find out the right one."
 
 
 @dataclass(frozen=True, slots=True)
 class ReadProgress:
-    """How far a reading has come.
+    """How far the reading of files has come.
 
     Attributes:
         files_done: Files that are done.
@@ -40,7 +45,7 @@ class ReadProgress:
         pages: Pages parsed so far.
         pages_per_second: Pages parsed per second since the start.
         seconds_left: Estimate by the bytes still to parse; None while there is nothing to go by.
-        path: The file that the news is about.
+        path: The file that was parsed last.
     """
 
     files_done: int
@@ -66,7 +71,7 @@ class ProgressEvent:
 
 @dataclass(slots=True)
 class ProgressCounter:
-    """Adds up the news of all files."""
+    """Adds up the progress of all files."""
 
     paths: Sequence[Path]
     sizes: list[int]
@@ -75,101 +80,105 @@ class ProgressCounter:
     shares: dict[int, float] = field(default_factory=dict)
     files_done: int = 0
 
-    def add(self, news: ProgressEvent) -> ReadProgress:
-        """Counts one piece of news."""
-        if news.result is not None:
+    def add(self, event: ProgressEvent) -> ReadProgress:
+        """Count one event."""
+        if event.result is not None:
             self.files_done += 1
-            self.pages[news.file] = news.result[1].pages
-            self.shares[news.file] = 1.0
+            self.pages[event.file] = event.result[1].pages
+            self.shares[event.file] = 1.0
         else:
-            self.pages[news.file] = news.done
-            self.shares[news.file] = news.done / max(1, news.total)
+            self.pages[event.file] = event.done
+            self.shares[event.file] = event.done / max(1, event.total)
         seconds = max(1e-9, time.monotonic() - self.start)
         done = sum(self.sizes[file] * share for file, share in self.shares.items())
         left = seconds * (sum(self.sizes) - done) / done if done > 0 else None
         pages = sum(self.pages.values())
-        path = str(self.paths[news.file])
+        path = str(self.paths[event.file])
         return ReadProgress(self.files_done, len(self.paths), pages, pages / seconds, left, path)
 
 
-def _size(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
 
 
-def _is_hostile(path: Path) -> bool:
-    """Tells whether a file is of a kind whose parser had better run elsewhere."""
+def _needs_worker(path: Path) -> bool:
+    """Tell whether a file is of a format whose parser runs in a process of its own."""
     try:
         if not path.is_file():
             return False  # never opened, only reported
         with path.open("rb") as file:
-            kind = kind_in(file, path.suffix)
+            row = detect_file(file, path.name)
     except OSError:
         return False
-    return kind is not None and kind.hostile
+    return row is not None and row.isolated
 
 
-def _name(path: Path) -> str:
-    """The file's name; bytes in it that are no UTF-8 would break tokenizers later on."""
+def _display_name(path: Path) -> str:
+    """Return the file's name; bytes in it that are no UTF-8 would break tokenizers later on."""
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
-def _passwords(path: Path, options: ReadOptions) -> Callable[[], str | None]:
-    """Gives the passwords to try, one at a time, and then None."""
+def _password_source(path: Path, options: ReadOptions) -> Callable[[], str | None]:
+    """Return a function that gives the passwords to try, one at a time, and then None."""
     given, tries = options.password, 0
 
     def ask() -> str | None:
         nonlocal tries
         tries += 1
-        if given is None or tries > (1 if isinstance(given, str) else _TRIES):
+        if given is None or tries > (1 if isinstance(given, str) else _MAX_TRIES):
             return None
         return given if isinstance(given, str) else given(str(path))
 
     return ask
 
 
-def _here(path: Path, options: ReadOptions, password: str | None, at: At) -> Outcome:
-    pages: list[Page] = []
-    reading, sha256 = read_into(path, options, ParseJob(pages.append, at, password=password))
-    return Outcome(reading, sha256, tuple(pages))
+Parsed: TypeAlias = tuple[ParseResult, str]
+OnProgress: TypeAlias = Callable[[int, int], None]
+_Parse: TypeAlias = Callable[["str | None"], Parsed]
 
 
-At: TypeAlias = Callable[[int, int], None]
-_Parse: TypeAlias = Callable[["str | None"], Outcome]
+def _parse_here(
+    path: Path, options: ReadOptions, password: str | None, on_progress: OnProgress
+) -> Parsed:
+    """Parse a file in this process."""
+    parts = PageCollector()
+    job = ParseJob(parts.add, on_progress, options, password=password)
+    result, sha256 = parse_file(path, job)
+    return parts.finish(result), sha256
 
 
-def _result(path: Path, options: ReadOptions, parse: _Parse) -> Result:
-    """Reads one file, with passwords where it asks for one, and reports on it."""
+def _read_with_passwords(path: Path, options: ReadOptions, parse: _Parse) -> Result:
+    """Read one file, with passwords where it asks for one, and report on it."""
     start = time.perf_counter()
-    outcome, ask = parse(None), _passwords(path, options)
-    while outcome.reading.status == "encrypted" and (password := ask()) is not None:
-        outcome = parse(password)
-        if outcome.reading.status == "encrypted":
-            outcome = replace(outcome, reading=replace(outcome.reading, remedy=_WRONG))
-    reading, pages = outcome.reading, outcome.pages
+    (result, sha256), ask = parse(None), _password_source(path, options)
+    encrypted = result.status == "encrypted"
+    while result.status == "encrypted" and (password := ask()) is not None:
+        result, sha256 = parse(password)
+        if result.status == "encrypted":
+            result = replace(result, remedy=_WRONG_PASSWORD)
+    pages = result.pages
     report = FileReport(
         str(path),
-        reading.status,
-        reading.page_count,
+        result.status,
+        result.page_count,
         len(pages),
         time.perf_counter() - start,
-        reading.warnings,
-        reading.remedy,
-        sum(len(page.text.split()) for page in pages),
+        result.warnings,
+        result.remedy,
+        sum(count_words(page.text) for page in pages),
+        encrypted=encrypted,
     )
     if not pages:
         return None, report
-    title = reading.title or _name(path)
-    sha256 = outcome.sha256
-    return Document(
-        short_id(sha256), title, pages, sha256, str(path), dict(reading.metadata)
-    ), report
+    title, metadata = result.title or _display_name(path), dict(result.metadata)
+    return Document(short_id(sha256), title, pages, sha256, str(path), metadata), report
 
 
 def read_file(path: Path, options: ReadOptions | None = None) -> Result:
-    """Reads one file in this process. Never raises for what is in it.
+    """Read one file in this process. Never raises for what is in it.
 
     Args:
         path: The file.
@@ -179,25 +188,27 @@ def read_file(path: Path, options: ReadOptions | None = None) -> Result:
         The document, or None if nothing could be read, and the report on the file.
     """
     chosen = options or ReadOptions()
-    return _result(path, chosen, lambda password: _here(path, chosen, password, _ignore))
+    return _read_with_passwords(
+        path, chosen, lambda password: _parse_here(path, chosen, password, _ignore_progress)
+    )
 
 
-def _ignore(done: int, total: int) -> None:
-    """Takes news that nobody asked for."""
+def _ignore_progress(done: int, total: int) -> None:
+    """Take progress that nobody asked for."""
 
 
-def _workers(options: ReadOptions, hostile: Sequence[int], sizes: Sequence[int]) -> int:
-    """How many processes are worth their start."""
+def _count_workers(options: ReadOptions, isolated: Sequence[int], sizes: Sequence[int]) -> int:
+    """Return how many processes are worth their start."""
     if options.workers is not None:
-        return min(options.workers, len(hostile))
+        return min(options.workers, len(isolated))
     if not sys.executable:  # an embedded interpreter cannot start others
         return 0
-    work = sum(sizes[file] for file in hostile) // _PER_WORKER
-    return min(len(hostile), os.cpu_count() or 1, _MOST_WORKERS, 1 + work)
+    work = sum(sizes[file] for file in isolated) // _BYTES_PER_WORKER
+    return min(len(isolated), os.cpu_count() or 1, _MAX_WORKERS, 1 + work)
 
 
-class _Batch:
-    """One reading of many files.
+class _BatchReader:
+    """Reads one list of files.
 
     Args:
         paths: The files.
@@ -206,55 +217,56 @@ class _Batch:
 
     def __init__(self, paths: Sequence[Path], options: ReadOptions) -> None:
         self._paths, self._options = paths, options
-        self._sizes = [_size(path) for path in paths]
-        self._hostile = {file for file, path in enumerate(paths) if _is_hostile(path)}
-        self._workers = _workers(options, sorted(self._hostile), self._sizes)
-        self._running = Running()
-        self._news: queue.SimpleQueue[ProgressEvent | BaseException] = queue.SimpleQueue()
+        self._sizes = [_file_size(path) for path in paths]
+        self._isolated = {file for file, path in enumerate(paths) if _needs_worker(path)}
+        self._workers = _count_workers(options, sorted(self._isolated), self._sizes)
+        self._running = RunningWorkers()
+        self._events: queue.SimpleQueue[ProgressEvent | BaseException] = queue.SimpleQueue()
 
-    def _read(self, file: int) -> None:
-        """Reads one file and puts the result, or what ended it, among the news."""
+    def _read_one(self, file: int) -> None:
+        """Read one file and put the result, or what ended it, among the events."""
         path, options = self._paths[file], self._options
 
-        def at(done: int, total: int) -> None:
-            self._news.put(ProgressEvent(file, done, total))
+        def on_progress(done: int, total: int) -> None:
+            self._events.put(ProgressEvent(file, done, total))
 
-        def parse(password: str | None) -> Outcome:
-            if self._workers == 0 or file not in self._hostile:
-                return _here(path, options, password, at)
+        def parse(password: str | None) -> Parsed:
+            if self._workers == 0 or file not in self._isolated:
+                return _parse_here(path, options, password, on_progress)
             # A worker that is kept works where it was started.
             place = str(path.absolute())
-            request = Request(place, "", options.limits, options.pdf, password, options.ocr)
-            return read_isolated(request, self._running, at)
+            request = Request(place, options.limits, options.pdf, password, options.ocr)
+            return parse_isolated(request, self._running, on_progress)
 
         try:
-            self._news.put(ProgressEvent(file, result=_result(path, options, parse)))
-        except Cancelled:
+            result = _read_with_passwords(path, options, parse)
+            self._events.put(ProgressEvent(file, result=result))
+        except CancelledError:
             return
         except BaseException as error:  # of a password's callback, or a full disk
-            self._news.put(error)
+            self._events.put(error)
 
-    def run(self, progress: Progress | None, watch: Watch | None) -> list[Result]:
-        """Reads all files; their results come in the order of the files."""
-        tally = ProgressCounter(self._paths, self._sizes)
+    def read_all(self, progress: Progress | None, watch: Watch | None) -> list[Result]:
+        """Read all files; their results come in the order of the files."""
+        counter = ProgressCounter(self._paths, self._sizes)
         results: dict[int, Result] = {}
         with ThreadPoolExecutor(max(1, self._workers), "pace-read") as threads:
             try:
                 for file in range(len(self._paths)):
-                    threads.submit(self._read, file)
+                    threads.submit(self._read_one, file)
                 while len(results) < len(self._paths):
-                    news = self._news.get()
-                    if isinstance(news, BaseException):
-                        raise news
-                    now = tally.add(news)
-                    if news.result is not None:
-                        results[news.file] = news.result
+                    event = self._events.get()
+                    if isinstance(event, BaseException):
+                        raise event
+                    now = counter.add(event)
+                    if event.result is not None:
+                        results[event.file] = event.result
                         if progress is not None:
                             progress(now.files_done, now.files)
                     if watch is not None:
                         watch(now)
             except BaseException:
-                self._running.cancel()
+                self._running.cancel_all()
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
         return [results[file] for file in range(len(self._paths))]
@@ -266,7 +278,7 @@ def read_files(
     progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> list[Result]:
-    """Reads files side by side. Never raises for what is in them.
+    """Read files in parallel. Never raises for what is in them.
 
     Args:
         paths: The files.
@@ -278,10 +290,12 @@ def read_files(
         For every file its document, or None, and the report on it.
 
     Raises:
-        MissingExtraError: OCR is wanted and its extra is not installed.
-        DocumentError: OCR is wanted and Tesseract, or one of the languages, is not installed.
+        MissingExtraError: OCR is asked for and its extra is not installed.
+        DocumentError: OCR is asked for and Tesseract, or one of the languages, is not installed.
     """
     if options.ocr is not None:
+        from pace_integrations.documents.formats.pdf.ocr import require_ocr
+
         require_ocr(options.ocr)
-    results = _Batch(paths, options).run(progress, watch)
+    results = _BatchReader(paths, options).read_all(progress, watch)
     return mark_duplicates(results, drop=options.drop_duplicates)

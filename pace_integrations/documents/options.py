@@ -1,4 +1,4 @@
-"""What a user sets about the reading of files: limits, engines, passwords, which files."""
+"""Settings for reading files: limits, engines, passwords, selection of files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pace_integrations.errors import ConfigError
 Password: TypeAlias = "str | Callable[[str], str | None]"
 """A password for all files, or a function from a file's path to its password or None."""
 
-PdfEngine = Literal["pypdf", "pdfium"]
-_ENGINES = ("pypdf", "pdfium")
+PdfEngine = Literal["pdfium", "pypdf"]
+_ENGINES = ("pdfium", "pypdf")
 _LANGUAGES = re.compile(r"\w+(\+\w+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """The most that one file may cost. A file that reaches a limit ends, and the others go on.
+    """Upper bounds on the cost of one file. What was read when a limit is met is kept.
 
     Attributes:
         pages: Pages read of one file; those before the limit are kept.
@@ -45,18 +45,18 @@ class ReadLimits:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How files are found and read.
+    """Selects files and sets the way they are read.
 
     Attributes:
         limits: The most that one file may cost.
-        pdf: Parser of PDF files: ``"pypdf"``, or ``"pdfium"``, which is faster and needs the
-            ``pdf-fast`` extra.
+        pdf: Engine that reads PDF files first: ``"pdfium"``, or ``"pypdf"``, which is slower. The
+            other one reads what the first cannot open, and pages whose text looks broken.
         password: Password of encrypted files, or a function from a file's path to its password.
             It is asked again, at most three times, while its answers are wrong; None gives up.
         workers: Processes that parse files side by side, each with its own limit of memory; None:
             one or two, as there is work for them. 0 parses in this process, where a parser that
             hangs or crashes takes the run along.
-        ocr: Languages in which pages without text are recognised by Tesseract, such as
+        ocr: Languages in which pages without text are recognized by Tesseract, such as
             ``"eng+deu"``; None: they are not. It needs the ``ocr`` extra and the program itself.
         include: Globs of the files to take from folders; empty: all. A pattern without a slash is
             matched with names, one with a slash with paths from the folder on.
@@ -67,7 +67,7 @@ class ReadOptions:
     """
 
     limits: ReadLimits = field(default_factory=ReadLimits)
-    pdf: PdfEngine = "pypdf"
+    pdf: PdfEngine = "pdfium"
     password: Password | None = None
     workers: int | None = None
     ocr: str | None = None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 from pace_integrations._text import repair_text
 from pace_integrations.errors import DocumentError
@@ -16,7 +15,7 @@ Status = Literal["ok", "partial", "encrypted", "corrupt", "no_text_layer", "empt
 
 
 def short_id(sha256: str) -> str:
-    """The document id that belongs to a hash: its first 16 hexadecimal digits."""
+    """Return the document id that belongs to a hash: its first 16 hexadecimal digits."""
     return sha256[:16]
 
 
@@ -34,9 +33,10 @@ class Page:
         index: 1-based position in the file.
         label: Label printed on the page, such as ``"iv"``; a PDF without labels of its own has
             its index here. None where the format has no printed pages.
-        text: The page's text, running headers and footers left out.
-        section: Heading that the page stands under where it begins, or that it begins with; None
-            where the file has no outline.
+        text: The page's text. A running header or footer stands on the first page that has it.
+        section: Where a person finds the page: the heading (or path of headings, ``A > B``) that
+            it stands under, the sheet and rows, the slide, the part of a message; None where the
+            file has no such thing.
         header: Running header that was left out of the text, or None.
         footer: Running footer that was left out of the text, or None.
     """
@@ -87,7 +87,7 @@ class Document:
         source: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Document:
-        """Makes a document of pages that another reader produced; the hash is that of the text."""
+        """Make a document of pages that another reader produced; the hash is that of the text."""
         kept = tuple(page for page in pages if page.text.strip())
         digest = hashlib.sha256()
         for page in kept:
@@ -103,18 +103,20 @@ class FileReport:
 
     Attributes:
         path: The file, or the title of a text that came from no file.
-        status: ``ok``: every page was read. ``partial``: some pages failed or carry no text, or
-            some characters could not be decoded. ``encrypted``, ``corrupt``, ``no_text_layer``,
-            ``empty``, ``unsupported``: nothing was read, for that reason.
+        status: ``ok``: everything was read; blank pages do no harm. ``partial``: some pages
+            failed, are pictures or lie beyond a limit, some characters could not be decoded, or
+            the document proper is somewhere the reader cannot go. ``encrypted``, ``corrupt``,
+            ``no_text_layer``, ``empty``, ``unsupported``: nothing was read, for that reason.
         pages: Pages in the file, as far as it could be told.
         pages_with_text: Pages that were read.
         seconds: Time spent on it.
-        warnings: What the parser said on the way.
+        warnings: What the parser said on the way, and what the file holds that was not read.
         remedy: What the user can do about it, or None for ``ok``.
         words: Words that were read.
         duplicate_of: Path of an earlier file with the same bytes, or None.
         duplicate_pages: Pages whose words stand in another page that came before.
         tokens: Tokens of it that a model has read, or None while none has.
+        encrypted: Whether it took a password to open it.
     """
 
     path: str
@@ -128,93 +130,75 @@ class FileReport:
     duplicate_of: str | None = None
     duplicate_pages: int = 0
     tokens: int | None = field(default=None, compare=False)
+    encrypted: bool = False
 
     @property
     def on_pages(self) -> tuple[str, ...]:
         """The warnings that name pages: without text, not read, or read by OCR."""
         return tuple(line for line in self.warnings if line.startswith("pages "))
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The warnings that explain the status, or name what the file holds and was not read."""
+        named = tuple(w for w in self.warnings if w.startswith("pages ") or "not read" in w)
+        return named if self.status == "ok" else tuple(dict.fromkeys((*named, *self.warnings)))[:4]
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of every file of a corpus, in reading order."""
+    """What became of every file of a corpus, in reading order.
+
+    Attributes:
+        files: The files.
+        skipped: Files that desktops leave in folders (``Thumbs.db``, ``~$lock.docx``) and the
+            folders of saved web pages: passed over and only counted.
+    """
 
     files: tuple[FileReport, ...] = ()
+    skipped: int = 0
 
     @property
     def problems(self) -> tuple[FileReport, ...]:
-        """The files that were not read whole."""
+        """The files that were not read completely."""
         return tuple(file for file in self.files if file.status != "ok")
 
     def counts(self) -> dict[str, int]:
-        """How many files have each status."""
+        """Count the files of each status."""
         return dict(Counter(file.status for file in self.files))
 
     def with_tokens(self, tokens: Mapping[str, int]) -> Report:
-        """The report with the tokens of some files, by their paths."""
-        return Report(tuple(replace(f, tokens=tokens.get(f.path, f.tokens)) for f in self.files))
+        """Return the report with the tokens of some files, by their paths."""
+        files = tuple(replace(f, tokens=tokens.get(f.path, f.tokens)) for f in self.files)
+        return replace(self, files=files)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON-ready values."""
-        return {"counts": self.counts(), "files": [asdict(file) for file in self.files]}
+        """Return the report as plain JSON-ready values."""
+        files = [asdict(file) for file in self.files]
+        return {"counts": self.counts(), "skipped": self.skipped, "files": files}
 
 
 @dataclass(frozen=True, slots=True)
 class ParseResult:
-    """What a reader makes of the bytes of one file.
+    """What a parser makes of the bytes of one file, beside its pages.
 
     Attributes:
         status: One of the status words of `FileReport`.
-        pages: The pages that carry text.
         page_count: Pages in the file, as far as it could be told.
         title: Title the file gives itself, or None.
         metadata: What the file says of itself.
-        warnings: What was noticed on the way.
+        warnings: What was noticed on the way, and what was not read.
         remedy: What the user can do about it, or None for ``ok``.
+        pages: The pages that carry text, once they are put together.
     """
 
     status: Status
-    pages: tuple[Page, ...] = ()
     page_count: int = 0
     title: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     remedy: str | None = None
+    pages: tuple[Page, ...] = ()
 
 
 class LimitExceededError(DocumentError):
     """A file costs more than it may."""
-
-
-@dataclass(frozen=True, slots=True)
-class ParseJob:
-    """Where a reader puts what it reads of one file, so that pages need not gather in memory.
-
-    Attributes:
-        emit: Takes the pages that carry text, in order.
-        at: Takes the number of pages parsed so far and of all pages.
-        journal: File for what was parsed; it outlives a crash. None: a temporary one.
-        password: Password to try where the file asks for one, or None.
-    """
-
-    emit: Callable[[Page], None]
-    at: Callable[[int, int], None] = lambda done, total: None
-    journal: Path | None = None
-    password: str | None = None
-
-
-class Reader(Protocol):
-    """What reads one kind of file."""
-
-    def read(self, data: bytes, suffix: str) -> ParseResult:
-        """Reads the bytes of one file. May raise anything: the caller reports it as corrupt."""
-        ...
-
-
-@runtime_checkable
-class PagedReader(Protocol):
-    """What reads a kind of file page by page."""
-
-    def read_into(self, data: bytes, job: ParseJob) -> ParseResult:
-        """Reads the bytes of one file and gives away its pages; those of the reading are none."""
-        ...

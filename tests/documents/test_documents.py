@@ -57,7 +57,7 @@ def test_a_folder_is_read_to_the_bottom_and_every_file_has_a_status(folder):
         "scan.pdf": "no_text_layer",
         "notes.md": "ok",
         "report": "ok",
-        "table.xlsx": "unsupported",
+        "table.xlsx": "corrupt",
         "zero.txt": "empty",
     }
     assert corpus.report.counts()["ok"] == 5
@@ -176,7 +176,7 @@ def test_a_path_that_leads_nowhere_is_one_line_with_its_name(path, tmp_path, mon
 
 
 def test_a_folder_without_supported_files_says_what_is_supported(tmp_path):
-    (tmp_path / "table.xlsx").write_bytes(b"PK")
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / ".hidden.txt").write_text("hidden")
     with pytest.raises(DocumentError, match=re.escape(".pdf")) as caught:
         Corpus.from_paths([tmp_path])

@@ -18,7 +18,7 @@ PDF = typeset(*(f"The rent of room {number} is 900 euros." for number in range(1
 
 # Stands in for pdfium in the workers: it does on the third page what the first line tells it.
 PARSER = """
-import os, sys, time, types
+import ctypes, os, sys, time, types
 
 class PdfiumError(RuntimeError):
     pass
@@ -51,9 +51,15 @@ class PdfDocument:
     def get_toc(self):
         return ()
 
+    def get_formtype(self):
+        return 0
+
+    raw = None
+
 class Page:
     def __init__(self, index):
         self.index = index
+        self.raw = self
 
     def close(self):
         pass
@@ -61,19 +67,26 @@ class Page:
     def get_textpage(self):
         return self
 
-    def get_height(self):
-        return 800
+    def get_bbox(self):
+        return (0, 0, 600, 800)
 
-    def get_rotation(self):
-        return 0
-
-    def get_charbox(self, index, loose):
-        return (0, 400, 8, 410)
+    def count_chars(self):
+        return len(self.get_text_range())
 
     def get_text_range(self):
         return f"Page number {self.index + 1}."
 
-raw = types.SimpleNamespace()
+class Rect(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_float) for name in ("left", "top", "right", "bottom")]
+
+def box(page, index, pointer):
+    rect = pointer._obj
+    rect.left, rect.bottom, rect.right, rect.top = 8 * index, 400, 8 * index + 8, 410
+
+raw = types.SimpleNamespace(
+    FS_RECTF=Rect, FPDFText_GetLooseCharBox=box, FPDFDoc_GetAttachmentCount=lambda document: 0,
+    FPDFPage_GetAnnotCount=lambda page: 0, FORMTYPE_XFA_FULL=2, FORMTYPE_XFA_FOREGROUND=3,
+    FPDF_PAGEOBJ_IMAGE=3)
 """
 
 

@@ -146,7 +146,7 @@ def test_text_is_read_where_pages_cannot_be_drawn(tmp_path, monkeypatch):
     (tmp_path / "scan.pdf").write_bytes(typeset("A.", ""))
     document, report = read_file(tmp_path / "scan.pdf", ReadOptions(ocr="eng"))
     assert [page.text for page in document.pages] == ["A."]
-    assert report.on_pages == ("pages without text: 2",)
+    assert (report.status, report.warnings) == ("ok", ("pages that are blank: 2",))
 
 
 @pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")

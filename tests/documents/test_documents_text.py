@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pace_integrations.documents import ReadLimits, ReadOptions
 from pace_integrations.documents.formats.encodings import decode_text
-from pace_integrations.documents.formats.text import TextFiles, markdown_title, split_pages
+from pace_integrations.documents.formats.text import markdown_title, split_pages
 from pace_integrations.documents.ingest import read_file
 
 
@@ -39,7 +39,10 @@ def test_other_bytes_are_decoded_with_a_word_about_it_or_not_at_all():
     assert damaged.text == "Größe und Länge und Höhe\ufffd."
     assert "1 characters" in damaged.problem
     assert decode_text(bytes(range(256)) * 4).text is None
-    assert decode_text("no mark".encode("utf-16-le")).text is None
+    unmarked = decode_text("The bell rings at six.".encode("utf-16-le"))
+    assert unmarked.text == "The bell rings at six."
+    assert "UTF-16" in unmarked.problem
+    assert decode_text(b"\0\1\2\3" * 40).text is None
     cut = decode_text(codecs.BOM_UTF16_LE + b"a\0b")
     assert (cut.text, cut.problem) == ("a\ufffd", "1 characters are no valid utf-16-le")
 
@@ -67,11 +70,13 @@ def test_encodings_that_are_not_declared_are_detected(encoding, text):
 @given(st.binary())
 @example(codecs.BOM_UTF16_LE + b"\x00\xd8")
 @example(codecs.BOM_UTF32_LE + b"\xff")
-def test_any_bytes_are_read_or_refused_and_never_raise(data):
-    reading = TextFiles().read(data, ".md")
-    assert (reading.pages == ()) == (reading.status in {"corrupt", "empty"})
-    assert (reading.remedy is None) == (reading.status == "ok")
-    for page in reading.pages:
+def test_any_bytes_are_read_or_refused_and_never_raise(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("any") / "a.md"
+    path.write_bytes(data)
+    document, report = read_file(path)
+    assert (document is None) == (report.status not in {"ok", "partial"})
+    assert (report.remedy is None) == (report.status == "ok")
+    for page in document.pages if document else ():
         page.text.encode("utf-8")
 
 

@@ -47,6 +47,16 @@ def rewritten(data: bytes, change=lambda writer: None) -> bytes:
     return buffer.getvalue()
 
 
+def joined(*files: bytes) -> bytes:
+    """A PDF of the pages of several."""
+    writer = PdfWriter()
+    for data in files:
+        writer.append(PdfReader(BytesIO(data)))
+    buffer = BytesIO()
+    writer.write(buffer)
+    return buffer.getvalue()
+
+
 def encrypted(data: bytes, password: str, algorithm: str = "AES-256") -> bytes:
     """A PDF that needs a password; an empty one asks for none."""
     return rewritten(

@@ -1,1 +1,1 @@
-"""Formats."""
+"""Readers of file formats; `registry.FORMATS` lists them."""

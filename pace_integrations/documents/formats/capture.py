@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-LOGGERS = ("pypdf", "fontTools")
-_MODULES = r"(pypdf|fontTools|cryptography)\b"
-_MOST = 20
+LOGGERS = ("pypdf", "fontTools", "openpyxl")
+_MODULES = r"(pypdf|fontTools|cryptography|openpyxl)\b"
+_MAX_LINES = 20
 _LONGEST = 300
+_MORE = re.compile(r"… and (\d+) more messages")
 
 # Warning filters, log handlers and propagation are process-wide, so one file is parsed at a time.
 # The parsers are pure Python and hold the interpreter anyway: waiting here costs nothing.
@@ -27,20 +29,27 @@ class Messages:
         self._more = 0
 
     def add(self, message: str) -> None:
-        """Keeps the message as one line, unless it is known already or the bound is reached."""
+        """Keep the message as one line, unless it is known already or the bound is reached."""
         line = _one_line(message)
         if line in self._seen:
             return
-        if len(self._seen) < _MOST:
+        if len(self._seen) < _MAX_LINES:
             self._seen[line] = None
         else:
             self._more += 1
 
-    def lines(self, first: Iterable[str] = ()) -> tuple[str, ...]:
-        """Some messages, then those kept, then a line with the number of those left out."""
-        merged = tuple(dict.fromkeys([*map(_one_line, first), *self._seen]))
-        more = self._more + max(0, len(merged) - _MOST)
-        return merged[:_MOST] + ((f"… and {more} more messages",) if more else ())
+    def lines(self, first: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return some messages, then those kept, then a line with the number of those left out."""
+        more = (f"… and {self._more} more messages",) if self._more else ()
+        return limit_lines([*first, *self._seen, *more])
+
+
+def limit_lines(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return distinct lines of bounded length; those past a bound are counted in the last one."""
+    merged = [line for line in dict.fromkeys(map(_one_line, lines)) if not _MORE.fullmatch(line)]
+    more = sum(int(found[1]) for line in lines if (found := _MORE.fullmatch(line)))
+    more += max(0, len(merged) - _MAX_LINES)
+    return (*merged[:_MAX_LINES], *((f"… and {more} more messages",) if more else ()))
 
 
 def _one_line(message: str) -> str:
@@ -57,7 +66,7 @@ class _Keep(logging.Handler):
         self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keeps a record, or passes it to the root logger, which it would have reached."""
+        """Keep a record, or passes it to the root logger, which it would have reached."""
         if record.thread != self._thread:
             logging.getLogger().callHandlers(record)
         elif record.levelno >= logging.WARNING:
@@ -110,7 +119,7 @@ def _kept_warnings(messages: Messages) -> Iterator[None]:
 
 @contextmanager
 def captured_messages() -> Iterator[Messages]:
-    """Collects the parsers' log lines and warnings of this thread while the block runs.
+    """Collect the parsers' log lines and warnings of this thread while the block runs.
 
     Yields:
         The messages, filled as they come; none of them reaches the screen or the user's log.

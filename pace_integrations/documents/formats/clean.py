@@ -22,17 +22,19 @@ _SPACES = re.compile("[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000 ]+")
 _HYPHENS = str.maketrans({"\u2010": "-", "\u2011": "-", "\uf0b7": "•", "\uf0a7": "•"})
 _SOFT_HYPHEN = re.compile("\u00ad[ \t]*\n?[ \t]*")
 # The end of the broken word moves up to its line, so that line lengths still tell full lines.
-_BREAK = re.compile(r"([^\W\d_]+)-\n([^\W\d_]+)(\S*)(?:[ \n]|\Z)")
+_BREAK = re.compile(r"(-?[^\W\d_]+)-\n([^\W\d_]+)(\S*)(?:[ \n]|\Z)")
 _KEPT_BREAK = re.compile(r"(?<=\w)-\n(?=\w)")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _COMPOUND = frozenset(["full", "half", "high", "long", "low", "non", "self", "short", "well"])
 _ITEM = re.compile(r"[-–—•*▪◦·>]|\(?(\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})[.)]\s|\d+(\.\d+)*\s|§")
+_TAIL = re.compile(r"[\d.,]*\d$|[^\W\d_]+$")
+_ORDINAL = re.compile(r"st|nd|rd|th|er|re|e|o|a|º|ª|ème|ère|tm|®|™", re.IGNORECASE)
 _NARROWEST = 30
 _CLOSED = re.compile(r"[.!?:;。！？]['\"”’)\]]*$")
 
 
 def clean_characters(text: str) -> str:
-    """One spelling for spaces, line ends, ligatures and accents; nothing invisible stays."""
+    """Normalize spaces, line ends, ligatures and accents; remove what is invisible."""
     # A pair of surrogates is one character; a lone one is none and breaks UTF-8 later on.
     text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     text = _NEWLINES.sub("\n", text).translate(_HYPHENS)
@@ -43,8 +45,57 @@ def clean_characters(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
+def raise_text(before: str, raised: str, *, after_words: str = "^") -> str:
+    """Return raised text so that its meaning stays when it stands on the line.
+
+    ``10^6``, ``m^2`` and ``x^n`` are powers and ``1st`` is one word; digits behind another number
+    are the mark of a note, and parted from it.
+
+    Args:
+        before: What stands before it on the line.
+        raised: The raised text.
+        after_words: What parts it from a longer word.
+    """
+    tail = _TAIL.search(before)
+    if tail is None or not raised or _ORDINAL.fullmatch(raised):
+        return raised if tail is not None or not raised[:1].isalnum() else f"^{raised}"
+    if not (raised[0].isalnum() or raised[0] in "+-−"):
+        return f" {raised}"
+    if tail[0][-1].isdigit():
+        power = tail[0] in ("10", "2") or not raised[0].isdigit()
+        return f"^{raised}" if power else f" ^{raised}"
+    return f"^{raised}" if len(tail[0]) <= 2 else after_words + raised
+
+
+def lower_text(before: str, lowered: str) -> str:
+    """Return lowered text as it stands on the line: ``H2O``, ``x1``, and ``101_2`` for a base."""
+    both = before[-1:].isdigit() and lowered[:1].isdigit()
+    return f"_{lowered}" if both else lowered
+
+
+def format_number(value: int, style: str) -> str:
+    """Return a number as lists show it: ``1`` decimal, ``a A`` letters, ``i I`` Roman."""
+    if style in ("a", "A") and value > 0:
+        letters = ""
+        while value > 0:
+            value, digit = divmod(value - 1, 26)
+            letters = chr(97 + digit) + letters
+        return letters if style == "a" else letters.upper()
+    if style in ("i", "I") and 0 < value < 4000:
+        roman = ""
+        for worth, sign in zip(
+            (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
+            ["m", "cm", "d", "cd", "c", "xc", "l", "xl", "x", "ix", "v", "iv", "i"],
+            strict=True,
+        ):
+            roman += sign * (value // worth)
+            value %= worth
+        return roman if style == "i" else roman.upper()
+    return str(value)
+
+
 def vocabulary(texts: Iterable[str]) -> set[str]:
-    """The words of a document, those that are broken over two lines left out.
+    """Return the words of a document, those that are broken over two lines left out.
 
     Args:
         texts: The pages, their characters cleaned.
@@ -55,8 +106,10 @@ def vocabulary(texts: Iterable[str]) -> set[str]:
     return words
 
 
-def _joined(left: str, right: str, words: set[str]) -> str:
-    """Joins a word that was broken over two lines, keeping the hyphen of a compound."""
+def _join_word(left: str, right: str, words: set[str]) -> str:
+    """Join a word that was broken over two lines, keeping the hyphen of a compound."""
+    if left[0] == "-" or len(left) == 1:  # state-of-the-art, e-mail
+        return f"{left}-{right}"
     a, b = left.casefold(), right.casefold()
     if a + b in words:
         return left + right
@@ -67,14 +120,14 @@ def _joined(left: str, right: str, words: set[str]) -> str:
 
 
 def _is_prose(line: str) -> bool:
-    """Tells running text from headings, names and table rows by its small letters."""
+    """Tell running text from headings, names and table rows by its small letters."""
     words = [word for word in line.split(" ") if word[:1].isalpha()]
     small = sum(word[0].islower() for word in words)
     return len(words) >= 3 and 2 * small >= len(words) >= 0.75 * (line.count(" ") + 1)
 
 
 def _same_paragraph(line: str, following: str, width: int) -> bool:
-    """Tells whether a line was broken only because the next word did not fit."""
+    """Tell whether a line was broken only because the next word did not fit."""
     if not line or not following or _CLOSED.search(line) or _ITEM.match(following):
         return False
     if following[0].islower():
@@ -83,8 +136,8 @@ def _same_paragraph(line: str, following: str, width: int) -> bool:
     return full and width >= _NARROWEST and _is_prose(line)
 
 
-def _reflowed(text: str) -> str:
-    """Puts the lines of a paragraph on one line; headings, lists and table rows keep theirs."""
+def _reflow_lines(text: str) -> str:
+    """Put the lines of a paragraph on one line; headings, lists and table rows keep theirs."""
     lines = text.split("\n")
     lengths = sorted(len(line) for line in lines if line)
     width = lengths[int(0.9 * (len(lengths) - 1))] if lengths else 0
@@ -96,7 +149,7 @@ def _reflowed(text: str) -> str:
 
 
 def clean_page(text: str, words: set[str]) -> str:
-    """Joins broken words and puts paragraphs on one line.
+    """Join broken words and put paragraphs on one line.
 
     Args:
         text: A page, its characters cleaned.
@@ -105,6 +158,6 @@ def clean_page(text: str, words: set[str]) -> str:
     """
 
     def join(match: re.Match[str]) -> str:
-        return f"{_joined(match[1], match[2], words)}{match[3]}\n"
+        return f"{_join_word(match[1], match[2], words)}{match[3]}\n"
 
-    return _reflowed(_KEPT_BREAK.sub("-", _BREAK.sub(join, text)).strip())
+    return _reflow_lines(_KEPT_BREAK.sub("-", _BREAK.sub(join, text)).strip())

@@ -1,111 +1,102 @@
-"""Reads Word documents with python-docx."""
+"""Reads Word documents: pages where Word left its page breaks, else sections."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BytesIO
 
-import docx
-from docx.document import Document
-from docx.oxml.ns import qn
-from docx.table import Table
-from docx.text.paragraph import Paragraph
+from lxml import etree
 
-from pace_integrations.documents.formats.archives import open_archive
+from pace_integrations.documents.formats.archives import get_attribute
 from pace_integrations.documents.formats.clean import clean_characters
+from pace_integrations.documents.formats.docx_styles import Numbering, Styles
+from pace_integrations.documents.formats.docx_walk import DocxWalk
+from pace_integrations.documents.formats.ooxml import Package, find_all, find_child, open_package
+from pace_integrations.documents.formats.registry import ParseJob
+from pace_integrations.documents.formats.sectioning import Block, format_path, split_sections
 from pace_integrations.documents.types import Page, ParseResult
 
-_EMPTY = "The document holds no text; check that it was saved whole."
-_LONGEST = 200
-_BREAK, _RENDERED, _TYPE = qn("w:br"), qn("w:lastRenderedPageBreak"), qn("w:type")
-_PROPERTIES = ("author", "subject", "keywords", "created")
+_EMPTY = "The document holds no text; check that it was saved completely."
 
 
-def _pieces(paragraph: Paragraph, rendered: bool) -> Iterator[str]:
-    """The paragraph's text in pieces; a form feed stands for a page break."""
-    for element in paragraph._p.iter():
-        if element.tag == qn("w:t"):
-            yield element.text or ""
-        elif element.tag in (qn("w:tab"), qn("w:cr"), qn("w:noBreakHyphen")):
-            # Tab stops in the paragraph's properties share the name of the character.
-            if element.getparent().tag == qn("w:r"):
-                yield "-" if element.tag == qn("w:noBreakHyphen") else " "
-        elif element.tag == _RENDERED and rendered:
-            yield "\f"
-        elif element.tag == _BREAK:
-            page = element.get(_TYPE) == "page"
-            yield "\n" if not page else "" if rendered else "\f"
+def _load_notes(package: Package) -> dict[tuple[str, str], etree._Element]:
+    notes: dict[tuple[str, str], etree._Element] = {}
+    for kind in ("footnote", "endnote", "comment"):
+        for name in package.find_related(package.main, f"{kind}s"):
+            root = package.read(name)
+            for note in root if root is not None else ():
+                notes[kind, get_attribute(note, "id") or ""] = note
+    return notes
 
 
-def _rows(table: Table) -> Iterator[str]:
-    """The rows of a table; cells that span columns come once."""
-    for row in table.rows:
-        cells = {id(cell._tc): cell for cell in row.cells}
-        texts = [" ".join(cell.text.split()) for cell in cells.values()]
-        if any(texts):
-            yield " | ".join(texts)
+def _margin_lines(walk: DocxWalk, body: etree._Element, kind: str) -> list[str]:
+    """Return the distinct lines of the headers or the footers that sections name."""
+    relations, lines = walk.package.relations(walk.package.main), list[str]()
+    for reference in find_all(body, f"{kind}Reference"):
+        _, target = relations.get(get_attribute(reference, "id") or "", ("", ""))
+        root = walk.package.read(target) if target else None
+        if root is not None:
+            lines += [clean_characters(text) for text, _, _ in walk.lines(root, target)]
+    return list(dict.fromkeys(line for line in lines if line and not line.isdigit()))
 
 
-def _texts(document: Document) -> Iterator[tuple[str, str | None]]:
-    """Every paragraph and row with the heading it stands under."""
-    body = document.element.body
-    rendered = next(body.iter(_RENDERED), None) is not None
-    section: str | None = None
-    for item in document.iter_inner_content():
-        if isinstance(item, Table):
-            yield from ((row, section) for row in _rows(item))
-            yield "", section
-            continue
-        text = "".join(_pieces(item, rendered))
-        style = item.style.name if item.style is not None else ""
-        if (style or "").startswith(("Heading", "Title")) and text.strip():
-            section = " ".join(clean_characters(text.replace("\f", " ")).split())[:_LONGEST]
-        yield text, section
+def parse_docx(data: bytes, job: ParseJob) -> ParseResult:
+    """Read a Word document, page by page where Word left its page breaks, else in sections."""
+    package = open_package(data, job.options.limits.expanded, "word/document.xml")
+    with package.archive:
+        root = package.read(package.main)
+        body = find_child(root, "body") if root is not None else None
+        if body is None:
+            raise ValueError(f"{package.main} is missing or damaged")
+        rendered = next(find_all(body, "lastRenderedPageBreak"), None) is not None
+        notes, styles = _load_notes(package), Styles.load(package)
+        walk = DocxWalk(package, styles, Numbering.load(package), notes, rendered)
+        header, footer = (_margin_lines(walk, body, kind) for kind in ("header", "footer"))
+        pages = _make_pages(walk, body, header, footer)
+        emitted = 0
+        for page in pages:
+            job.emit(page)
+            emitted = page.index
+        title, metadata = package.metadata()
+        package.left_out.update(walk.left_out)
+        warnings = package.warnings()
+    if not emitted:
+        return ParseResult("empty", 1, warnings=warnings, remedy=_EMPTY)
+    return ParseResult("ok", emitted, title, metadata, warnings)
 
 
-def _pages(document: Document) -> tuple[tuple[Page, ...], int]:
-    """The pages that carry text, and the number of all pages."""
-    bodies: list[list[str]] = [[]]
-    sections: list[str | None] = [None]
-    for text, section in _texts(document):
-        for number, part in enumerate(text.split("\f")):
-            if number:
-                bodies.append([])
-                sections.append(None)
-            bodies[-1].append(part)
-            if sections[-1] is None and part.strip():
-                sections[-1] = section
-    cleaned = [clean_characters("\n".join(lines)) for lines in bodies]
-    parts = enumerate(zip(cleaned, sections, strict=True), 1)
-    pages = tuple(Page(i, None, text, section) for i, (text, section) in parts if text)
-    return pages, len(cleaned)
+def _make_pages(
+    walk: DocxWalk, body: etree._Element, header: list[str], footer: list[str]
+) -> Iterator[Page]:
+    """Yield pages where the document has page breaks, and sections where it has none."""
+    bodies: list[list[tuple[str, int, str]]] = [[(line, 0, "") for line in header]]
+    for text, level, words in walk.lines(body, walk.package.main):
+        first, *others = text.split("\f")
+        bodies[-1].append((first, level if first.strip() else 0, words))
+        bodies += [[(part, level if part.strip() else 0, words)] for part in others]
+    bodies[0] += [(line, 0, "") for line in footer]
+    if len(bodies) == 1:
+        yield from split_sections(_make_blocks(bodies[0]))
+        return
+    path: list[tuple[int, str]] = []
+    for index, lines in enumerate(bodies, 1):
+        section: str | None = None
+        for text, level, words in lines:
+            if level:
+                path = [entry for entry in path if entry[0] < level] + [(level, words)]
+            if section is None and text.strip():
+                section = format_path(name for _, name in path)
+        cleaned = clean_characters("\n".join(text for text, _, _ in lines))
+        if cleaned:
+            yield Page(index, None, cleaned, section)
 
 
-def _metadata(document: Document) -> dict[str, str]:
-    core = document.core_properties
-    values = {name: str(getattr(core, name) or "") for name in _PROPERTIES}
-    cleaned = {name: " ".join(clean_characters(v).split())[:_LONGEST] for name, v in values.items()}
-    return {name: value for name, value in cleaned.items() if value}
-
-
-@dataclass(frozen=True, slots=True)
-class DocxFiles:
-    """Reads Word documents, page by page where Word left its page breaks.
-
-    Attributes:
-        expanded_limit: Most bytes of the archive's members, uncompressed.
-    """
-
-    expanded_limit: int = 512 * 2**20
-
-    def read(self, data: bytes, suffix: str) -> ParseResult:
-        """Reads paragraphs and tables in their order; headers and footers are not part of it."""
-        open_archive(data, self.expanded_limit).close()
-        document = docx.Document(BytesIO(data))
-        pages, count = _pages(document)
-        if not pages:
-            return ParseResult("empty", page_count=count, remedy=_EMPTY)
-        title = " ".join(clean_characters(document.core_properties.title or "").split())
-        metadata = _metadata(document)
-        return ParseResult("ok", pages, count, title[:_LONGEST] or None, metadata)
+def _make_blocks(lines: list[tuple[str, int, str]]) -> Iterator[Block]:
+    """Yield lines as blocks that begin at headings."""
+    start = 0
+    heads = [n for n, (_, level, _) in enumerate(lines) if level]
+    for end in [*heads, len(lines)]:
+        text = clean_characters("\n".join(text for text, _, _ in lines[start:end]))
+        if text:
+            _, level, words = lines[start]
+            yield Block(f"{text}\n", level, words)
+        start = end

@@ -22,7 +22,7 @@ _LATIN = frozenset({"cp1250", "cp1252", "cp1254"})
 _CANDIDATES = [*(f"cp125{number}" for number in range(7)), "koi8_r", "shift_jis", "euc_jp"]
 _CANDIDATES += ["gb18030", "big5", "euc_kr"]
 # Western European text has few accented letters; more of them mean another alphabet.
-_MOST_ACCENTED = 0.15
+_MAX_ACCENTED = 0.15
 _SAMPLE = 256 * 1024
 
 
@@ -38,26 +38,40 @@ class Decoded(NamedTuple):
     problem: str | None = None
 
 
-def _marked(data: bytes) -> Decoded | None:
-    """Decodes bytes that begin with a byte order mark."""
+def _decode_marked(data: bytes) -> Decoded | None:
+    """Decode bytes that begin with a byte order mark."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return decode_as(data[len(mark) :], encoding)
     return None
 
 
+def _decode_unmarked_utf16(data: bytes) -> Decoded | None:
+    """Decode UTF-16 without its mark: every other byte of letters with Latin or near codes is 0."""
+    sample = data[:_SAMPLE]
+    even, odd = sample[0::2].count(0), sample[1::2].count(0)
+    if max(even, odd) < 0.9 * (even + odd) or 10 * (even + odd) < len(sample):
+        return None
+    encoding = "utf-16-le" if odd > even else "utf-16-be"
+    text = data.decode(encoding, "replace")
+    controls = sum(char < " " and char not in "\t\n\r\f" for char in text[:_SAMPLE])
+    if text.count(_LOST) + controls > 0.01 * len(text):
+        return None
+    return Decoded(text, "the file has no byte order mark; it was read as UTF-16")
+
+
 def _is_western(data: bytes, matches: list[CharsetMatch]) -> bool:
-    """Tells whether Windows-1252 fits as well as whatever the detector puts first."""
+    """Tell whether Windows-1252 fits as well as whatever the detector puts first."""
     if matches and matches[0].encoding in _LATIN:
         # Central European letters stand in the places of Western ones: only words can tell.
         names = {name for match in matches for name in match.could_be_from_charset}
         return _WESTERN in names or matches[0].coherence == 0.0
     accented = sum(byte > 127 for byte in data)
-    return accented <= _MOST_ACCENTED * len(data) and (not matches or not matches[0].coherence)
+    return accented <= _MAX_ACCENTED * len(data) and (not matches or not matches[0].coherence)
 
 
-def _guessed(data: bytes) -> Decoded:
-    """Decodes bytes that are no valid UTF-8: UTF-8 with damage, a detected encoding, or none."""
+def _guess_encoding(data: bytes) -> Decoded:
+    """Decode bytes that are no valid UTF-8: UTF-8 with damage, a detected encoding, or none."""
     text = data.decode("utf-8", "replace")
     lost = text.count(_LOST)
     letters = sum(not char.isascii() for char in text) - lost
@@ -74,7 +88,7 @@ def _guessed(data: bytes) -> Decoded:
 
 
 def decode_as(data: bytes, encoding: str) -> Decoded:
-    """Decodes bytes in an encoding that is declared; says how many characters were lost.
+    """Decode bytes in an encoding that is declared; says how many characters were lost.
 
     Raises:
         LookupError: There is no such encoding.
@@ -85,16 +99,16 @@ def decode_as(data: bytes, encoding: str) -> Decoded:
 
 
 def decode_text(data: bytes) -> Decoded:
-    """Decodes a text file: by its byte order mark, as UTF-8, or by a guess that it reports.
+    """Decode a text file: by its byte order mark, as UTF-8, or by a guess that it reports.
 
     Never raises. NUL bytes without a mark mean a binary file.
     """
-    marked = _marked(data)
+    marked = _decode_marked(data)
     if marked is not None:
         return marked
     if data.count(0) > 0.01 * len(data):
-        return Decoded(None, "the file holds binary data")
+        return _decode_unmarked_utf16(data) or Decoded(None, "the file holds binary data")
     try:
         return Decoded(data.decode("utf-8"))
     except UnicodeDecodeError:
-        return _guessed(data)
+        return _guess_encoding(data)

@@ -1,146 +1,241 @@
-"""Finds the reader of a file and turns whatever happens there into a reading.
+"""The table of formats, and what a parser of one is given and gives back.
 
-Everything here runs in the process that parses.
+A format is one row of `FORMATS` and one module with its parser. Nothing else in the package names
+a format: kinds are told by the rows' own marks, parsers are loaded by name, and the guide's table
+of formats is printed from the rows (``python -m recipes.list_formats``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-from dataclasses import replace
-from pathlib import Path
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from pace_integrations.documents.formats.capture import Messages, captured_messages
-from pace_integrations.documents.formats.sniffing import (
-    DOCX,
-    EPUB,
-    HTML,
-    PDF,
-    SUFFIXES,
-    Kind,
-    kind_in,
-)
-from pace_integrations.documents.formats.text import TextFiles
+from pace_integrations.documents.formats.page_assembly import PageRecord
 from pace_integrations.documents.options import ReadOptions
-from pace_integrations.documents.types import (
-    LimitExceededError,
-    PagedReader,
-    ParseJob,
-    ParseResult,
-    Reader,
+from pace_integrations.documents.types import ParseResult
+
+_HERE = "pace_integrations.documents.formats"
+
+
+@dataclass(frozen=True, slots=True)
+class ParseJob:
+    """What a parser needs beside the bytes of one file.
+
+    Attributes:
+        emit: Takes a page as soon as it is read, so that it survives whatever comes after.
+        report_progress: Takes the number of pages parsed so far and of all pages.
+        options: Limits, PDF engine, OCR languages.
+        suffix: Lower-case suffix of the file's name, with the dot, or "".
+        password: Password to try where the file asks for one, or None.
+    """
+
+    emit: Callable[[PageRecord], None]
+    report_progress: Callable[[int, int], None] = lambda done, total: None
+    options: ReadOptions = field(default_factory=ReadOptions)
+    suffix: str = ""
+    password: str | None = None
+
+
+class Parser(Protocol):
+    """A function that parses one format.
+
+    It may raise anything: the caller reports it, and keeps the pages that were emitted before.
+    """
+
+    def __call__(self, data: bytes, job: ParseJob) -> ParseResult:
+        """Parse the bytes of one file, emitting its pages in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One row of the table.
+
+    Attributes:
+        name: Its name.
+        suffixes: Lower-case suffixes, with the dot; names without a dot are complete file names.
+        parser: Module below `formats` and function, ``"docx:parse_docx"``.
+        reads: What is read of it, for the guide.
+        names_only: What is named in the report and not read, for the guide.
+        magic: Bytes that a file of it begins with.
+        member: Member that a zip archive of it has, or the beginning of such a name.
+        pattern: What a file of it begins with, where that takes a pattern.
+        isolated: Whether its parser is so involved that it runs in a process of its own.
+        extra: Extra of this package that its parser needs, or "".
+        example: A small file of it, where that can be written down; tests read it.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    parser: str
+    reads: str
+    names_only: str = ""
+    magic: tuple[bytes, ...] = ()
+    member: str = ""
+    pattern: re.Pattern[bytes] | None = None
+    isolated: bool = True
+    extra: str = ""
+    example: bytes = b""
+
+    def load_parser(self) -> Parser:
+        """Import the module of the parser and return the parser.
+
+        Raises:
+            ModuleNotFoundError: A library that it needs is not installed.
+        """
+        module, _, name = self.parser.partition(":")
+        parser: Parser = getattr(importlib.import_module(f"{_HERE}.{module}"), name)
+        return parser
+
+
+_HTML = re.compile(rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html[\s>])", re.I | re.S)
+_MAIL = re.compile(
+    rb"(?:From |(?:[A-Za-z][\w-]*:[^\n]*\r?\n(?:[ \t][^\n]*\r?\n)*)*?"
+    rb"(?:Return-Path|Received|Message-ID|MIME-Version|DKIM-Signature):)",
+    re.I,
 )
-from pace_integrations.errors import MissingExtraError
+_NOTEBOOK = re.compile(rb"\{\s*\"(cells|metadata|nbformat)\"\s*:.*?\"(cell_type|nbformat)\"", re.S)
+_CODE = """
+.py .pyi .js .mjs .cjs .ts .tsx .jsx .java .kt .kts .c .h .cc .cpp .cxx .hpp .cs .go .rs .rb .php
+.pl .pm .swift .scala .lua .r .jl .m .mm .sql .sh .bash .zsh .fish .ps1 .bat .cmd .css .scss .less
+.vue .svelte .hs .ml .ex .exs .erl .clj .lisp .el .vim .dart .groovy .gradle .cmake .f90 .f .pas
+.asm .s .v .vhd .proto .graphql .tf .diff .patch
+"""
+_DATA = """
+.toml .yaml .yml .ini .cfg .conf .env .properties .xml .xsd .xsl .svg .srt .vtt .ics .vcf .bib
+"""
 
-_NOT_OURS = f"Convert the file to PDF or text; these are read: {' '.join(SUFFIXES)}."
-_NO_ACCESS = "Check that it is a file, that it exists and that you may read it."
-_TOO_LARGE = "Split the file, or raise the limits if you trust it."
-_DAMAGED = "The file is damaged; open it in its own program, save it anew and read that."
-_NO_BYTES = "The file has no content; export or download it again."
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "pdf",
+        (".pdf",),
+        "pdf.parser:parse_pdf",
+        "text in reading order, tables row by row, form values, typed annotations, page labels, "
+        "outline; with `--ocr` also pictures of text",
+        "attachments, portfolios, XFA forms, pages that are pictures, text outside the page",
+        magic=(b"%PDF-",),
+    ),
+    Format(
+        "docx",
+        (".docx", ".docm", ".dotx", ".dotm"),
+        "docx:parse_docx",
+        "paragraphs, list numbers, tables (nested ones too), content controls, tracked changes as "
+        "accepted, foot- and endnotes, comments, headers and footers once, text boxes, equations, "
+        "alternative texts of pictures",
+        "pictures without text, embedded objects, hidden text, macros, deleted text",
+        member="word/document",
+    ),
+    Format(
+        "pptx",
+        (".pptx", ".pptm", ".potx", ".ppsx"),
+        "pptx:parse_pptx",
+        "slides: titles, text, tables, diagrams, chart labels and values, speaker notes, comments",
+        "pictures without text, embedded objects, hidden slides (read, and named)",
+        member="ppt/presentation",
+    ),
+    Format(
+        "xlsx",
+        (".xlsx", ".xlsm", ".xltx", ".xltm"),
+        "xlsx:parse_xlsx",
+        "sheets by rows, the header row with every slice, values as shown (dates, percent), "
+        "comments, hidden sheets (named as such)",
+        "charts, pictures, macros, formulas without a stored value",
+        member="xl/workbook",
+    ),
+    Format(
+        "odt",
+        (".odt", ".ott", ".ods", ".odp", ".fodt"),
+        "odf:parse_odf",
+        "paragraphs, lists, tables, sheets, slides, notes, annotations, headers and footers once",
+        "pictures without text, embedded objects, deleted text",
+        member="content.xml",
+    ),
+    Format(
+        "epub",
+        (".epub",),
+        "epub:parse_epub",
+        "chapters in the order of the spine, printed page marks as labels",
+        "chapters that fail, pictures without a description",
+        member="META-INF/container.xml",
+    ),
+    Format(
+        "rtf",
+        (".rtf",),
+        "rtf:parse_rtf",
+        "text, tables as rows, fields as shown",
+        "pictures, embedded objects",
+        magic=(b"{\\rtf",),
+        example=b"{\\rtf1\\ansi The ferry leaves at six.\\par}",
+    ),
+    Format(
+        "html",
+        (".html", ".htm", ".xhtml", ".mht", ".mhtml"),
+        "html:parse_html",
+        "text as shown, headings as sections, lists with numbers, tables, form values, "
+        "descriptions of pictures, powers and footnote marks",
+        "frames and embedded objects, pictures without a description",
+        pattern=_HTML,
+        example=b"<!doctype html><p>The ferry leaves at six.</p>",
+    ),
+    Format(
+        "eml",
+        (".eml", ".emlx"),
+        "eml:parse_eml",
+        "headers, the text of every part, attached messages and texts",
+        "attachments of other kinds",
+        pattern=_MAIL,
+        example=b"From: a@example.org\nSubject: Ferry\n\nThe ferry leaves at six.\n",
+    ),
+    Format(
+        "ipynb",
+        (".ipynb",),
+        "notebook:parse_notebook",
+        "Markdown and code cells, text outputs",
+        "pictures among the outputs",
+        pattern=_NOTEBOOK,
+        example=b'{"nbformat": 4, "cells": [{"cell_type": "markdown", "source": ["At six."]}]}',
+    ),
+    Format(
+        "json",
+        (".json", ".jsonl", ".ndjson", ".geojson"),
+        "json_text:parse_json",
+        "every value with its path, records one by one",
+        example=b'{"ferry": {"leaves": "at six"}}',
+    ),
+    Format(
+        "csv",
+        (".csv", ".tsv", ".tab"),
+        "csv_table:parse_csv",
+        "rows, the header row with every slice",
+        example=b"ferry,leaves\nLunde,at six\n",
+    ),
+    Format(
+        "markdown",
+        (".md", ".markdown", ".rst", ".tex", ".ltx", ".org", ".adoc", ".typ"),
+        "text:parse_markup",
+        "the text as it stands, cut at headings where it is long; front matter's title",
+        isolated=False,
+        example=b"# Ferry\n\nIt leaves at six.\n",
+    ),
+    Format(
+        "text",
+        (".txt", ".text", ".log", *_CODE.split(), *_DATA.split(), "readme", "license", "makefile"),
+        "text:parse_text",
+        "the text as it stands; any file whose bytes are text is read so, whatever its name",
+        isolated=False,
+        example=b"The ferry leaves at six.\n",
+    ),
+)
+SUFFIXES = tuple(sorted({s for row in FORMATS for s in row.suffixes if s.startswith(".")}))
 
 
-def reader_for(kind: Kind, options: ReadOptions) -> Reader | PagedReader:
-    """Makes the reader for a kind of file; only now its parser is loaded.
+def find_format(name: str) -> Format:
+    """Return the row of a name.
 
     Raises:
-        MissingExtraError: The parser is not installed.
+        KeyError: There is no such format.
     """
-    if kind is PDF:
-        return _pdf(options)
-    if kind not in (HTML, DOCX, EPUB):
-        return TextFiles()
-    try:
-        if kind is HTML:
-            from pace_integrations.documents.formats.html import HtmlFiles
-
-            return HtmlFiles()
-        if kind is DOCX:
-            from pace_integrations.documents.formats.docx import DocxFiles
-
-            return DocxFiles(options.limits.expanded)
-        from pace_integrations.documents.formats.epub import EpubFiles
-
-        return EpubFiles(options.limits.expanded)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(f"reading {kind.name} files", "documents") from error
-
-
-def _pdf(options: ReadOptions) -> PagedReader:
-    if options.pdf == "pdfium":
-        try:
-            from pace_integrations.documents.formats.pdf_pdfium import PdfiumFiles
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("reading PDF files with pdfium", "pdf-fast") from error
-        return PdfiumFiles(options.limits, options.ocr)
-    from pace_integrations.documents.formats.pdf_pypdf import PdfFiles
-
-    return PdfFiles(options.limits, options.ocr)
-
-
-def _read(
-    path: Path, options: ReadOptions, job: ParseJob, messages: Messages
-) -> tuple[ParseResult, str]:
-    """Reads a file; returns what became of it and the hash of its bytes."""
-    most = options.limits.size
-    with path.open("rb") as file:
-        kind = kind_in(file, path.suffix)
-        if kind is None:
-            return ParseResult("unsupported", remedy=_NOT_OURS), ""
-        size = os.fstat(file.fileno()).st_size
-        if size > most:
-            messages.add(f"the file is larger than the limit of {most / 2**20:g} MiB")
-            return ParseResult("unsupported", remedy=_TOO_LARGE), ""
-        data = file.read(size)  # takes as much memory as it may read
-    if not data:
-        return ParseResult("empty", remedy=_NO_BYTES), ""
-    return _parsed(data, kind, path, options, job, messages), hashlib.sha256(data).hexdigest()
-
-
-def _parsed(
-    data: bytes, kind: Kind, path: Path, options: ReadOptions, job: ParseJob, messages: Messages
-) -> ParseResult:
-    """Gives the bytes to their reader; whatever it raises becomes a status."""
-    try:
-        reader = reader_for(kind, options)
-        if isinstance(reader, PagedReader):
-            return reader.read_into(data, job)
-        reading = reader.read(data, path.suffix.lower())
-    except MissingExtraError as error:
-        return ParseResult("unsupported", remedy=f"{str(error)[0].upper()}{str(error)[1:]}.")
-    except LimitExceededError as error:
-        messages.add(str(error))
-        return ParseResult("unsupported", remedy=_TOO_LARGE)
-    except MemoryError:
-        messages.add(f"it needs more memory than {options.limits.memory / 2**20:g} MiB, the limit")
-        return ParseResult("unsupported", remedy=_TOO_LARGE)
-    except Exception as error:  # a parser of hostile input may raise anything
-        messages.add(f"{type(error).__name__}: {error}")
-        return ParseResult("corrupt", remedy=_DAMAGED)
-    for page in reading.pages:
-        job.emit(page)
-    return replace(reading, pages=())
-
-
-def read_into(path: Path, options: ReadOptions, job: ParseJob) -> tuple[ParseResult, str]:
-    """Reads one file in this process. Never raises for what is in it.
-
-    Args:
-        path: The file.
-        options: Limits and parsers.
-        job: Takes the pages that carry text.
-
-    Returns:
-        What became of the file, without its pages and with all that its parser said; and the hash
-        of its bytes, or "" where they were not read.
-    """
-    with captured_messages() as messages:
-        if not path.is_file():
-            # Opening a pipe or a device would wait for ever.
-            messages.add("not a regular file: a folder, a device or a link that leads nowhere")
-            reading, sha256 = ParseResult("unsupported", remedy=_NO_ACCESS), ""
-        else:
-            try:
-                reading, sha256 = _read(path, options, job, messages)
-            except OSError as error:
-                messages.add(f"the file cannot be opened: {error.strerror or error}")
-                reading, sha256 = ParseResult("corrupt", remedy=_NO_ACCESS), ""
-    return replace(reading, warnings=messages.lines(reading.warnings)), sha256
+    return {row.name: row for row in FORMATS}[name]

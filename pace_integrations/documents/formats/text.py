@@ -1,29 +1,45 @@
-"""Reads plain text and Markdown."""
+"""Reads plain text and markup as they stand."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from pace_integrations.documents.formats.encodings import decode_text
-from pace_integrations.documents.types import Page, ParseResult
+from pace_integrations.documents.formats.registry import ParseJob
+from pace_integrations.documents.formats.sectioning import Block, split_sections
+from pace_integrations.documents.types import LimitExceededError, Page, ParseResult
 
 _SAVE_AGAIN = "Save the file as UTF-8 text and read it again."
 _NOT_TEXT = "The file is not text, or in an encoding that it does not declare; save it as UTF-8."
-_EMPTY = "The file holds no text; check that it was saved or downloaded whole."
+_EMPTY = "The file holds no text; check that it was saved or downloaded completely."
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_COLORS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+).*?^ {0,3}\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(
     r"^ {0,3}#{1,6}[ \t]+(?P<atx>.*?)[ \t]*#*[ \t]*$"
     r"|^ {0,3}(?P<setext>\S.*?)[ \t]*\n {0,3}(?:=+|-{3,})[ \t]*$",
     re.MULTILINE,
 )
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^---[ \t]*$\n?", re.MULTILINE | re.DOTALL)
+_FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)^\1[ \t]*$\n?", re.MULTILINE | re.DOTALL)
+_FRONT_TITLE = re.compile(r"^title\s*[:=]\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 _MARKUP = re.compile(r"[*_`]{1,3}|!?\[([^\]]*)\]\([^)]*\)")
+_LONGEST = 200
+
+# Headings of other markups: the level is the place of the mark in the order given.
+_RST = re.compile(r"^(?=\S)(.{2,120})\n([=\-~^\"'+*#.:`])\2{2,}[ \t]*$", re.MULTILINE)
+_TEX = re.compile(
+    r"^\s*\\(part|chapter|(?:sub)*section|paragraph)\*?(?:\[[^\]]*\])?\{(.*?)\}", re.M
+)
+_TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
+_TEX_TITLE = re.compile(r"\\title(?:\[[^\]]*\])?\{((?:[^{}]|\{[^{}]*\})*)\}")
+_ORG = re.compile(r"^(\*+)[ \t]+(.*?)(?:[ \t]+:[\w@:]+:)?[ \t]*$", re.MULTILINE)
+_ORG_TITLE = re.compile(r"^#\+title:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
+_ADOC = re.compile(r"^(=+)[ \t]+(.+?)[ \t]*$", re.MULTILINE)
 
 
 def split_pages(text: str) -> tuple[tuple[Page, ...], int]:
-    """Splits a text into pages at form feeds.
+    """Split a text into pages at form feeds.
 
     Args:
         text: Any text.
@@ -31,40 +47,139 @@ def split_pages(text: str) -> tuple[tuple[Page, ...], int]:
     Returns:
         The pages that carry text, without labels, and the number of all pages.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    # Tokenizers refuse lone surrogates, which a str may hold.
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    parts = _CONTROLS.sub("", text).rstrip().split("\f")
+    parts = clean_text(text).rstrip().split("\f")
     bodies = [part.strip("\n").rstrip() for part in parts]
     pages = tuple(Page(index, None, body) for index, body in enumerate(bodies, 1) if body.strip())
     return pages, len(bodies)
 
 
+def clean_text(text: str) -> str:
+    """Return a text with one kind of line end, and without what no reader sees."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # Tokenizers refuse lone surrogates, which a str may hold.
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return _CONTROLS.sub("", _COLORS.sub("", text))
+
+
+def _front_title(text: str) -> str | None:
+    front = _FRONT_MATTER.match(text)
+    found = _FRONT_TITLE.search(front[2]) if front else None
+    return found[1].strip("\"' ")[:_LONGEST] or None if found else None
+
+
+def _plain_heading(heading: str) -> str:
+    return " ".join(_MARKUP.sub(r"\1", heading).split())[:_LONGEST]
+
+
 def markdown_title(text: str) -> str | None:
-    """The first heading of a Markdown text, without its markup, or None."""
+    """Return the title of a Markdown text: its front matter's, or its first heading, or None."""
+    front = _front_title(text)
+    if front is not None:
+        return front
     body = _FENCE.sub("", _FRONT_MATTER.sub("", text))
     for match in _HEADING.finditer(body):
-        heading = match["atx"] or match["setext"] or ""
-        title = " ".join(_MARKUP.sub(r"\1", heading).split())
+        title = _plain_heading(match["atx"] or match["setext"] or "")
         if any(char.isalnum() for char in title):
             return title
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class TextFiles:
-    """Reads plain text and Markdown; both are read as they stand."""
+def _find_markdown(text: str) -> Iterator[tuple[int, int, str]]:
+    # Fences keep their length, so that places stay true.
+    body = _FENCE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    front = _FRONT_MATTER.match(body)
+    for match in _HEADING.finditer(body, front.end() if front else 0):
+        level = len(match[0].lstrip()) - len(match[0].lstrip().lstrip("#"))
+        if match["setext"] is not None:
+            level = 1 if match[0].rstrip().endswith("=") else 2
+        yield match.start(), level, _plain_heading(match["atx"] or match["setext"] or "")
 
-    def read(self, data: bytes, suffix: str) -> ParseResult:
-        """Decodes the bytes and splits them into pages at form feeds."""
-        text, problem = decode_text(data)
-        warnings = () if problem is None else (problem,)
-        if text is None:
-            return ParseResult("corrupt", warnings=warnings, remedy=_NOT_TEXT)
+
+def _find_rst(text: str) -> Iterator[tuple[int, int, str]]:
+    levels: dict[str, int] = {}
+    for match in _RST.finditer(text):
+        line = text[match.start(2) :].split("\n", 1)[0].rstrip()
+        if len(line) >= len(match[1].rstrip()) and match[1].strip(match[2] + " "):
+            yield match.start(), levels.setdefault(match[2], len(levels) + 1), match[1].strip()
+
+
+def _find_tex(text: str) -> Iterator[tuple[int, int, str]]:
+    for match in _TEX.finditer(text):
+        yield match.start(), _TEX_LEVELS.index(match[1]) + 1, match[2]
+
+
+def _find_marked(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int, str]]:
+    for match in pattern.finditer(text):
+        yield match.start(), len(match[1]), match[2]
+
+
+def _find_headings(text: str, suffix: str) -> list[tuple[int, int, str]]:
+    """Return places, levels and words of the headings of a markup."""
+    if suffix == ".rst":
+        return list(_find_rst(text))
+    if suffix in (".tex", ".ltx"):
+        return list(_find_tex(text))
+    if suffix == ".org":
+        return list(_find_marked(_ORG, text))
+    if suffix in (".adoc", ".typ"):
+        return list(_find_marked(_ADOC, text))
+    return list(_find_markdown(text)) if suffix in (".md", ".markdown") else []
+
+
+def _find_title(text: str, suffix: str, headings: list[tuple[int, int, str]]) -> str | None:
+    if suffix in (".md", ".markdown"):
+        return markdown_title(text)
+    named = {".tex": _TEX_TITLE, ".ltx": _TEX_TITLE, ".org": _ORG_TITLE}.get(suffix)
+    found = named.search(text) if named is not None else None
+    if found is not None:
+        return " ".join(found[1].split())[:_LONGEST]
+    return headings[0][2][:_LONGEST] if headings and suffix != ".txt" else None
+
+
+def _parse(data: bytes, job: ParseJob, suffix: str) -> ParseResult:
+    if len(data) > job.options.limits.expanded:
+        raise LimitExceededError("the text is larger than the limit of expanded bytes")
+    text, problem = decode_text(data)
+    warnings: tuple[str, ...] = () if problem is None else (problem,)
+    if text is None:
+        return ParseResult("corrupt", warnings=warnings, remedy=_NOT_TEXT)
+    text = clean_text(text)
+    headings = _find_headings(text, suffix)
+    # The form feeds of printed pages are the author's own sections.
+    if "\f" in text.rstrip():
         pages, count = split_pages(text)
-        if not pages:
-            return ParseResult("empty", page_count=count, warnings=warnings, remedy=_EMPTY)
-        title = markdown_title(pages[0].text) if suffix in {".md", ".markdown"} else None
-        if problem is None:
-            return ParseResult("ok", pages, count, title)
-        return ParseResult("partial", pages, count, title, warnings=warnings, remedy=_SAVE_AGAIN)
+    else:
+        pages = tuple(split_sections(_make_blocks(text, headings)))
+        count = max(1, len(pages))
+    for page in pages[: job.options.limits.pages]:
+        job.emit(page)
+    if not pages:
+        return ParseResult("empty", count, warnings=warnings, remedy=_EMPTY)
+    title = _find_title(text, suffix, headings)
+    if len(pages) > job.options.limits.pages:
+        warnings += (f"sections not read, over the limit of {job.options.limits.pages}",)
+        return ParseResult("partial", count, title, warnings=warnings, remedy=_SAVE_AGAIN)
+    if problem is None:
+        return ParseResult("ok", count, title)
+    return ParseResult("partial", count, title, warnings=warnings, remedy=_SAVE_AGAIN)
+
+
+def _make_blocks(text: str, headings: list[tuple[int, int, str]]) -> Iterator[Block]:
+    if not headings:
+        yield Block(text)
+        return
+    starts = [start for start, _, _ in headings]
+    if starts[0] > 0:
+        yield Block(text[: starts[0]])
+    for (start, level, words), end in zip(headings, [*starts[1:], len(text)], strict=True):
+        yield Block(text[start:end], level, words)
+
+
+def parse_text(data: bytes, job: ParseJob) -> ParseResult:
+    """Decode the bytes and split them: at form feeds, or into sections where they are many."""
+    return _parse(data, job, "")
+
+
+def parse_markup(data: bytes, job: ParseJob) -> ParseResult:
+    """Decode a text with headings and split it at them where it is long."""
+    return _parse(data, job, job.suffix)

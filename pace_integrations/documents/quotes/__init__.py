@@ -1,1 +1,1 @@
-"""Quotes."""
+"""Quotes in texts: pure functions of text."""

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from rapidfuzz.fuzz import partial_ratio_alignment
 
-_LEAST = 85.0  # of 100: below it, what is found is something else
+_MIN_RATIO = 85.0  # of 100: below it, what is found is something else
 
 
-def _letters(text: str) -> tuple[str, list[int]]:
-    """Letters and digits of a text, folded, and where in the text each one stands."""
+def _fold_letters(text: str) -> tuple[str, list[int]]:
+    """Return letters and digits of a text, folded, and where in the text each one stands."""
     folded: list[str] = []
     places: list[int] = []
     for place, char in enumerate(text):
@@ -22,15 +22,15 @@ def _letters(text: str) -> tuple[str, list[int]]:
     return "".join(folded), places
 
 
-def _starts(text: str, wanted: str) -> Iterator[int]:
+def _find_starts(text: str, wanted: str) -> Iterator[int]:
     start = text.find(wanted)
     while start >= 0:
         yield start
         start = text.find(wanted, start + 1)
 
 
-def _closed(text: str, end: int, words: str) -> int:
-    """The end of a place with the full stop and the quotation mark that the words end with."""
+def _extend_end(text: str, end: int, words: str) -> int:
+    """Return the end of a place with the full stop and quotation mark that the words end with."""
     last = max(place for place, char in enumerate(words) if char.isalnum())
     for char in words[last + 1 :]:
         if text[end : end + 1] != char:
@@ -40,7 +40,7 @@ def _closed(text: str, end: int, words: str) -> int:
 
 
 def find_words(text: str, words: str, occurrence: int = 0) -> tuple[int, int] | None:
-    """Finds words in a text, whatever spaces, hyphens, line ends and ligatures stand between.
+    """Find words in a text, whatever spaces, hyphens, line ends and ligatures stand between.
 
     Where they are not there to the letter, the most similar place is taken if it is similar
     enough.
@@ -53,24 +53,24 @@ def find_words(text: str, words: str, occurrence: int = 0) -> tuple[int, int] | 
     Returns:
         Start and end of the place in the text, or None.
     """
-    letters, places = _letters(text)
-    wanted, _ = _letters(words)
+    letters, places = _fold_letters(text)
+    wanted, _ = _fold_letters(words)
     if not wanted:
         return None
-    starts = list(_starts(letters, wanted))
+    starts = list(_find_starts(letters, wanted))
     if starts:
         start = starts[min(occurrence, len(starts) - 1)]
-        return places[start], _closed(text, places[start + len(wanted) - 1] + 1, words)
+        return places[start], _extend_end(text, places[start + len(wanted) - 1] + 1, words)
     if len(wanted) > len(letters):
         return None
-    found = partial_ratio_alignment(wanted, letters, score_cutoff=_LEAST)
+    found = partial_ratio_alignment(wanted, letters, score_cutoff=_MIN_RATIO)
     if found is None or found.dest_end <= found.dest_start:
         return None
     return places[found.dest_start], places[found.dest_end - 1] + 1
 
 
 def occurrence_of(text: str, start: int, end: int) -> int:
-    """How many times the words of a span stand in the text before it."""
-    letters, places = _letters(text)
-    wanted, _ = _letters(text[start:end])
-    return sum(places[first] < start for first in _starts(letters, wanted)) if wanted else 0
+    """Count how often the words of a span stand in the text before it."""
+    letters, places = _fold_letters(text)
+    wanted, _ = _fold_letters(text[start:end])
+    return sum(places[first] < start for first in _find_starts(letters, wanted)) if wanted else 0

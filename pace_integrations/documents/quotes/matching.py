@@ -39,30 +39,30 @@ class Quote:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _WeightedWords:
     """The words looked for, each with its weight; all weights of a kind add up to 1."""
 
     answer: Mapping[str, float]
     question: Mapping[str, float]
 
-    def value(self, keys: frozenset[str]) -> float:
-        """How much of what is looked for some words contain, 0 to 1.4."""
+    def score(self, keys: frozenset[str]) -> float:
+        """Return the share of what is looked for that some words contain, 0 to 1.4."""
         answer = sum(weight for key, weight in self.answer.items() if key in keys)
         question = sum(weight for key, weight in self.question.items() if key in keys)
         return answer + _QUESTION_WEIGHT * question
 
-    def share(self, keys: frozenset[str]) -> float:
-        """Share of the answer's words among some words, each counted once, 0 to 1."""
+    def answer_share(self, keys: frozenset[str]) -> float:
+        """Return the share of the answer's words among some words, each counted once, 0 to 1."""
         return len(self.answer.keys() & keys) / len(self.answer) if self.answer else 0.0
 
 
-def _shares(weights: Mapping[str, float]) -> dict[str, float]:
+def _normalize_weights(weights: Mapping[str, float]) -> dict[str, float]:
     total = sum(weights.values())
     return {key: weight / total for key, weight in weights.items()}
 
 
-def _wanted(answer: str, question: str, texts: Sequence[frozenset[str]]) -> _Wanted:
-    """Weighs the words of answer and question by how rare they are among the texts."""
+def _weigh_words(answer: str, question: str, texts: Sequence[frozenset[str]]) -> _WeightedWords:
+    """Weigh the words of answer and question by how rare they are among the texts."""
     said, asked = content_keys(answer), content_keys(question)
     counts = Counter(key for keys in texts for key in (said | asked) & keys)
 
@@ -70,11 +70,14 @@ def _wanted(answer: str, question: str, texts: Sequence[frozenset[str]]) -> _Wan
         return math.log(1.0 + len(texts) / (1.0 + counts[key])) + 1e-9
 
     news = {key: rarity(key) * (1.0 if key in asked else _NEWS_WEIGHT) for key in sorted(said)}
-    return _Wanted(_shares(news), _shares({key: rarity(key) for key in sorted(asked - said)}))
+    return _WeightedWords(
+        _normalize_weights(news),
+        _normalize_weights({key: rarity(key) for key in sorted(asked - said)}),
+    )
 
 
-def _runs(spans: Sequence[Span]) -> Iterator[Span]:
-    """The sentences, and pairs of neighbours that are short enough to quote together."""
+def _candidate_runs(spans: Sequence[Span]) -> Iterator[Span]:
+    """Yield the sentences, and pairs of neighbours that are short enough to quote together."""
     yield from spans
     yield from (
         (first[0], second[1])
@@ -83,13 +86,13 @@ def _runs(spans: Sequence[Span]) -> Iterator[Span]:
     )
 
 
-def _best(text: str, wanted: _Wanted, spans: Sequence[Span]) -> tuple[float, Quote]:
-    """The best run and its value; the earliest of equals."""
+def _best_run(text: str, wanted: _WeightedWords, spans: Sequence[Span]) -> tuple[float, Quote]:
+    """Return the best run and its value; the earliest of equals."""
     best = (False, -math.inf)
     value, quote = 0.0, Quote("", 0, 0, 0.0)
-    for start, end in _runs(spans):
+    for start, end in _candidate_runs(spans):
         keys = word_keys(text[start:end])
-        share, found = wanted.share(keys), wanted.value(keys)
+        share, found = wanted.answer_share(keys), wanted.score(keys)
         rank = (share > 0.0, found - _LENGTH_COST * (end - start))
         if rank > best:
             best, value, quote = rank, found, Quote(text[start:end], start, end, share)
@@ -97,7 +100,7 @@ def _best(text: str, wanted: _Wanted, spans: Sequence[Span]) -> tuple[float, Quo
 
 
 def best_quote(page_text: str, answer: str, question: str) -> Quote:
-    """Finds the sentence or short run of a page that supports an answer best.
+    """Find the sentence or short run of a page that supports an answer best.
 
     Args:
         page_text: The page.
@@ -109,12 +112,12 @@ def best_quote(page_text: str, answer: str, question: str) -> Quote:
         an empty page.
     """
     spans = split_sentences(page_text)
-    wanted = _wanted(answer, question, [word_keys(page_text[a:b]) for a, b in spans])
-    return _best(page_text, wanted, spans)[1]
+    wanted = _weigh_words(answer, question, [word_keys(page_text[a:b]) for a, b in spans])
+    return _best_run(page_text, wanted, spans)[1]
 
 
 def best_passage(passages: Sequence[str], answer: str, question: str) -> tuple[int, Quote] | None:
-    """Finds the passage that supports an answer best, and the quote in it.
+    """Find the passage that supports an answer best, and the quote in it.
 
     Words count by how few passages have them. The passages with the most of them are then
     compared by their best quotes, so that scattered words do not win over one sentence.
@@ -128,15 +131,15 @@ def best_passage(passages: Sequence[str], answer: str, question: str) -> tuple[i
         0-based index of the passage and its quote; None if no passage has a word of the answer.
     """
     keys = [word_keys(passage) for passage in passages]
-    wanted = _wanted(answer, question, keys)
+    wanted = _weigh_words(answer, question, keys)
     values = {
-        index: wanted.value(words)
+        index: wanted.score(words)
         for index, words in enumerate(keys)
         if not words.isdisjoint(wanted.answer)
     }
     best: tuple[float, int, Quote] | None = None
     for index in nlargest(_CANDIDATES, values, key=lambda index: (values[index], -index)):
-        value, quote = _best(passages[index], wanted, split_sentences(passages[index]))
+        value, quote = _best_run(passages[index], wanted, split_sentences(passages[index]))
         total = value + _PASSAGE_WEIGHT * values[index]
         if quote.score > 0.0 and (best is None or (total, -index) > (best[0], -best[1])):
             best = (total, index, quote)

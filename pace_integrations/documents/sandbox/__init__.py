@@ -1,1 +1,1 @@
-"""Sandbox."""
+"""Parsing in processes of its own."""

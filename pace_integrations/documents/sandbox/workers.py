@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pace_integrations
-from pace_integrations.documents.sandbox.child import Request
+from pace_integrations.documents.sandbox.request import Request
 
 # Isolated: no module comes from the working directory, where a user's json.py may lie. Only this
 # package is loaded by its path, wherever that is.
@@ -32,7 +32,7 @@ sys.path[:] = sys.argv[2:]
 from pace_integrations.documents.sandbox.child import main
 main()
 """
-_MOST_IDLE = 2
+_MAX_IDLE = 2
 
 _idle: list[Worker] = []
 _lock = threading.Lock()
@@ -49,37 +49,37 @@ class Worker:
         )
 
     @property
-    def alive(self) -> bool:
-        """Whether the process runs."""
+    def is_alive(self) -> bool:
+        """Tell whether the process runs."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """Ends the process at once; whoever reads from it meets the end."""
+        """End the process at once; a thread that reads from it meets the end."""
         self._process.kill()
 
     def close(self, grace: float = 0.0) -> int:
-        """Ends the process and frees its pipes; returns its exit status."""
+        """End the process and free its pipes; returns its exit status."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(grace)
         self.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             with suppress(OSError):
-                _opened(pipe).close()
+                _require_pipe(pipe).close()
         return self._process.wait()
 
     def send(self, request: Request) -> None:
-        """Hands over a request.
+        """Send a request.
 
         Raises:
             OSError: The process has ended.
         """
-        pipe = _opened(self._process.stdin)
+        pipe = _require_pipe(self._process.stdin)
         pipe.write(json.dumps(asdict(request)).encode("ascii") + b"\n")
         pipe.flush()
 
-    def records(self) -> Iterator[dict[str, Any]]:
-        """What the process tells about a request, up to and with the last, or to its death."""
-        for line in _opened(self._process.stdout):
+    def read_records(self) -> Iterator[dict[str, Any]]:
+        """Yield what the process tells about a request, to the last record or to its death."""
+        for line in _require_pipe(self._process.stdout):
             record = json.loads(line)
             yield record
             if "end" in record:
@@ -92,26 +92,26 @@ def _import_paths() -> list[str]:
     return [entry for entry in sys.path if entry and Path(entry).resolve() != here]
 
 
-def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
+def _require_pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     assert pipe is not None
     return pipe
 
 
 def take_worker() -> Worker:
-    """An idle worker that lives, or a new one."""
+    """Return an idle worker that lives, or a new one."""
     with _lock:
         while _idle:
             worker = _idle.pop()
-            if worker.alive:
+            if worker.is_alive:
                 return worker
             worker.close()
     return Worker()
 
 
 def return_worker(worker: Worker) -> None:
-    """Keeps a worker for the next file, unless there are enough."""
+    """Keep a worker for the next file, unless there are enough."""
     with _lock:
-        if len(_idle) < _MOST_IDLE:
+        if len(_idle) < _MAX_IDLE:
             _idle.append(worker)
             return
     worker.close()
@@ -119,7 +119,7 @@ def return_worker(worker: Worker) -> None:
 
 @atexit.register
 def end_idle_workers() -> None:
-    """Ends the workers that wait for work."""
+    """End the workers that wait for work."""
     with _lock:
         while _idle:
             _idle.pop().close()

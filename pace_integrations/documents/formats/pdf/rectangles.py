@@ -20,20 +20,20 @@ from pace_integrations.documents.quotes.alignment import find_words
 Mark = tuple[int, str, int, str]
 Box = tuple[float, float, float, float]
 
-_COLOUR = "ffe24d"
+_COLOR = "ffe24d"
 _OVERLAP = 0.5
 _GAP = 3.0  # letters' heights between words of one line, at most
 
 
-def _characters(text: pypdfium2.PdfTextPage) -> str:
-    """The page's characters, one for each index that pdfium knows."""
+def _read_characters(text: pypdfium2.PdfTextPage) -> str:
+    """Return the page's characters, one for each index that pdfium knows."""
     codes = (
         pypdfium2.raw.FPDFText_GetUnicode(text.raw, index) for index in range(text.count_chars())
     )
     return "".join(chr(code) if 0 < code < 0xD800 or code > 0xDFFF else " " for code in codes)
 
 
-def _boxes(text: pypdfium2.PdfTextPage, start: int, end: int) -> Iterator[Box]:
+def _letter_boxes(text: pypdfium2.PdfTextPage, start: int, end: int) -> Iterator[Box]:
     for index in range(start, end):
         left, bottom, right, top = text.get_charbox(index, loose=True)
         if right > left and top > bottom:
@@ -41,7 +41,7 @@ def _boxes(text: pypdfium2.PdfTextPage, start: int, end: int) -> Iterator[Box]:
 
 
 def _is_beside(line: Box, box: Box, along: int) -> bool:
-    """Tells whether a letter goes on a line that has been begun.
+    """Tell whether a letter goes on a line that has been begun.
 
     Lines run along axis 0, or along axis 1 where the page is turned on its side.
     """
@@ -52,8 +52,8 @@ def _is_beside(line: Box, box: Box, along: int) -> bool:
     return overlap > _OVERLAP * height and gap < _GAP * height
 
 
-def _lines(boxes: Iterator[Box], along: int) -> list[Box]:
-    """One rectangle for each line of letters."""
+def _merge_boxes(boxes: Iterator[Box], along: int) -> list[Box]:
+    """Return one rectangle for each line of letters."""
     lines: list[Box] = []
     for box in boxes:
         if lines and _is_beside(lines[-1], box, along):
@@ -69,18 +69,18 @@ def _lines(boxes: Iterator[Box], along: int) -> list[Box]:
     return lines
 
 
-def _found(document: pypdfium2.PdfDocument, mark: Mark) -> list[Box]:
-    """The rectangles of one quote, or none."""
+def _find_mark(document: pypdfium2.PdfDocument, mark: Mark) -> list[Box]:
+    """Return the rectangles of one quote, or none."""
     page_index, quote, occurrence, _ = mark
     if not 1 <= page_index <= len(document):
         return []
     with closing(document[page_index - 1]) as page, closing(page.get_textpage()) as text:
-        span = find_words(_characters(text), quote, occurrence)
+        span = find_words(_read_characters(text), quote, occurrence)
         along = 1 if page.get_rotation() in (90, 270) else 0
-        return [] if span is None else _lines(_boxes(text, *span), along)
+        return [] if span is None else _merge_boxes(_letter_boxes(text, *span), along)
 
 
-def _highlight(boxes: Sequence[Box], note: str) -> Highlight:
+def _make_highlight(boxes: Sequence[Box], note: str) -> Highlight:
     around = (
         min(box[0] for box in boxes),
         min(box[1] for box in boxes),
@@ -93,24 +93,24 @@ def _highlight(boxes: Sequence[Box], note: str) -> Highlight:
         for value in (left, top, right, top, left, bottom, right, bottom)
     ]
     annotation = Highlight(
-        rect=around, quad_points=ArrayObject(corners), highlight_color=_COLOUR, printing=True
+        rect=around, quad_points=ArrayObject(corners), highlight_color=_COLOR, printing=True
     )
     if note:
         annotation[NameObject("/Contents")] = TextStringObject(note)
     return annotation
 
 
-def _copy(
+def _write_copy(
     data: bytes, password: str | None, marks: Sequence[Mark], found: list[list[Box]]
 ) -> bytes:
-    """The file with its highlights; a viewer opens it at the first."""
+    """Return the file with its highlights; a viewer opens it at the first."""
     reader = PdfReader(BytesIO(data))
     if reader.is_encrypted:
         reader.decrypt(password or "")
     writer = PdfWriter(clone_from=reader)
     shown = [(mark, boxes) for mark, boxes in zip(marks, found, strict=True) if boxes]
     for (page, _, _, note), boxes in shown:
-        writer.add_annotation(page - 1, _highlight(boxes, note))
+        writer.add_annotation(page - 1, _make_highlight(boxes, note))
     if shown:
         first = writer.pages[shown[0][0][0] - 1]
         destination = ArrayObject([first.indirect_reference, NameObject("/FitH")])
@@ -124,7 +124,7 @@ def _copy(
 def mark_quotes(
     path: Path, marks: Sequence[Mark], target: Path | None, password: str | None
 ) -> list[list[Box]]:
-    """Finds quotes and writes a copy of the file with highlights over them.
+    """Find quotes and write a copy of the file with highlights over them.
 
     Args:
         path: The PDF.
@@ -137,7 +137,7 @@ def mark_quotes(
     """
     data = path.read_bytes()
     with closing(pypdfium2.PdfDocument(data, password=password)) as document:
-        found = [_found(document, item) for item in marks]
+        found = [_find_mark(document, item) for item in marks]
     if target is not None:
-        target.write_bytes(_copy(data, password, marks, found))
+        target.write_bytes(_write_copy(data, password, marks, found))
     return found

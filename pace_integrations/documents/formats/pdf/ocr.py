@@ -11,19 +11,19 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pace_integrations.documents.formats.layout import Line
-from pace_integrations.documents.formats.pdf_metadata import OpenPdf, is_stamped
+from pace_integrations.documents.formats.pdf.metadata import Inventory, OpenPdf, is_stamped
+from pace_integrations.documents.formats.running_lines import Line
 from pace_integrations.errors import DocumentError, MissingExtraError
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
 
 _DOTS_PER_INCH = 300
-_MOST_PIXELS = 25_000_000
+_MAX_PIXELS = 25_000_000
 
 
 def require_ocr(languages: str) -> None:
-    """Checks that pages can be recognised.
+    """Check that pages can be recognized.
 
     Raises:
         MissingExtraError: The ``ocr`` extra is not installed.
@@ -48,21 +48,21 @@ def require_ocr(languages: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WithOcr:
-    """An open PDF whose pages without text are recognised from their pictures.
+    """An open PDF whose pages without text are recognized from their pictures.
 
     Attributes:
         file: The file as its parser opened it.
         pictures: The same file, to render pages from.
         languages: Tesseract's names of the languages, such as ``"eng+deu"``.
         seconds: Seconds for all pages together.
-        recognised: Pages that were recognised so far.
+        recognized: Pages that were recognized so far.
     """
 
     file: OpenPdf
     pictures: PdfDocument
     languages: str
     seconds: float
-    recognised: list[int] = field(default_factory=list)
+    recognized: list[int] = field(default_factory=list)
     start: float = field(default_factory=time.monotonic)
 
     @property
@@ -71,39 +71,51 @@ class WithOcr:
         return self.file.count
 
     def lines(self, index: int) -> list[Line]:
-        """The page's lines; recognised ones where it has none of its own, or but a stamp."""
+        """Return the page's lines; recognized ones where it has none of its own, or but a stamp."""
         lines = self.file.lines(index)
         own = "".join(line.text for line in lines).strip()
         if own and not is_stamped(self.file, index, lines):
             return lines
         left = self.seconds - (time.monotonic() - self.start)
-        text = self._recognised(index, max(1.0, left))
+        text = self._recognize(index, max(1.0, left))
         if len(text.strip()) <= len(own):
             return lines
-        self.recognised.append(index)
+        self.recognized.append(index)
         return [Line(line) for line in text.split("\n")]
 
     def has_picture(self, index: int) -> bool:
-        """Tells whether the page is still a picture that nobody has read."""
-        return index not in self.recognised and self.file.has_picture(index)
+        """Tell whether the page is still a picture that nobody has read."""
+        return index not in self.recognized and self.file.has_picture(index)
 
-    def _recognised(self, index: int, seconds: float) -> str:
+    def _recognize(self, index: int, seconds: float) -> str:
         import pytesseract
 
         with closing(self.pictures[index - 1]) as page:
             width, height = page.get_size()
-            scale = min(_DOTS_PER_INCH / 72, (_MOST_PIXELS / max(1.0, width * height)) ** 0.5)
+            scale = min(_DOTS_PER_INCH / 72, (_MAX_PIXELS / max(1.0, width * height)) ** 0.5)
             picture = page.render(scale=scale, grayscale=True).to_pil()
         return str(pytesseract.image_to_string(picture, lang=self.languages, timeout=seconds))
 
+    def is_blank(self, index: int) -> bool:
+        """Tell whether a page without text draws nothing at all."""
+        return self.file.is_blank(index)
+
+    def notes(self, index: int) -> list[Line]:
+        """Return the words that people wrote on a page."""
+        return self.file.notes(index)
+
+    def inventory(self) -> Inventory:
+        """Return what the file holds beside the text of its pages."""
+        return self.file.inventory()
+
     def labels(self) -> list[str]:
-        """The labels of the file."""
+        """Return the labels of the file."""
         return self.file.labels()
 
     def metadata(self) -> Mapping[str, object]:
-        """The metadata of the file."""
+        """Return the metadata of the file."""
         return self.file.metadata()
 
     def outline(self) -> list[tuple[str, int]]:
-        """The outline of the file."""
+        """Return the outline of the file."""
         return self.file.outline()

@@ -18,28 +18,28 @@ from pypdf.generic import ArrayObject, DictionaryObject, NameObject, NumberObjec
 _SPACE = 32
 
 
-def _dictionary(value: PdfObject | None) -> DictionaryObject | None:
+def _resolve_dictionary(value: PdfObject | None) -> DictionaryObject | None:
     resolved = value.get_object() if value is not None else None
     return resolved if isinstance(resolved, DictionaryObject) else None
 
 
-def _entries(resources: DictionaryObject, kind: str) -> Iterator[DictionaryObject]:
-    group = _dictionary(resources.get(kind))
+def _walk_entries(resources: DictionaryObject, kind: str) -> Iterator[DictionaryObject]:
+    group = _resolve_dictionary(resources.get(kind))
     for value in (group or {}).values():
-        entry = _dictionary(value)
+        entry = _resolve_dictionary(value)
         if entry is not None:
             yield entry
 
 
-def _fonts(page: DictionaryObject) -> Iterator[DictionaryObject]:
-    """The fonts of a page and of the forms it draws; every form once, whoever draws it."""
+def _walk_fonts(page: DictionaryObject) -> Iterator[DictionaryObject]:
+    """Yield the fonts of a page and of the forms it draws; every form once, whoever draws it."""
     owners, seen = [page], {id(page)}
     while owners:
-        resources = _dictionary(owners.pop().get("/Resources"))
+        resources = _resolve_dictionary(owners.pop().get("/Resources"))
         if resources is None:
             continue
-        yield from _entries(resources, "/Font")
-        for form in _entries(resources, "/XObject"):
+        yield from _walk_entries(resources, "/Font")
+        for form in _walk_entries(resources, "/XObject"):
             if form.get("/Subtype") == "/Form" and id(form) not in seen:
                 seen.add(id(form))
                 owners.append(form)
@@ -54,19 +54,19 @@ def _names_encoding(font: DictionaryObject) -> bool:
 
 
 def prefer_named_encodings(page: DictionaryObject) -> None:
-    """Makes the encoding that a page's Type 1 fonts name the one that pypdf uses."""
-    for font in _fonts(page):
+    """Make the encoding that a page's Type 1 fonts name the one that pypdf uses."""
+    for font in _walk_fonts(page):
         if font.get("/Subtype") != "/Type1" or "/ToUnicode" in font or not _names_encoding(font):
             continue
-        descriptor = _dictionary(font.get("/FontDescriptor"))
+        descriptor = _resolve_dictionary(font.get("/FontDescriptor"))
         for key in ("/FontFile", "/FontFile3"):
             if descriptor is not None and key in descriptor:
                 del descriptor[key]
 
 
-def _differences(font: DictionaryObject) -> dict[int, str]:
-    """The glyph names that a font's encoding gives to codes."""
-    encoding = _dictionary(font.get("/Encoding"))
+def _glyph_names(font: DictionaryObject) -> dict[int, str]:
+    """Return the glyph names that a font's encoding gives to codes."""
+    encoding = _resolve_dictionary(font.get("/Encoding"))
     values = encoding.get("/Differences") if encoding is not None else None
     names: dict[int, str] = {}
     code = 0
@@ -80,9 +80,9 @@ def _differences(font: DictionaryObject) -> dict[int, str]:
 
 
 def forget_visible_spaces(page: DictionaryObject) -> None:
-    """Takes away the width of code 32 from fonts that name their glyphs and no space there."""
-    for font in _fonts(page):
-        names = _differences(font)
+    """Take away the width of code 32 from fonts that name their glyphs and no space there."""
+    for font in _walk_fonts(page):
+        names = _glyph_names(font)
         if not names or names.get(_SPACE) == "/space" or _names_encoding(font):
             continue
         widths, first = font.get("/Widths"), int(font.get("/FirstChar", 0))

@@ -1,0 +1,113 @@
+"""Reads tables in text files: CSV and TSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from io import StringIO
+
+from pace_integrations.documents.formats.clean import clean_characters
+from pace_integrations.documents.formats.encodings import decode_text
+from pace_integrations.documents.formats.registry import ParseJob
+from pace_integrations.documents.formats.sectioning import TARGET
+from pace_integrations.documents.types import LimitExceededError, Page, ParseResult
+
+_DELIMITERS = ",;\t|"
+_SAMPLE = 64 * 1024
+_NOT_TEXT = "The file is not text, or in an encoding that it does not declare; save it as UTF-8."
+_EMPTY = "The table holds no cells; check that it was saved completely."
+_SAVE_AGAIN = "Save the file as UTF-8 text and read it again."
+
+
+def slice_rows(
+    rows: Iterable[Sequence[str]], name: str = "", first_index: int = 1
+) -> Iterator[Page]:
+    """Yield rows in slices of bounded length, each below the header row.
+
+    The first row is the header if no cell of it is a number and most are filled in.
+
+    Args:
+        rows: Cells of each row.
+        name: Name of the sheet, or "".
+        first_index: Index of the first page.
+    """
+    header = ""
+    lines: list[str] = []
+    start, size, index = 1, 0, first_index
+    number = 0
+    for number, cells in enumerate(rows, 1):
+        line = format_cells(cells)
+        if number == 1 and _is_header(cells):
+            header, start = line, 2
+            continue
+        if lines and size + len(line) > TARGET:
+            yield _make_slice(index, header, lines, name, start, number - 1)
+            index, lines, size, start = index + 1, [], 0, number
+        if line:
+            lines.append(line)
+            size += len(line) + 1
+    if lines or header:
+        yield _make_slice(index, header, lines, name, start, number)
+
+
+def _make_slice(
+    index: int, header: str, lines: Sequence[str], name: str, start: int, end: int
+) -> Page:
+    rows = f"rows {start}-{end}" if end > start else f"row {start}"
+    section = f"{name}, {rows}" if name else rows
+    text = "\n".join(
+        [*([f"[Sheet {name}]"] if name else []), *([header] if header else []), *lines]
+    )
+    return Page(index, None, text, section)
+
+
+def format_cells(cells: Sequence[str]) -> str:
+    """Return a row as ``a | b``; empty cells keep their place, but for those at the end."""
+    flat = [" ".join(clean_characters(cell).split()) for cell in cells]
+    while flat and not flat[-1]:
+        flat.pop()
+    return " | ".join(flat)
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    filled = [cell.strip() for cell in cells if cell.strip()]
+    if len(filled) < max(2, len(cells) / 2) and len(cells) > 1:
+        return False
+    return bool(filled) and not any(_is_number(cell) for cell in filled)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip("+-€$£%").replace(".", "").replace(",", "").replace(" ", "").isdigit()
+
+
+def _find_delimiter(text: str, suffix: str) -> str:
+    if suffix in (".tsv", ".tab"):
+        return "\t"
+    try:
+        return csv.Sniffer().sniff(text[:_SAMPLE].rsplit("\n", 1)[0], _DELIMITERS).delimiter
+    except csv.Error:
+        return ","
+
+
+def _read_rows(text: str, suffix: str) -> Iterator[list[str]]:
+    csv.field_size_limit(2**31 - 1)
+    yield from csv.reader(StringIO(text), delimiter=_find_delimiter(text, suffix))
+
+
+def parse_csv(data: bytes, job: ParseJob) -> ParseResult:
+    """Read a table in slices of rows, each with the header."""
+    if len(data) > job.options.limits.expanded:
+        raise LimitExceededError("the table is larger than the limit of expanded bytes")
+    text, problem = decode_text(data)
+    warnings = () if problem is None else (problem,)
+    if text is None:
+        return ParseResult("corrupt", warnings=warnings, remedy=_NOT_TEXT)
+    count = 0
+    for page in slice_rows(_read_rows(text.replace("\0", ""), job.suffix)):
+        job.emit(page)
+        count = page.index
+    if not count:
+        return ParseResult("empty", 1, warnings=warnings, remedy=_EMPTY)
+    if problem is not None:
+        return ParseResult("partial", count, warnings=warnings, remedy=_SAVE_AGAIN)
+    return ParseResult("ok", count)

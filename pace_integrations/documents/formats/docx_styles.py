@@ -1,0 +1,190 @@
+"""Styles and list numbers of Word documents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.clean import format_number
+from pace_integrations.documents.formats.ooxml import Package, find_child
+
+_HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
+_FORMATS = {
+    "lowerLetter": "a",
+    "upperLetter": "A",
+    "lowerRoman": "i",
+    "upperRoman": "I",
+}
+_MAX_PARENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    name: str = ""
+    parent: str = ""
+    outline: int | None = None
+    number: str = ""
+    depth: int = 0
+    hidden: bool = False
+
+
+def _value(element: etree._Element | None, *path: str) -> str | None:
+    found = find_child(element, *path) if element is not None else None
+    return get_attribute(found, "val") if found is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Styles:
+    """Styles by their ids."""
+
+    by_id: Mapping[str, _Style]
+
+    @classmethod
+    def load(cls, package: Package) -> Styles:
+        """Read the styles of a document."""
+        found: dict[str, _Style] = {}
+        for name in package.find_related(package.main, "styles"):
+            root = package.read(name)
+            for entry in root if root is not None else ():
+                if local_name(entry) != "style":
+                    continue
+                outline = _value(entry, "pPr", "outlineLvl") or ""
+                depth = _value(entry, "pPr", "numPr", "ilvl") or "0"
+                look = find_child(entry, "rPr", "vanish")
+                found[get_attribute(entry, "styleId") or ""] = _Style(
+                    _value(entry, "name") or "",
+                    _value(entry, "basedOn") or "",
+                    int(outline) if outline.isdigit() else None,
+                    _value(entry, "pPr", "numPr", "numId") or "",
+                    int(depth) if depth.isdigit() else 0,
+                    look is not None and get_attribute(look, "val") not in ("0", "false"),
+                )
+        return cls(found)
+
+    def _chain(self, style: str) -> list[_Style]:
+        """Return a style and those that it is based on."""
+        chain: list[_Style] = []
+        while style in self.by_id and len(chain) < _MAX_PARENTS:
+            chain.append(self.by_id[style])
+            style = self.by_id[style].parent
+        return chain
+
+    def heading_level(self, style: str, properties: etree._Element | None) -> int:
+        """Return the level of a paragraph that is a heading, from 1, or 0."""
+        outline = _value(properties, "outlineLvl") or ""
+        if outline.isdigit() and int(outline) < 9:
+            return int(outline) + 1
+        for entry in self._chain(style):
+            named = _HEADING.match(entry.name)
+            if named:
+                return int(named[1])
+            if entry.name.lower() == "title":
+                return 1
+            if entry.outline is not None and entry.outline < 9:
+                return entry.outline + 1
+        return 0
+
+    def numbering(self, style: str, properties: etree._Element | None) -> tuple[str, int]:
+        """Return the list that a paragraph is an item of, or "", and its depth."""
+        number = _value(properties, "numPr", "numId")
+        depth = _value(properties, "numPr", "ilvl") or ""
+        if number is not None:
+            return "" if number == "0" else number, int(depth) if depth.isdigit() else 0
+        for entry in self._chain(style):
+            if entry.number:
+                return "" if entry.number == "0" else entry.number, entry.depth
+        return "", 0
+
+    def is_hidden(self, properties: etree._Element | None) -> bool:
+        """Tell whether a run's own style hides it."""
+        style = _value(properties, "rStyle")
+        return style is not None and any(entry.hidden for entry in self._chain(style))
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    style: str = "decimal"
+    text: str = "%1."
+    start: int = 1
+
+
+@dataclass(slots=True)
+class Numbering:
+    """Lists by their ids, and how far each has counted."""
+
+    levels: Mapping[tuple[str, int], _Level]
+    lists: Mapping[str, str]
+    overrides: Mapping[tuple[str, int], int]
+    _counts: dict[str, list[int | None]] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
+
+    @classmethod
+    def load(cls, package: Package) -> Numbering:
+        """Read the lists of a document."""
+        levels: dict[tuple[str, int], _Level] = {}
+        lists: dict[str, str] = {}
+        overrides: dict[tuple[str, int], int] = {}
+        for name in package.find_related(package.main, "numbering"):
+            root = package.read(name)
+            for entry in root if root is not None else ():
+                if local_name(entry) == "abstractNum":
+                    key = get_attribute(entry, "abstractNumId") or ""
+                    levels.update({(key, n): level for n, level in _read_levels(entry)})
+                elif local_name(entry) == "num":
+                    key = get_attribute(entry, "numId") or ""
+                    lists[key] = _value(entry, "abstractNumId") or ""
+                    for override in entry:
+                        depth = get_attribute(override, "ilvl") or ""
+                        start = _value(override, "startOverride") or ""
+                        if depth.isdigit() and start.isdigit():
+                            overrides[key, int(depth)] = int(start)
+        return cls(levels, lists, overrides)
+
+    def next_mark(self, number: str, depth: int) -> str:
+        """Return the mark of the next item of a list, with a space after it, or ""."""
+        abstract = self.lists.get(number)
+        level = self.levels.get((abstract or "", depth))
+        if abstract is None or level is None:
+            return "- " if abstract is not None else ""
+        if level.style == "bullet":
+            return "- "
+        if level.style == "none":
+            return ""
+        counts = self._counts.setdefault(abstract, [None] * 10)
+        start = self.overrides.get((number, depth))
+        if start is not None and f"{number}/{depth}" not in self._seen:
+            self._seen.add(f"{number}/{depth}")
+            counts[depth] = None
+        first = start if start is not None else level.start
+        before = counts[depth]
+        counts[depth] = first if before is None else before + 1
+        counts[depth + 1 :] = [None] * (len(counts) - depth - 1)
+        return self._format(abstract, depth, level, counts)
+
+    def _format(self, abstract: str, depth: int, level: _Level, counts: list[int | None]) -> str:
+        text = level.text
+        for place in range(depth + 1):
+            other = self.levels.get((abstract, place), _Level())
+            value = counts[place] if counts[place] is not None else other.start
+            style = _FORMATS.get(other.style, "1")
+            text = text.replace(f"%{place + 1}", format_number(value or 0, style))
+        return f"{text} " if text.strip() else ""
+
+
+def _read_levels(abstract: etree._Element) -> list[tuple[int, _Level]]:
+    found = []
+    for entry in abstract:
+        depth = get_attribute(entry, "ilvl") or ""
+        if local_name(entry) == "lvl" and depth.isdigit() and int(depth) < 9:
+            start = _value(entry, "start") or "1"
+            level = _Level(
+                _value(entry, "numFmt") or "decimal",
+                _value(entry, "lvlText") or "",
+                int(start) if start.lstrip("-").isdigit() else 1,
+            )
+            found.append((int(depth), level))
+    return found

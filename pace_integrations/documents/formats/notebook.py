@@ -1,0 +1,70 @@
+"""Reads Jupyter notebooks: cells and their text outputs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from pace_integrations.documents.formats.clean import clean_characters
+from pace_integrations.documents.formats.registry import ParseJob
+from pace_integrations.documents.formats.sectioning import Block, split_sections
+from pace_integrations.documents.formats.text import clean_text, markdown_title
+from pace_integrations.documents.types import LimitExceededError, ParseResult
+
+_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$", re.MULTILINE)
+_EMPTY = "The notebook has no cells with text."
+
+
+def _join_source(value: object) -> str:
+    if isinstance(value, list):
+        return "".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""
+
+
+def _output_text(output: dict[str, Any], left_out: Counter[str]) -> str:
+    kind = output.get("output_type")
+    if kind == "stream":
+        return _join_source(output.get("text"))
+    if kind == "error":
+        return f"{output.get('ename')}: {output.get('evalue')}"
+    data = output.get("data") or {}
+    if any(str(name).startswith("image/") for name in data):
+        left_out["pictures among the outputs"] += 1
+    return _join_source(data.get("text/markdown") or data.get("text/plain"))
+
+
+def _make_blocks(cells: list[dict[str, Any]], left_out: Counter[str]) -> Iterator[Block]:
+    for number, cell in enumerate(cells, 1):
+        source = _join_source(cell.get("source") or cell.get("input"))
+        if cell.get("cell_type") == "code":
+            outputs = [_output_text(output, left_out) for output in cell.get("outputs") or ()]
+            parts = [f"In [{number}]:", source]
+            parts += [f"Out [{number}]:", *outputs] if any(outputs) else []
+            yield Block(clean_text("\n".join(part.rstrip() for part in parts)) + "\n\n")
+            continue
+        found = _HEADING.match(source.strip())
+        level, words = (len(found[1]), found[2]) if found else (0, "")
+        yield Block(clean_text(source) + "\n\n", level, clean_characters(words))
+
+
+def parse_notebook(data: bytes, job: ParseJob) -> ParseResult:
+    """Read Markdown and code cells in order, each code cell with its text outputs."""
+    if len(data) > job.options.limits.expanded:
+        raise LimitExceededError("the notebook is larger than the limit of expanded bytes")
+    notebook = json.loads(data)
+    cells = notebook.get("cells")
+    if cells is None:  # format 3
+        cells = [cell for sheet in notebook.get("worksheets", ()) for cell in sheet["cells"]]
+    left_out: Counter[str] = Counter()
+    count, title = 0, None
+    for page in split_sections(_make_blocks(cells, left_out)):
+        title = title or markdown_title(page.text)
+        job.emit(page)
+        count = page.index
+    warnings = tuple(f"{what}, not read: {number}" for what, number in left_out.items())
+    if not count:
+        return ParseResult("empty", 1, warnings=warnings, remedy=_EMPTY)
+    return ParseResult("ok", count, title, warnings=warnings)

@@ -1,0 +1,190 @@
+"""What the Office formats share: parts and their relations, drawings, equations, properties.
+
+Names are compared without their namespaces, of which Office has two sets (transitional, strict).
+"""
+
+from __future__ import annotations
+
+import posixpath
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from lxml import etree
+
+from pace_integrations.documents.formats.archives import (
+    get_attribute,
+    local_name,
+    open_archive,
+    read_part,
+)
+from pace_integrations.documents.formats.clean import clean_characters
+
+_LONGEST = 200
+_PROPERTIES = {
+    "creator": "author",
+    "subject": "subject",
+    "keywords": "keywords",
+    "created": "created",
+}
+
+
+def find_child(element: etree._Element, *names: str) -> etree._Element | None:
+    """Return the element that a path of local names leads to, or None."""
+    for name in names:
+        found = next((child for child in element if local_name(child) == name), None)
+        if found is None:
+            return None
+        element = found
+    return element
+
+
+def find_all(element: etree._Element, *names: str) -> Iterator[etree._Element]:
+    """Yield the elements below that have one of some local names, in document order."""
+    return (child for child in element.iter() if local_name(child) in names)
+
+
+@dataclass(slots=True)
+class Package:
+    """An open Office file.
+
+    Attributes:
+        archive: Its archive.
+        main: Name of the part that holds the document proper.
+        left_out: What was met and not read, with its numbers.
+    """
+
+    archive: zipfile.ZipFile
+    main: str
+    left_out: Counter[str] = field(default_factory=Counter)
+    _relations: dict[str, dict[str, tuple[str, str]]] = field(default_factory=dict)
+
+    def read(self, name: str) -> etree._Element | None:
+        """Parse a part, or return None where it is missing or broken."""
+        return read_part(self.archive, name)
+
+    def relations(self, part: str) -> Mapping[str, tuple[str, str]]:
+        """Return the kinds and targets of a part's relations, by their ids."""
+        if part not in self._relations:
+            folder, name = posixpath.split(part)
+            root = self.read(posixpath.join(folder, "_rels", f"{name}.rels"))
+            found = {}
+            for entry in root if root is not None else ():
+                target = entry.get("Target") or ""
+                if entry.get("TargetMode") != "External":
+                    target = posixpath.normpath(posixpath.join(folder, target)).lstrip("/")
+                kind = (entry.get("Type") or "").rsplit("/", 1)[-1]
+                found[entry.get("Id") or ""] = (kind, target)
+            self._relations[part] = found
+        return self._relations[part]
+
+    def find_related(self, part: str, kind: str) -> list[str]:
+        """Return the targets of a part's relations of one kind."""
+        return [target for found, target in self.relations(part).values() if found == kind]
+
+    def metadata(self) -> tuple[str | None, dict[str, str]]:
+        """Return the title and what else the file says of itself."""
+        root = self.read("docProps/core.xml")
+        values: dict[str, str] = {}
+        for entry in root if root is not None else ():
+            key = _PROPERTIES.get(local_name(entry), local_name(entry))
+            text = " ".join(clean_characters(entry.text or "").split())[:_LONGEST]
+            if text and key in (*_PROPERTIES.values(), "title"):
+                values[key] = text
+        return values.pop("title", None), values
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what was not read, a line for each kind."""
+        if any("vbaProject" in name for name in self.archive.namelist()):
+            self.left_out["macros"] += 1
+        return tuple(f"{what}, not read: {count}" for what, count in self.left_out.items())
+
+
+def open_package(data: bytes, limit: int, default: str) -> Package:
+    """Open an Office file.
+
+    Args:
+        data: The file.
+        limit: Most bytes of its parts together.
+        default: Name of the main part where the file names none.
+
+    Raises:
+        LimitExceededError: The parts are larger.
+        ValueError: The main part is missing or no XML.
+    """
+    package = Package(open_archive(data, limit), default)
+    related = package.find_related("", "officeDocument")
+    if related:
+        package.main = related[0]
+    return package
+
+
+def math_text(element: etree._Element) -> str:
+    """Return an equation (OMML) on one line: ``(a+b)/(c)``, ``x^2``, ``sqrt(y)``."""
+    name = local_name(element)
+    if name == "t":
+        return element.text or ""
+
+    def part(child: str) -> str:
+        found = find_child(element, child)
+        return math_text(found) if found is not None else ""
+
+    def grouped(text: str) -> str:
+        return text if len(text) <= 1 or text.isalnum() else f"({text})"
+
+    if name == "f":
+        return f"{grouped(part('num'))}/{grouped(part('den'))}"
+    if name == "sSup":
+        return f"{part('e')}^{grouped(part('sup'))}"
+    if name == "sSub":
+        return f"{part('e')}_{grouped(part('sub'))}"
+    if name == "sSubSup":
+        return f"{part('e')}_{grouped(part('sub'))}^{grouped(part('sup'))}"
+    if name == "rad":
+        degree = part("deg")
+        return f"root{degree}({part('e')})" if degree else f"sqrt({part('e')})"
+    if name == "d":
+        inner = ", ".join(math_text(c) for c in element if local_name(c) == "e")
+        return f"({inner})"
+    if name == "nary":
+        sign = next((get_attribute(c, "val") or "" for c in find_all(element, "chr")), "∫")
+        return f"{sign}_{grouped(part('sub'))}^{grouped(part('sup'))} {part('e')}"
+    if name == "mr":
+        return "[" + ", ".join(math_text(c) for c in element if local_name(c) == "e") + "]"
+    return "".join(math_text(child) for child in element if local_name(child) != "ctrlPr")
+
+
+def drawing_paragraphs(root: etree._Element) -> Iterator[str]:
+    """Yield the paragraphs of DrawingML below an element: shapes, diagrams, charts' titles."""
+    for paragraph in find_all(root, "p"):
+        text = "".join(_drawing_run(child) for child in paragraph)
+        if text.strip():
+            yield " ".join(text.split())
+
+
+def _drawing_run(element: etree._Element) -> str:
+    name = local_name(element)
+    if name == "br":
+        return " "
+    if name in ("r", "fld"):
+        return "".join(child.text or "" for child in element if local_name(child) == "t")
+    return math_text(element) if name in ("oMath", "oMathPara", "m") else ""
+
+
+def chart_lines(root: etree._Element) -> Iterator[str]:
+    """Yield a chart's titles, and for each series its name with categories and values."""
+    titles = [text for title in find_all(root, "title") for text in drawing_paragraphs(title)]
+    if titles:
+        yield f"[Chart: {'; '.join(titles)}]"
+    for series in find_all(root, "ser"):
+        names = find_child(series, "tx")
+        labels = find_child(series, "cat")
+        values = find_child(series, "val")
+        name, keys, numbers = (
+            [v.text or "" for v in find_all(part, "v")] if part is not None else []
+            for part in (names, labels, values)
+        )
+        keys += [""] * (len(numbers) - len(keys))
+        pairs = (f"{key} {number}".strip() for key, number in zip(keys, numbers, strict=False))
+        yield f"[Series {' '.join(name)}: {', '.join(pairs)}]"

@@ -1,0 +1,1 @@
+"""PDF files: two engines, one layout."""

@@ -1,0 +1,79 @@
+"""Annotations of a page by PDFium: what people typed on it, and the fields of a form."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pypdfium2
+
+raw: Any = pypdfium2.raw
+
+_Handle: TypeAlias = Any  # pointers of PDFium
+_FIELDS = {1: "button", 2: "checkbox", 3: "radio", 4: "choice", 5: "choice", 6: "text", 7: "sign"}
+
+
+def read_annotation(page: pypdfium2.PdfPage, number: int, form: _Handle | None) -> str:
+    """Return what an annotation says, or "".
+
+    Args:
+        page: The page.
+        number: Which of its annotations, from 0.
+        form: The form of the document, or None.
+    """
+    annotation = raw.FPDFPage_GetAnnot(page.raw, number)
+    if not annotation:
+        return ""
+    try:
+        kind = raw.FPDFAnnot_GetSubtype(annotation)
+        if kind == raw.FPDF_ANNOT_WIDGET:
+            return _read_field(annotation, form) if form is not None else ""
+        if kind in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP):
+            return ""
+        text = _clean(_annotation_text(annotation, b"Contents"))
+        author = _clean(_annotation_text(annotation, b"T"))
+        by = f" by {author}" if author and kind != raw.FPDF_ANNOT_FREETEXT else ""
+        return f"[Note{by}: {text}]" if text else ""
+    finally:
+        raw.FPDFPage_CloseAnnot(annotation)
+
+
+def _read_field(annotation: _Handle, form: _Handle) -> str:
+    kind = _FIELDS.get(raw.FPDFAnnot_GetFormFieldType(form, annotation), "")
+    value = _clean(_form_text(raw.FPDFAnnot_GetFormFieldValue, form, annotation))
+    if kind in ("checkbox", "radio"):
+        if not raw.FPDFAnnot_IsChecked(form, annotation):
+            return ""
+        export = _form_text(raw.FPDFAnnot_GetFormFieldExportValue, form, annotation)
+        value = _clean(export) or value or "checked"
+    if kind in ("", "button") or not value:
+        return ""
+    label = _form_text(raw.FPDFAnnot_GetFormFieldAlternateName, form, annotation)
+    name = label or _form_text(raw.FPDFAnnot_GetFormFieldName, form, annotation)
+    return f"[Field {_clean(name)}: {value}]"
+
+
+def _clean(text: str) -> str:
+    return " ".join(text.replace("\r", "\n").split())
+
+
+def _read_utf16(size: int, fill: Callable[..., object]) -> str:
+    """Return the text that a function of PDFium writes into a buffer."""
+    if size <= 2:
+        return ""
+    buffer = ctypes.create_string_buffer(size)
+    fill(ctypes.cast(buffer, ctypes.POINTER(raw.FPDF_WCHAR)), size)
+    return buffer.raw[: size - 2].decode("utf-16-le", "replace")
+
+
+def _annotation_text(annotation: _Handle, key: bytes) -> str:
+    size = raw.FPDFAnnot_GetStringValue(annotation, key, None, 0)
+    return _read_utf16(
+        size, lambda buffer, n: raw.FPDFAnnot_GetStringValue(annotation, key, buffer, n)
+    )
+
+
+def _form_text(function: Callable[..., int], form: _Handle, annotation: _Handle) -> str:
+    size = function(form, annotation, None, 0)
+    return _read_utf16(size, lambda buffer, n: function(form, annotation, buffer, n))

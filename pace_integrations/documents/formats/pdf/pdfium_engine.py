@@ -1,0 +1,115 @@
+"""Reads pages of PDF files with PDFium, and what stands beside their text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import pypdfium2
+
+from pace_integrations.documents.formats.pdf.layout import build_lines
+from pace_integrations.documents.formats.pdf.metadata import SCAN, Inventory
+from pace_integrations.documents.formats.pdf.pdfium_annotations import read_annotation
+from pace_integrations.documents.formats.pdf.pdfium_words import (
+    Letters,
+    find_pieces,
+    has_stacked_letters,
+    is_inside,
+    to_words,
+    turn_single_letters,
+)
+from pace_integrations.documents.formats.running_lines import Line
+
+raw: Any = pypdfium2.raw
+
+
+@dataclass(slots=True)
+class PdfiumFile:
+    """A file opened by PDFium; every method may raise anything.
+
+    Attributes:
+        document: The open document.
+        outside: Pages with text that lies outside what a viewer shows.
+        doubtful: Pages whose text PDFium is known to get wrong.
+    """
+
+    document: pypdfium2.PdfDocument
+    outside: list[int] = field(default_factory=list)
+    doubtful: list[int] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many pages there are."""
+        return len(self.document)
+
+    def lines(self, index: int) -> list[Line]:
+        """Return the lines of the page with a 1-based index, in reading order."""
+        with closing(self.document[index - 1]) as page, closing(page.get_textpage()) as text:
+            area = page.get_bbox()
+            letters = Letters(text)
+            pieces = list(find_pieces(letters))
+            if letters.text and not letters.text.isascii() and has_stacked_letters(letters):
+                self.doubtful.append(index)
+        shown = [piece for piece in pieces if is_inside(piece.box, area)]
+        if not shown:  # a wrong box, rather than a page that shows nothing of its text
+            shown = pieces
+        elif len(shown) < len(pieces):
+            self.outside.append(index)
+        turn_single_letters(shown)
+        lines: list[Line] = []
+        for turned in dict.fromkeys(piece.turned for piece in shown):
+            words = to_words(shown, turned, area)
+            height = area[3] - area[1] if turned % 2 == 0 else area[2] - area[0]
+            lines += build_lines(words, height or 1.0)
+        return lines
+
+    def has_picture(self, index: int) -> bool:
+        """Tell whether a page has a picture as large as a scan."""
+        with closing(self.document[index - 1]) as page:
+            images = page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3)
+            return any(math.prod(image.get_px_size()) >= SCAN for image in images)
+
+    def is_blank(self, index: int) -> bool:
+        """Tell whether a page without text draws nothing at all."""
+        with closing(self.document[index - 1]) as page:
+            return bool(raw.FPDFPage_CountObjects(page.raw) == 0)
+
+    def labels(self) -> list[str]:
+        """Return the labels that the file defines; blank ones where it defines none."""
+        return [self.document.get_page_label(index) for index in range(self.count)]
+
+    def outline(self) -> list[tuple[str, int]]:
+        """Return the headings of the outline and the pages that they lead to."""
+        found = []
+        for bookmark in self.document.get_toc():
+            target = bookmark.get_dest()
+            index = None if target is None else target.get_index()
+            if index is not None:
+                found.append((str(bookmark.get_title()), index + 1))
+        return found
+
+    def metadata(self) -> Mapping[str, object]:
+        """Return the entries of the document information dictionary."""
+        found = self.document.get_metadata_dict(skip_empty=True)
+        return {f"/{key}": value for key, value in found.items()}
+
+    def inventory(self) -> Inventory:
+        """Return what the file holds beside the text of its pages."""
+        form = int(self.document.get_formtype())
+        if form:
+            self.document.init_forms()
+        count = raw.FPDFDoc_GetAttachmentCount(self.document.raw)
+        names = [self.document.get_attachment(n).get_name() for n in range(count)]
+        xfa = form in (raw.FORMTYPE_XFA_FULL, raw.FORMTYPE_XFA_FOREGROUND)
+        return Inventory((), names, False, xfa)
+
+    def notes(self, index: int) -> list[Line]:
+        """Return the words that people wrote on a page: typed annotations, fields of a form."""
+        with closing(self.document[index - 1]) as page:
+            count = raw.FPDFPage_GetAnnotCount(page.raw)
+            form = self.document.formenv.raw if self.document.formenv is not None else None
+            found = [read_annotation(page, number, form) for number in range(count)]
+        return [Line(text) for text in dict.fromkeys(found) if text]

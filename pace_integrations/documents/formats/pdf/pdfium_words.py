@@ -1,0 +1,210 @@
+"""Words of a page by PDFium, with their places, its known faults mended."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import pypdfium2
+
+from pace_integrations.documents.formats.clean import raise_text
+from pace_integrations.documents.formats.pdf.chunks import Word
+
+raw: Any = pypdfium2.raw
+
+Box: TypeAlias = tuple[float, float, float, float]
+
+# What PDFium writes for a hyphen at a line's end that it takes for a broken word's.
+_BROKEN = "\ufffe\x02"
+_WORD = re.compile(rf"[^\s{_BROKEN}]+[{_BROKEN}]?|[{_BROKEN}]")
+_ARABIC = re.compile("[\u0590-\u08ff]{3,}")
+_DIGIT = re.compile(r"\d")
+_WIDE = 1.1  # letters' heights that a letter of a word takes on the average, at most
+_GAP = 0.22  # letters' heights between digits of two cells
+_SPREAD = 0.6  # even gaps below it are those of a spaced number
+_SMALL = 0.86
+_RAISED = 0.12
+
+
+class Letters:
+    """The characters of a text page and their boxes."""
+
+    def __init__(self, text: pypdfium2.PdfTextPage) -> None:
+        self._handle = text.raw
+        self.count = int(text.count_chars())
+        whole = text.get_text_range() if self.count else ""
+        self.text = whole if len(whole) == self.count else self._read_one_by_one()
+        self._rect = raw.FS_RECTF()
+        self._pointer = ctypes.byref(self._rect)
+
+    def _read_one_by_one(self) -> str:
+        """Return one character for each index; the text as a whole may have more or fewer."""
+        codes = (raw.FPDFText_GetUnicode(self._handle, index) for index in range(self.count))
+        return "".join(chr(c) if 0 < c < 0xD800 or 0xDFFF < c < 0x110000 else " " for c in codes)
+
+    def box(self, index: int) -> Box:
+        """Return left, bottom, right and top of a character, in points of the page."""
+        raw.FPDFText_GetLooseCharBox(self._handle, index, self._pointer)
+        rect = self._rect
+        return rect.left, rect.bottom, rect.right, rect.top
+
+    def quarters(self, index: int) -> int:
+        """Return how far a character is turned, in quarters counterclockwise."""
+        angle = raw.FPDFText_GetCharAngle(self._handle, index)
+        return round(angle / (math.pi / 2)) % 4 if angle >= 0 else 0
+
+    def baseline(self, index: int) -> float:
+        """Return the height at which a character stands."""
+        x, y = ctypes.c_double(), ctypes.c_double()
+        raw.FPDFText_GetCharOrigin(self._handle, index, ctypes.byref(x), ctypes.byref(y))
+        return y.value
+
+
+@dataclass(slots=True)
+class Piece:
+    """A word, or a part of one, and its box in points of the page."""
+
+    text: str
+    box: Box
+    space: bool
+    turned: int = 0  # quarters counterclockwise
+
+
+def find_pieces(letters: Letters) -> Iterator[Piece]:
+    """Yield the words of a page, those that PDFium glued together parted."""
+    text, end = letters.text, -1
+    for match in _WORD.finditer(text):
+        start, stop = match.span()
+        word, space = match[0], start > end
+        end = stop
+        if word[-1] in _BROKEN:
+            word = word[:-1] + "-"
+        first = letters.box(start)
+        if len(word) == 1:
+            yield Piece(word, first, space)
+            continue
+        last = letters.box(stop - 1)
+        if _is_suspicious(word, first, last):
+            yield from _split_word(letters, start, word, space)
+        else:
+            yield Piece(word, _unite(first, last), space, _find_turn(letters, start, first, last))
+
+
+def _unite(a: Box, b: Box) -> Box:
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
+def _find_turn(letters: Letters, start: int, first: Box, last: Box) -> int:
+    """Return the direction in which a word runs, in quarters counterclockwise."""
+    across, up = last[0] + last[2] - first[0] - first[2], last[1] + last[3] - first[1] - first[3]
+    if across > abs(up):
+        return 0
+    # Letters below each other may be a column of digits, and Arabic runs backwards.
+    quarters = letters.quarters(start)
+    if quarters % 2:
+        return 1 if up > 0 else 3
+    return 2 if quarters == 2 and across < 0 else 0
+
+
+def _is_suspicious(word: str, first: Box, last: Box) -> bool:
+    """Tell whether a word may be several: digits, a width or a step that letters do not have."""
+    height = max(first[3] - first[1], last[3] - last[1])
+    if _DIGIT.search(word):
+        return True
+    level = abs(first[1] - last[1]) < 0.5 * height
+    return level and last[2] - first[0] > _WIDE * height * len(word)
+
+
+def _split_word(letters: Letters, start: int, word: str, space: bool) -> Iterator[Piece]:
+    """Yield the parts of a word that stand apart, and mark digits that are raised."""
+    boxes = [letters.box(start + n) for n in range(len(word))]
+    turn = _find_turn(letters, start, boxes[0], boxes[-1])
+    if turn:
+        yield Piece(word, _unite(boxes[0], boxes[-1]), space, turn)
+        return
+    heights = [box[3] - box[1] for box in boxes]
+    height = max(heights)
+    uneven = min(heights) < _SMALL * height
+    lines = [letters.baseline(start + n) for n in range(len(word))] if uneven else []
+    gaps = [b[0] - a[2] for a, b in pairwise(boxes)]
+    even = len(gaps) > 1 and max(gaps) - min(gaps) < 0.1 * height and max(gaps) < _SPREAD * height
+    part, box = word[0], boxes[0]
+    for n in range(1, len(word)):
+        here, gap = boxes[n], gaps[n - 1]
+        level = min(box[3], here[3]) - max(box[1], here[1]) > 0.4 * min(heights[n], height)
+        apart = gap > _GAP * height and not even and _is_between_cells(word, n)
+        if not level or apart or gap < -height:
+            yield Piece(part, box, space, 0)
+            part, box, space = word[n], here, True
+            continue
+        raised = uneven and word[n].isdigit() and _is_raised(n, heights, lines)
+        if raised and not _is_raised(n - 1, heights, lines):
+            part += raise_text(part, word[n], after_words="")
+        else:
+            part += word[n]
+        box = _unite(box, here)
+    yield Piece(part, box, space, 0)
+
+
+def _is_between_cells(word: str, place: int) -> bool:
+    return word[place].isdigit() or word[place - 1].isdigit()
+
+
+def _is_raised(n: int, heights: Sequence[float], lines: Sequence[float]) -> bool:
+    """Tell whether a character is smaller than the largest of its word and stands above it."""
+    largest = max(range(len(heights)), key=heights.__getitem__)
+    return (
+        heights[n] < _SMALL * heights[largest]
+        and lines[n] - lines[largest] > _RAISED * heights[largest]
+    )
+
+
+def _turn_box(box: Box, turned: int, page: Box) -> Box:
+    """Return left, top, right and bottom of a box as a reader who turns the page sees it."""
+    left, bottom, right, top = box
+    if turned == 0:
+        return left - page[0], page[3] - top, right - page[0], page[3] - bottom
+    if turned == 1:
+        return bottom - page[1], left - page[0], top - page[1], right - page[0]
+    if turned == 2:
+        return page[2] - right, bottom - page[1], page[2] - left, top - page[1]
+    return page[3] - top, page[2] - right, page[3] - bottom, page[2] - left
+
+
+def has_stacked_letters(letters: Letters) -> bool:
+    """Tell whether several Arabic letters stand for one glyph; PDFium turns their order around."""
+    for match in _ARABIC.finditer(letters.text):
+        boxes = [letters.box(index) for index in range(*match.span())]
+        if any(a == b == c for a, b, c in zip(boxes, boxes[1:], boxes[2:], strict=False)):
+            return True
+    return False
+
+
+def is_inside(box: Box, area: Box) -> bool:
+    """Tell whether the middle of a box lies in an area."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return area[0] - 1 <= x <= area[2] + 1 and area[1] - 1 <= y <= area[3] + 1
+
+
+def turn_single_letters(pieces: Sequence[Piece]) -> None:
+    """Give words of one letter, which run nowhere, the direction of the word before."""
+    turned = next((piece.turned for piece in pieces if len(piece.text) > 1), 0)
+    for piece in pieces:
+        if len(piece.text) > 1:
+            turned = piece.turned
+        else:
+            piece.turned = turned
+
+
+def to_words(pieces: Sequence[Piece], turned: int, page: Box) -> list[Word]:
+    """Return the pieces of one direction as words of a page that is turned upright."""
+    return [
+        Word(piece.text, *_turn_box(piece.box, turned, page), piece.space)
+        for piece in pieces
+        if piece.turned == turned
+    ]
