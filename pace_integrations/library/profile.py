@@ -10,6 +10,7 @@ from typing import Any
 
 from pace_integrations.errors import ModelLoadError
 from pace_integrations.model.loading import LoadedModel
+from pace_integrations.model.registry import MODELS
 
 FILE = "reading.json"
 
@@ -47,10 +48,10 @@ def find_profile(loaded: LoadedModel) -> ReadingProfile | None:
     Raises:
         ModelLoadError: Its ``reading.json`` cannot be read.
     """
-    folders = [getattr(loaded, "adapter", None), loaded.model.name_or_path]
-    for folder in folders:
-        path = Path(str(folder)) / FILE if folder else None
-        if path is None or not path.is_file():
+    named = MODELS.get(loaded.name)
+    folders = [loaded.adapter, named.adapter if named else None, loaded.model.name_or_path]
+    for path in (Path(folder) / FILE for folder in folders if folder):
+        if not path.is_file():
             continue
         try:
             return ReadingProfile.from_dict(json.loads(path.read_text(encoding="utf-8")))

@@ -28,7 +28,9 @@ def model_key(engine: Engine, *, states: str) -> str:
         engine: The model.
         states: How states are kept.
     """
-    facts = {**engine.loaded.identity_facts(), "model": None, "kv": None, "states": states}
+    facts = engine.loaded.identity_facts()
+    # Names may change, and how a session's cache is kept does not reach a page's state.
+    facts |= {"model": None, "adapter": None, "kv": None, "states": states}
     probe = engine.prompts.encode_passage(12, "title", "label", "text")
     text = json.dumps([facts, probe], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
