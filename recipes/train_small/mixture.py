@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from recipes.train_nano import formats
-from recipes.train_small.material import Asked, Passage, find_kin, fold_spaces, overlaps
-from recipes.train_small.rows import RIGHT, VERIFICATION, WRONG, Page, Row, Turn
+from recipes.train_small.material import Asked, Passage, find_kin, fold_spaces
+from recipes.train_small.rows import RIGHT, WRONG, Page, Row, Turn
 
 Source = Callable[[random.Random, int], list[Passage]]
 Plain = Callable[[random.Random, int], tuple[list[int], list[float]]]
@@ -24,14 +24,14 @@ class Plan:
             by page), `full` (together, full attention), `chat`, `first` (rows of pace-nano).
         sources: Share of each source of passages.
         refusals: Unanswerable questions for each answerable one.
-        verdicts: Verifications for each answerable question.
+        verdicts: Share of answers that are verified, and that are exchanged and verified.
         full_each: Share of passages asked one by one whose page sees the head.
     """
 
     ways: Mapping[str, float]
     sources: Mapping[str, float]
     refusals: float = 0.38
-    verdicts: float = 0.4
+    verdicts: float = 0.5
     full_each: float = 0.2
 
 
@@ -149,9 +149,10 @@ class Mixture:
                 beside = [
                     j for j, p in enumerate(shown) if j != i and asked.also and asked.also in p.text
                 ]
-                turns.append(Turn(question, reply, "answer", (i, *beside)))
+                verdict = RIGHT if rng.random() < self._plan.verdicts else ""
+                turns.append(Turn(question, reply, "answer", (i, *beside), verdict))
                 if rng.random() < self._plan.verdicts:
-                    turns += _verdict(rng, asked, passage)
+                    turns += _wrong(rng, asked, passage, numbers[i])
         near = [q for p in shown for q in p.unknown]
         away = [a for p in hidden for a in p.asked if not a.also and a.is_missing_in(text)]
         count = self._plan.refusals * max(1, sum(len(p.asked) for p in shown))
@@ -160,8 +161,8 @@ class Mixture:
             if away and (not near or rng.random() < 0.6):
                 asked = away.pop(rng.randrange(len(away)))
                 turns.append(Turn(_spoken(rng, asked.question), formats.UNANSWERABLE, "refusal"))
-                if rng.random() < 0.25:
-                    turns.append(_judged(asked.question, asked.answer, WRONG))
+                if rng.random() < self._plan.verdicts:
+                    turns += _wrong(rng, asked, rng.choice(shown), numbers[0])
             elif near:
                 question = near.pop(rng.randrange(len(near)))
                 turns.append(Turn(_spoken(rng, question), formats.UNANSWERABLE, "refusal"))
@@ -176,21 +177,16 @@ def _spoken(rng: random.Random, question: str) -> str:
     return question
 
 
-def _verdict(rng: random.Random, asked: Asked, passage: Passage) -> list[Turn]:
-    """Ask whether an answer is right: the answer itself, or a span of its kind."""
-    if rng.random() < 0.45:
-        return [_judged(asked.question, asked.answer, RIGHT)]
-    others = [*asked.others] or [
-        a.answer
-        for a in passage.asked
-        if a.question != asked.question and not overlaps(a.answer, asked.answer)
-    ]
+def _wrong(rng: random.Random, asked: Asked, passage: Passage, number: int) -> list[Turn]:
+    """Give a wrong answer, a span of the right one's kind, and let it be judged."""
+    text = fold_spaces(passage.text)
+    near = asked.others or tuple(a.answer for a in passage.asked)
+    digits = any(c.isdigit() for c in asked.answer)
+    others = [o for o in near if o in text and any(c.isdigit() for c in o) == digits]
     wrong = find_kin(rng, asked.answer, passage.text, others)
-    return [_judged(asked.question, wrong, WRONG)] if wrong else []
-
-
-def _judged(question: str, answer: str, verdict: str) -> Turn:
-    return Turn(VERIFICATION.format(question=question, answer=answer), verdict, "verdict")
+    if not wrong:
+        return []
+    return [Turn(asked.question, formats.cited(fold_spaces(wrong), number), "given", (), WRONG)]
 
 
 def _numbers(rng: random.Random, count: int, library: bool) -> list[int]:

@@ -169,9 +169,9 @@ class Answerer:
         return str(text), math.exp(total / count)
 
     def _support(self, question: str, reply: str, cache: DynamicCache) -> float:
-        answer = reply.rsplit(" [", 1)[0]
-        text = VERIFICATION.format(question=question, answer=answer)
-        tail = self.encode(formats.TO_USER) + self.encode(text) + self.encode(formats.TO_ASSISTANT)
+        pieces = (formats.TO_USER, question, formats.TO_ASSISTANT, reply, formats.END)
+        pieces += (formats.NEXT_USER, VERIFICATION, formats.TO_ASSISTANT)
+        tail = [i for piece in pieces for i in self.encode(piece)]
         length = cache.get_seq_length()
         logits = self._step(tail, cache)[-1]
         cache.crop(length - cache.get_seq_length())

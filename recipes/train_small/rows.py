@@ -14,9 +14,8 @@ from torch import Tensor
 
 from recipes.train_nano import formats
 
-VERIFICATION = (
-    "Question: {question}\nProposed answer: {answer}\nDo the documents say so? Answer Yes or No."
-)
+# Asked right behind an answer: what was read and written is there, so a check costs few tokens.
+VERIFICATION = "Is that right? Answer Yes or No."
 RIGHT, WRONG = "Yes", "No"
 NUMBER_WEIGHT = 2.0
 REFUSAL_WEIGHT = 3.0
@@ -49,7 +48,8 @@ class Turn:
     Args:
         question: What the user says.
         reply: What the model shall say.
-        kind: `answer`, `refusal` or `verdict`: which tokens bear which loss.
+        kind: `answer`, `refusal`, or `given` for a reply that bears no loss.
+        verdict: What the model shall say when it is asked whether that was right; may be empty.
         gold: Which pages of the unit answer it, the one that is cited first.
     """
 
@@ -57,6 +57,7 @@ class Turn:
     reply: str
     kind: str
     gold: tuple[int, ...] = ()
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,6 @@ class Row:
     pieces: list[Piece] = field(default_factory=list)
     pages: list[tuple[int, int]] = field(default_factory=list)
     questions: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
-    kinds: list[str] = field(default_factory=list)
     marks: list[tuple[str, int]] = field(default_factory=list)
     _head: int = 0
 
@@ -114,7 +114,7 @@ class Row:
     def cost(self, pages: list[Page], turns: list[Turn]) -> int:
         """Estimate the tokens of a unit."""
         return sum(len(p.text) // 3 + 14 for p in pages) + sum(
-            (len(t.question) + len(t.reply)) // 4 + 16 for t in turns
+            (len(t.question) + len(t.reply)) // 4 + (36 if t.verdict else 16) for t in turns
         )
 
     def add_unit(self, pages: list[Page], turns: list[Turn], *, full: bool) -> None:
@@ -160,12 +160,27 @@ class Row:
             digits = len(turn.reply) - turn.reply.rindex("[") - 2
             heavy = NUMBER_WEIGHT / digits if len(pages) == 1 else NUMBER_WEIGHT
             weights[-2 - digits : -2] = [heavy] * digits
-        elif turn.kind != "answer":
-            strong = REFUSAL_WEIGHT if turn.kind == "refusal" else VERDICT_WEIGHT
-            weights = [strong] + [SMALL_WEIGHT] * (len(reply) - 1)
-        self.kinds.append(turn.kind)
+        elif turn.kind == "refusal":
+            weights = [REFUSAL_WEIGHT] + [SMALL_WEIGHT] * (len(reply) - 1)
+        elif turn.kind == "given":
+            weights = [0.0] * len(reply)
         self._add(ask, position)
-        self.marks.append((turn.kind, len(self.ids)))
+        if turn.kind != "given":
+            self.marks.append((turn.kind, len(self.ids)))
+        self._add(reply, position + len(ask), weights)
+        if turn.verdict:
+            self._add_verdict(turn.verdict, position + len(ask) + len(reply))
+
+    def _add_verdict(self, verdict: str, position: int) -> None:
+        ask = (
+            self.encode(formats.NEXT_USER)
+            + self.encode(VERIFICATION)
+            + self.encode(formats.TO_ASSISTANT)
+        )
+        reply = self.encode(verdict + formats.END)
+        self._add(ask, position)
+        self.marks.append(("verdict", len(self.ids)))
+        weights = [VERDICT_WEIGHT] + [SMALL_WEIGHT] * (len(reply) - 1)
         self._add(reply, position + len(ask), weights)
 
 

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from pace_integrations.model.prompts import Prompts
+from pace_integrations.model.prompts import Message, Prompts
 from recipes.train_nano import formats, tasks
 from recipes.train_nano.tasks import Item
 from recipes.train_nano.values import Words
@@ -38,7 +38,7 @@ from recipes.train_small.model import Adapter, Reader
 from recipes.train_small.natural import Natural
 from recipes.train_small.reading import Answerer, Reply, load_model
 from recipes.train_small.records import Records
-from recipes.train_small.rows import Page, Row, Turn
+from recipes.train_small.rows import VERIFICATION, WRONG, Page, Row, Turn
 from recipes.train_small.train import Schedule, Trainer
 
 ROOT = Path(__file__).parents[2]
@@ -163,10 +163,10 @@ def test_rows_are_a_function_of_the_step(tokenizer: Tokenizer, sources: dict[str
         ends = [piece.queries for piece in row.pieces]
         assert [e[0] for e in ends] == [0, *(e[1] for e in ends[:-1])]
         assert ends[-1][1] == len(row.ids) == len(row.weights) == len(row.positions)
-        kinds += row.kinds
+        kinds += [kind for kind, _ in row.marks]
     refused = kinds.count("refusal") / (kinds.count("refusal") + kinds.count("answer"))
     assert 0.15 < refused < 0.4
-    assert 0.1 < kinds.count("verdict") / len(kinds) < 0.4
+    assert 0.2 < kinds.count("verdict") / len(kinds) < 0.6
 
 
 def _unit(tokenizer: Tokenizer, turns: list[Turn], *, full: bool = False) -> Row:
@@ -196,6 +196,14 @@ def test_a_turn_is_the_prompt_of_the_library(tokenizer: Tokenizer) -> None:
     assert row.ids[: len(wanted)] == wanted
     reply = [i for i, w in zip(row.ids, row.weights, strict=True) if w > 0]
     assert tokenizer.decode(reply, skip_special_tokens=False) == "Blue [12]<|im_end|>"
+    row = _unit(tokenizer, [Turn(TURNS[0].question, "Green [12]", "given", (), WRONG)])
+    talk = [("user", TURNS[0].question), ("assistant", "Green [12]"), ("user", VERIFICATION)]
+    suffix = prompts.encode_suffix([Message(role=r, content=c) for r, c in talk])
+    verdict = len(row.ids) - row.ids[::-1].index(tokenizer.token_to_id("N")) - 1
+    assert row.ids[verdict - len(suffix) : verdict] == suffix
+    assert row.weights[verdict] > 1
+    assert not any(row.weights[:verdict])
+    row = _unit(tokenizer, TURNS[:1])
     heavy = [i for i, w in zip(row.ids, row.weights, strict=True) if w > 1]
     assert tokenizer.decode(heavy) == "12"
 
