@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from pace_integrations.answer import Answer
-from pace_integrations.config import GenerationConfig, Quantization, ReadConfig
+from pace_integrations.config import GenerationConfig, Overflow, Quantization, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.evaluation.arms import Arm
 from pace_integrations.evaluation.metrics.citations import citation_precision, citation_recall
 from pace_integrations.evaluation.metrics.registry import score_prediction
 from pace_integrations.evaluation.tasks import Row, reorder_documents
+from pace_integrations.evaluation.tasks.rows import LOSS
+from pace_integrations.memory import MemoryState
 from pace_integrations.model.loading import load_model
 from pace_integrations.model.prompts import UNANSWERABLE
 from pace_integrations.session import Pace
 
+_BLOCK = 256  # tokens predicted in one forward, whose logits are held
 _MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 
 
@@ -30,6 +36,8 @@ class RunSettings:
         dtype: As in `Pace.load`.
         device: As in `Pace.load`.
         quantization: As in `Pace.load`.
+        overflow: As in `Pace.load`.
+        context: As in `Pace.load`.
         chunk: Tokens of one prefill forward.
         share: Budget of the arms that choose documents, as a share of the row's tokens.
         max_new_tokens: Upper bound on the rows' own lengths of answers.
@@ -41,6 +49,8 @@ class RunSettings:
     dtype: str = "auto"
     device: str | None = None
     quantization: Quantization | None = None
+    overflow: Overflow = "error"
+    context: int | None = None
     chunk: int = 1024
     share: float = 0.25
     max_new_tokens: int = 128
@@ -66,6 +76,8 @@ class ArmRunner:
             dtype=setting.dtype,
             device=setting.device,
             quantization=setting.quantization,
+            overflow=setting.overflow,
+            context=setting.context,
         )
         self.network = loaded.model
         self.pace = Pace(loaded, arm.memory)
@@ -79,20 +91,12 @@ class ArmRunner:
         self.pace.close()
 
     def answer(self, row: Row, order: int = 0) -> dict[str, Any]:
-        """Answers and scores a row with its documents in one order.
+        """Answer and score a row with its documents in one order.
 
         Returns:
             A JSON-ready record.
         """
-        shown = reorder_documents(row, order)
-        chosen = self._select_documents(shown)
-        documents = [shown.documents[i] for i in chosen]
-        start = time.perf_counter()
-        session = self.pace.read(Corpus.from_texts(documents), config=self._read_config())
-        read = time.perf_counter() - start
-        answer = session.ask(self._build_question(row), generation=self._generation_config(row))
-        gold = {chosen.index(i) + 1 for i in shown.gold if i in chosen}
-        return {
+        known = {
             "arm": self.arm.name,
             "revision": self._revision,
             "id": row.id,
@@ -103,6 +107,51 @@ class ArmRunner:
             "metric": row.metric,
             "answers": list(row.answers),
             "extra": dict(row.extra),
+        }
+        return {**known, **(self._predict(row) if row.metric == LOSS else self._ask(row, order))}
+
+    def _predict(self, row: Row) -> dict[str, Any]:
+        """Measure how well the tokens of a row are predicted; its second half is its score.
+
+        The score is the loss in nats with a minus sign, so that more is better.
+        """
+        engine = self.pace._engine
+        ids = engine.prompts.encode_text(row.documents[0][1])
+        limit = row.length or len(ids)
+        # A window has no end; otherwise positions end with the model's context.
+        ids = ids[: limit if engine.window else min(limit, self.pace.context_window)]
+        context, start = engine.new_context(), time.perf_counter()
+        with closing(engine.thread.stream(engine.read_losses(ids, context, chunk=_BLOCK))) as parts:
+            losses = torch.cat([part.double().cpu() for part in parts])
+        half = len(losses) // 2 // _BLOCK * _BLOCK  # so that the blocks give the score again
+        blocks = [round(float(part.mean()), 6) for part in losses.split(_BLOCK)]
+        counts = context.memory.total_counts() if isinstance(context.memory, MemoryState) else None
+        return {
+            "prediction": "",
+            "score": -float(losses[half:].mean()),
+            "block": _BLOCK,
+            "losses": blocks,
+            "citation_precision": None,
+            "citation_recall": None,
+            "tokens": len(ids),
+            "output_tokens": 0,
+            "finish": None,
+            "read_seconds": round(time.perf_counter() - start, 4),
+            "answer_seconds": 0.0,
+            "memory": dict(zip(("high", "medium", "low"), counts, strict=True)) if counts else None,
+        }
+
+    def _ask(self, row: Row, order: int) -> dict[str, Any]:
+        """Read a row's documents, ask its question, and score the answer."""
+        shown = reorder_documents(row, order)
+        chosen = self._select_documents(shown)
+        documents = [shown.documents[i] for i in chosen]
+        start = time.perf_counter()
+        session = self.pace.read(Corpus.from_texts(documents), config=self._read_config())
+        read = time.perf_counter() - start
+        answer = session.ask(self._build_question(row), generation=self._generation_config(row))
+        gold = {chosen.index(i) + 1 for i in shown.gold if i in chosen}
+        return {
             "prediction": answer.text,
             **score_row(row, answer.text),
             **_score_citations(answer, gold, bool(row.gold)),

@@ -30,17 +30,20 @@ from pace_integrations.evaluation.statistics import (
     compare_arms,
     measure_order_spread,
 )
+from pace_integrations.evaluation.tasks.rows import LOSS
 
 MARKDOWN, HTML = "report.md", "report.html"
 
 _READING = (
-    "Scores lie between 0 and 1. A row's document orders are averaged first, so that every row "
-    "counts once. Intervals in brackets are 95 % percentile intervals of a bootstrap over rows, "
-    "differences paired with memory off on the same rows. p is how often signs drawn at random for "
-    "the rows' differences give as large a mean. An arm is better or worse only if its interval is "
-    "clear of zero, p at most 0.05, and its difference above the noise floor, which is what "
-    "reordering neurons does, a change that cannot matter. No correction for the number of arms is "
-    "made: of twenty arms without effect, one may look like it had some."
+    "Scores lie between 0 and 1; the score of prose is its loss in nats with a minus sign. A row's "
+    "document orders are averaged first, so that every row counts once. Intervals in brackets are "
+    "95 % percentile intervals of a bootstrap over rows, differences paired with memory off on the "
+    "same rows. p is how often signs drawn at random for the rows' differences give as large a "
+    "mean. Detectable is the difference that as many rows with as much spread would show four "
+    "times out of five. An arm is better or worse only if its interval is clear of zero, p at most "
+    "0.05, and its difference above the noise floor, which is what reordering neurons does, a "
+    "change that cannot matter. No correction for the number of arms is made: of twenty arms "
+    "without effect, one may look like it had some."
 )
 
 
@@ -98,9 +101,15 @@ def build_report(
 
 def make_verdict_table(records: Sequence[Record], about: dict[str, str]) -> Table:
     """Every arm against memory off."""
-    header = ["arm", "rows", "score", "difference to off", "p", "verdict"]
+    header = ["arm", "rows", "score", "difference to off", "p", "detectable", "verdict"]
+    digits = _choose_digits(records)
     rows = [
-        [_label_arm(c.arm, about), str(c.rows), format_interval(c.score), *_difference_cells(c)]
+        [
+            _label_arm(c.arm, about),
+            str(c.rows),
+            format_interval(c.score, digits),
+            *_difference_cells(c, digits),
+        ]
         for c in compare_arms(records)
     ]
     return Table(header, rows)
@@ -113,9 +122,10 @@ def make_task_table(records: Sequence[Record]) -> Table:
     for task, length in cells:
         own = [r for r in records if (r["task"], r["length"]) == (task, length)]
         columns[task, length] = {c.arm: c for c in compare_arms(own)}
+    digits = _choose_digits(records)
     arms = list(dict.fromkeys(r["arm"] for r in records))
     header = ["arm", *(f"{task} {length}" if length else task for task, length in cells)]
-    rows = [[arm, *(_score_cell(columns[cell].get(arm)) for cell in cells)] for arm in arms]
+    rows = [[arm, *(_score_cell(columns[cell].get(arm), digits) for cell in cells)] for arm in arms]
     return Table(header, rows)
 
 
@@ -141,9 +151,10 @@ def _other_answers(own: Sequence[Record], records: Sequence[Record]) -> str:
     return f"{unlike} of {len(both)}"
 
 
-def format_interval(found: Interval) -> str:
-    """A mean and its interval."""
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+def format_interval(found: Interval, digits: int = 3, sign: str = "") -> str:
+    """Return a mean and its interval."""
+    mean, low, high = (f"{x:{sign}.{digits}f}" for x in (found.mean, found.low, found.high))
+    return f"{mean} [{low}, {high}]"
 
 
 def format_command(arguments: Sequence[str]) -> str:
@@ -175,24 +186,29 @@ def _describe_floor(records: Sequence[Record]) -> str:
     return said
 
 
-def _difference_cells(c: Comparison) -> list[str]:
-    """Difference, its chance, and the verdict; nothing to say of memory off itself."""
+def _choose_digits(records: Sequence[Record]) -> int:
+    """Return the digits to show: losses differ by less than scores."""
+    return 4 if any(r.get("metric") == LOSS for r in records) else 3
+
+
+def _difference_cells(c: Comparison, digits: int) -> list[str]:
+    """Return difference, p, detectable difference and verdict; dashes for memory off itself."""
     if c.arm == REFERENCE:
-        return ["-", "-", "-"]
-    d = c.difference
-    chance = "< 0.01" if c.p_value < 0.01 else f"{c.p_value:.2f}"
-    return [f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]", chance, c.verdict]
+        return ["-"] * 4
+    p_value = "< 0.01" if c.p_value < 0.01 else f"{c.p_value:.2f}"
+    difference = format_interval(c.difference, digits, "+")
+    return [difference, p_value, f"{c.detectable:.{digits}f}", c.verdict]
 
 
 def _label_arm(arm: str, about: dict[str, str]) -> str:
     return f"{arm}: {about[arm]}" if about.get(arm) else arm
 
 
-def _score_cell(c: Comparison | None) -> str:
+def _score_cell(c: Comparison | None, digits: int) -> str:
     if c is None:
         return "-"
-    own = f"{c.score.mean:.3f}"
-    return own if c.arm == REFERENCE else f"{own} ({c.difference.mean:+.3f})"
+    own = f"{c.score.mean:.{digits}f}"
+    return own if c.arm == REFERENCE else f"{own} ({c.difference.mean:+.{digits}f})"
 
 
 def _list_figures(images: Sequence[Image]) -> list[Part]:

@@ -14,7 +14,7 @@ from typing import Any
 from pace_integrations import __version__
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings
-from pace_integrations.evaluation.arms import Arm, choose_arms
+from pace_integrations.evaluation.arms import Arm
 from pace_integrations.evaluation.tasks import Row
 from pace_integrations.evaluation.tasks.rows import write_jsonl
 
@@ -128,7 +128,7 @@ def _run_in_processes(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         waiting: set[Future[list[dict[str, Any]]]] = {
-            pool.submit(_answer_batch, arm.name, jobs[i : i + BATCH], setting)
+            pool.submit(_answer_batch, arm, jobs[i : i + BATCH], setting)
             for arm, jobs in todo
             for i in range(0, len(jobs), BATCH)
         }
@@ -144,15 +144,14 @@ def _run_in_processes(
 _reader: dict[str, ArmRunner] = {}  # of this process: the arm it was last given
 
 
-def _answer_batch(name: str, jobs: Sequence[Job], setting: RunSettings) -> list[dict[str, Any]]:
-    """Answers some rows in a process of the pool."""
-    if name not in _reader:
+def _answer_batch(arm: Arm, jobs: Sequence[Job], setting: RunSettings) -> list[dict[str, Any]]:
+    """Answer some rows in a process of the pool."""
+    if arm.name not in _reader:
         for reader in _reader.values():
             reader.close()
         _reader.clear()
-        (arm,) = [arm for arm in choose_arms([name]) if arm.name == name]
-        _reader[name] = ArmRunner(arm, setting)
-    return [_reader[name].answer(row, order) for row, order in jobs]
+        _reader[arm.name] = ArmRunner(arm, setting)
+    return [_reader[arm.name].answer(row, order) for row, order in jobs]
 
 
 def _count_orders(row: Row, orders: int) -> int:

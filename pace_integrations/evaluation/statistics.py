@@ -6,6 +6,7 @@ import importlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +48,8 @@ class Comparison:
         score: Its mean score and interval.
         difference: Its score less that of memory off, row by row.
         chance: How often a difference as large came up with signs drawn at random, see `sign_flip`.
+        detectable: The smallest difference that as many rows with as much spread would show four
+            times out of five.
         floor: The largest difference that the noise floor's interval reaches; 0 where unmeasured.
         verdict: What follows.
     """
@@ -56,6 +59,7 @@ class Comparison:
     score: Interval
     difference: Interval
     p_value: float
+    detectable: float
     floor: float
     verdict: Verdict
 
@@ -156,9 +160,9 @@ def measure_order_spread(records: Iterable[Record], arm: str = REFERENCE) -> flo
     return max(means) - min(means)
 
 
-def decide_verdict(difference: Interval, floor: float, chance: float) -> Verdict:
+def decide_verdict(difference: Interval, floor: float, p_value: float) -> Verdict:
     """Better or worse only if interval, noise floor and random signs all speak for it."""
-    if abs(difference.mean) <= floor or chance > ALPHA:
+    if abs(difference.mean) <= floor or p_value > ALPHA:
         return "no evidence"
     if difference.low > 0:
         return "better"
@@ -169,16 +173,26 @@ def _compare_arm(
     arm: str, own: NDArray[np.float64], base: NDArray[np.float64], floor: float, seed: int
 ) -> Comparison:
     difference = bootstrap_interval(own - base, seed=seed)
-    chance = sign_flip_test(own - base, seed=seed)
+    p_value = sign_flip_test(own - base, seed=seed)
     return Comparison(
         arm=arm,
         rows=len(own),
         score=bootstrap_interval(own, seed=seed),
         difference=difference,
-        p_value=chance,
+        p_value=p_value,
+        detectable=_detectable_difference(own - base),
         floor=floor,
-        verdict=decide_verdict(difference, floor, chance),
+        verdict=decide_verdict(difference, floor, p_value),
     )
+
+
+def _detectable_difference(differences: NDArray[np.float64]) -> float:
+    """Return the difference that a two-sided test at `ALPHA` finds with a power of 0.8."""
+    if len(differences) < 2:
+        return float("nan")
+    error = differences.std(ddof=1) / len(differences) ** 0.5
+    normal = NormalDist()
+    return float((normal.inv_cdf(1 - ALPHA / 2) + normal.inv_cdf(0.8)) * error)
 
 
 def _pair_scores(own: Scores, base: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -6,7 +6,7 @@ The engine speaks token ids, caches and memory states; what they mean is the ses
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.model._transformers import Cache
 from pace_integrations.model.batch import can_batch, decode_batch
 from pace_integrations.model.decode import TextDelta, decode_answer
-from pace_integrations.model.forward import ForwardContext, prefill
+from pace_integrations.model.forward import ForwardContext, predict_last, prefill
 from pace_integrations.model.forward_patch import ForwardPatch, PatchState
 from pace_integrations.model.kv_cache.cache import (
     cache_tensors,
@@ -150,13 +150,7 @@ class Engine:
             chunk: Most tokens of one forward.
             free: Tokens of a window that stay free for what comes after.
         """
-
-        def around() -> AbstractContextManager[object]:
-            if self._patch is None or context.memory is None:
-                return nullcontext()
-            return self._patch.reading(context.memory, cuts=cuts)
-
-        model, done = self.loaded.model, 0
+        model, done, around = self.loaded.model, 0, self._reading_context(context, cuts)
         chunk = self.window.fit_chunk(chunk, free) if self.window else chunk
         for part in torch.tensor([list(ids)], device=model.device).split(chunk, dim=1):
             self._make_room(context, part.shape[1] + free)
@@ -166,6 +160,32 @@ class Engine:
         if context.memory is not None:
             with torch.inference_mode():
                 context.memory.flush()
+
+    def read_losses(
+        self, ids: Sequence[int], context: Context, *, chunk: int
+    ) -> Iterator[torch.Tensor]:
+        """Read tokens into `context` and yield, by chunk, how badly each was predicted.
+
+        Args:
+            ids: Tokens to read; the first of them is predicted by nothing.
+            context: Context to extend, an empty one.
+            chunk: Most tokens of one forward, whose logits are held in float32.
+
+        Yields:
+            Next-token losses in nats, one per token of the chunk.
+        """
+        model, around = self.loaded.model, self._reading_context(context, ())
+        last: torch.Tensor | None = None
+        chunk = self.window.fit_chunk(chunk, 0) if self.window else chunk
+        for part in torch.tensor([list(ids)], device=model.device).split(chunk, dim=1):
+            self._make_room(context, part.shape[1])
+            logits = predict_last(model, part, context.cache, part.shape[1], around=around)[0]
+            # The chunk before predicts this one's first token, and this one the next one's.
+            expected = logits[:-1] if last is None else torch.cat([last, logits[:-1]])
+            yield torch.nn.functional.cross_entropy(
+                expected, part[0, -len(expected) :], reduction="none"
+            )
+            last = logits[-1:]
 
     def decode_answer(
         self, ids: Sequence[int], context: Context, config: GenerationConfig, *, chunk: int
@@ -179,7 +199,7 @@ class Engine:
             chunk: Most prompt tokens of one forward.
         """
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
-        around = self._asking_context(context)
+        around = self.asking_context(context)
         self._make_room(context, len(ids) + config.max_new_tokens)
         return decode_answer(
             model, tokenizer, ids, context.cache, config, chunk=chunk, around=around
@@ -209,7 +229,7 @@ class Engine:
         model, tokenizer, twin = self.loaded.model, self.loaded.tokenizer, context.fork()
         self._make_room(twin, max(map(len, tails), default=0) + config.max_new_tokens)
         if can_batch(model, twin.cache) and max(map(len, tails)) <= chunk and not self._writes:
-            around = self._asking_context(twin)
+            around = self.asking_context(twin)
             yield from decode_batch(model, tokenizer, tails, twin.cache, config, around=around)
             return
         for i, ids in enumerate(tails):
@@ -226,7 +246,16 @@ class Engine:
             with torch.inference_mode():
                 self.window.make_room(context.cache, coming)
 
-    def _asking_context(self, context: Context) -> ForwardContext:
+    def _reading_context(self, context: Context, cuts: Sequence[int]) -> ForwardContext:
+        patch, memory = self._patch, context.memory
+        return (
+            nullcontext
+            if patch is None or memory is None
+            else partial(patch.reading, memory, cuts=cuts)
+        )
+
+    def asking_context(self, context: Context) -> ForwardContext:
+        """Return what a forward runs in that answers from a context."""
         patch, memory = self._patch, context.memory
         return nullcontext if patch is None or memory is None else partial(patch.asking, memory)
 

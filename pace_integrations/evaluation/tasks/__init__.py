@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pace_integrations.errors import ConfigError
-from pace_integrations.evaluation.tasks import lookups, needles, planted, stories, tracing
+from pace_integrations.evaluation.tasks import lookups, needles, planted, prose, stories, tracing
 from pace_integrations.evaluation.tasks.rows import Row, reorder_documents
 from pace_integrations.evaluation.tasks.spec import TaskSpec
 
@@ -38,6 +38,7 @@ TASKS: dict[str, Task] = {
     "babi_qa1": Task("where somebody is, who moved several times", stories.make_one_fact),
     "babi_qa2": Task("where something is that somebody took along", stories.make_two_facts),
     "planted": Task("an invented fact in documents of your own", planted.plant_facts),
+    "prose": Task("how well texts of your own are predicted", prose.make_prose),
 }
 
 

@@ -16,6 +16,8 @@ from pace_integrations.errors import DocumentError
 
 Count = Callable[[str], int]
 
+LOSS = "loss"  # the metric of rows that are predicted and not answered
+
 
 @dataclass(frozen=True)
 class Row:

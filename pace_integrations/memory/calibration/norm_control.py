@@ -57,4 +57,5 @@ def scale_norms(before: Tensor, after: Tensor) -> Tensor:
     """Return the activations before the memory, as long as the memory made them."""
     x = before.float()
     ratio = torch.linalg.vector_norm(after.float(), dim=-1) * inverse_norms(x)
-    return (x * ratio[..., None]).to(before.dtype)
+    scaled: Tensor = (x * ratio[..., None]).to(before.dtype)
+    return scaled
