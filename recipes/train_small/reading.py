@@ -169,8 +169,8 @@ class Answerer:
         return str(text), math.exp(total / count)
 
     def _support(self, question: str, reply: str, cache: DynamicCache) -> float:
-        pieces = (formats.TO_USER, question, formats.TO_ASSISTANT, reply, formats.END)
-        pieces += (formats.NEXT_USER, VERIFICATION, formats.TO_ASSISTANT)
+        pieces = [formats.TO_USER, question, formats.TO_ASSISTANT, reply, formats.END]
+        pieces += [formats.NEXT_USER, VERIFICATION, formats.TO_ASSISTANT]
         tail = [i for piece in pieces for i in self.encode(piece)]
         length = cache.get_seq_length()
         logits = self._step(tail, cache)[-1]
