@@ -25,7 +25,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import Runnable, RunnablePassthrough
 
 from pace_integrations import Corpus
-from pace_integrations.langchain import ChatPace, PaceRetriever, create_corpus_qa_chain
+from pace_integrations.langchain import ChatPace, PageRetriever, create_corpus_qa_chain
 
 QUESTIONS = ("How often is the filter cleaned?", "What is the security deposit?")
 PROMPT = ChatPromptTemplate.from_messages(
@@ -35,7 +35,7 @@ PROMPT = ChatPromptTemplate.from_messages(
 
 def retrieval(llm: ChatPace, corpus: Corpus, k: int) -> Runnable[dict[str, Any], dict[str, Any]]:
     """Find k pages, put them into the prompt, ask."""
-    retriever = PaceRetriever(corpus=corpus, k=k)  # any retriever will do
+    retriever = PageRetriever(corpus=corpus, k=k)  # any retriever will do
     stuffed = RunnablePassthrough.assign(pages=lambda given: _joined(given["context"]))
     return RunnablePassthrough.assign(
         context=lambda given: retriever.invoke(given["input"])

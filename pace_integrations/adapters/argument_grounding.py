@@ -14,18 +14,18 @@ from typing import Any
 
 from pace_integrations.adapters.tool_calls import Tool
 from pace_integrations.documents.quotes.sentences import split_sentences
-from pace_integrations.model.constrained.json_schema import everywhere
+from pace_integrations.model.constrained.json_schema import map_subschemas
 
 _QUOTED = re.compile(r"'([^'\n]{1,200})'(?!\w)|\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|`([^`\n]+)`")
 _NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:\.\d+)?(?![\w]|\.\d)")
-_WORDS = 8
-_MOST = 300
+_MAX_WORDS = 8
+_MAX_PHRASES = 300
 # What limits a value in ways that only the grammar keeps; such parts are left as they are.
 _LIMITED = frozenset({"enum", "const", "pattern", "format", "minLength", "maxLength", "multipleOf"})
 
 
-def grounded(tools: Sequence[Tool], text: str) -> list[Tool]:
-    """Tools whose free arguments are held to what a text says.
+def ground_tools(tools: Sequence[Tool], text: str) -> list[Tool]:
+    """Return tools whose free arguments are held to what a text says.
 
     Texts in quotation marks come before runs of words, and a parameter that is called question,
     query or input gets whole sentences. Numbers are those of the text. Where it has none, and where
@@ -35,56 +35,53 @@ def grounded(tools: Sequence[Tool], text: str) -> list[Tool]:
         tools: The tools.
         text: What the user wrote.
     """
-    return [replace(tool, parameters=_held(tool.parameters, text)) for tool in tools]
+    return [replace(tool, parameters=_ground_schema(tool.parameters, text)) for tool in tools]
 
 
-def _held(schema: Any, text: str) -> Any:  # noqa: ANN401 - a schema is a mapping or a boolean
+def _ground_schema(schema: Any, text: str) -> Any:  # noqa: ANN401 - a schema is a mapping or a boolean
     def change(part: dict[str, Any]) -> dict[str, Any]:
         named = part.get("properties")
         if not isinstance(named, dict):
             return part
-        asked = {name: _value(name, value, text) for name, value in named.items()}
-        return {**part, "properties": asked}
+        held = {name: _ground_value(name, value, text) for name, value in named.items()}
+        return {**part, "properties": held}
 
-    return everywhere(schema, change)
+    return map_subschemas(schema, change)
 
 
-def _value(name: str, schema: Any, text: str) -> Any:  # noqa: ANN401 - any part of a schema
+def _ground_value(name: str, schema: Any, text: str) -> Any:  # noqa: ANN401 - any part of a schema
     if not isinstance(schema, dict) or schema.keys() & _LIMITED:
         return schema
     options: list[Any] = []
     if schema.get("type") == "string":
         whole = name == "input" or any(word in name.lower() for word in ("question", "query"))
-        options = _sentences(text) if whole else _phrases(text)
+        options = _find_sentences(text) if whole else _find_phrases(text)
     elif schema.get("type") in ("integer", "number"):
-        numbers = _numbers(text, whole=schema["type"] == "integer")
-        options = [number for number in numbers if _allowed(number, schema)]
+        numbers = _find_numbers(text, whole=schema["type"] == "integer")
+        options = [number for number in numbers if _is_within_limits(number, schema)]
     return {**schema, "enum": options} if options else schema
 
 
-def _numbers(text: str, *, whole: bool) -> list[int | float]:
+def _find_numbers(text: str, *, whole: bool) -> list[int | float]:
     found = [found.replace("−", "-") for found in _NUMBER.findall(text)]
     values = [int(n) if "." not in n else float(n) for n in found]
     return list(dict.fromkeys(v for v in values if not whole or isinstance(v, int)))
 
 
-def _allowed(number: float, schema: dict[str, Any]) -> bool:
+def _is_within_limits(number: float, schema: dict[str, Any]) -> bool:
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-    above, below = (
-        schema.get("exclusiveMinimum", -math.inf),
-        schema.get("exclusiveMaximum", math.inf),
-    )
+    above = schema.get("exclusiveMinimum", -math.inf)
+    below = schema.get("exclusiveMaximum", math.inf)
     return bool(low <= number <= high and above < number < below)
 
 
-def _sentences(text: str) -> list[str]:
-    return list(
-        dict.fromkeys([text.strip(), *(text[a:b].strip() for a, b in split_sentences(text))])
-    )
+def _find_sentences(text: str) -> list[str]:
+    parts = (text[start:end].strip() for start, end in split_sentences(text))
+    return list(dict.fromkeys([text.strip(), *parts]))
 
 
-def _phrases(text: str) -> list[str]:
-    """What stands in quotation marks, or else every run of a few words within a sentence."""
+def _find_phrases(text: str) -> list[str]:
+    """Return what stands in quotation marks, or else every run of a few words of a sentence."""
     quoted = [next(filter(None, groups)) for groups in _QUOTED.findall(text)]
     if quoted:
         return list(dict.fromkeys(quoted))
@@ -92,7 +89,7 @@ def _phrases(text: str) -> list[str]:
     for start, end in split_sentences(text):
         words = [found.span() for found in re.finditer(r"\S+", text[start:end])]
         for i, (first, _) in enumerate(words):
-            for _, last in words[i : i + _WORDS]:
+            for _, last in words[i : i + _MAX_WORDS]:
                 runs[text[start + first : start + last].strip(".,;:!?()")] = None
     runs.pop("", None)
-    return list(runs)[:_MOST]
+    return list(runs)[:_MAX_PHRASES]

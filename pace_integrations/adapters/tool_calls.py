@@ -1,4 +1,4 @@
-"""Tool calls as text: how tools are described, how calls are written, held to a form and read back.
+"""Tool calls as text: how tools are described, calls are held to a form, and read back.
 
 The form is the one that Qwen and Hermes models were trained on: a JSON object with ``name`` and
 ``arguments`` between ``<tool_call>`` marks. It knows no framework.
@@ -9,14 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pace_integrations.config import Constraint
-from pace_integrations.model.constrained.json_schema import bounded
-from pace_integrations.model.prompts import Message
+from pace_integrations.errors import ConfigError
+from pace_integrations.model.constrained.grammar import embed_schema
+from pace_integrations.model.constrained.json_schema import reduce_schema
+
+if TYPE_CHECKING:
+    from pace_integrations.model.prompts import Message
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
-_MOST_PARALLEL = 16
+_MAX_PARALLEL = 16
+_NO_ARGUMENTS = {"type": "object", "properties": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +32,18 @@ class Tool:
         name: Its name.
         description: What it does.
         parameters: JSON schema of its arguments.
+        is_answer: Whether nothing runs when it is called: its arguments are the answer.
     """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    is_answer: bool = False
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The schema that arguments are held to: an object, closed where nothing says otherwise."""
-        schema = {"type": "object", "properties": {}, **self.parameters}
-        return {"additionalProperties": False, **schema}
+        """The schema that arguments are held to."""
+        return reduce_schema({**_NO_ARGUMENTS, **self.parameters})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +59,32 @@ class Call:
     arguments: str
 
 
-def instruction(tools: Sequence[Tool]) -> str:
-    """What a model is told of the tools it may call."""
-    listed = "\n".join(
-        json.dumps(
-            {
-                "type": "function",
-                "function": {
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": dict(tool.parameters),
-                },
-            },
-            ensure_ascii=False,
-        )
-        for tool in tools
-    )
+def parse_tool(given: Mapping[str, Any], *, is_answer: bool = False) -> Tool:
+    """Return a tool from a description in the form of OpenAI, Anthropic or MCP.
+
+    Raises:
+        ConfigError: It has no name.
+    """
+    inner = given.get("function", given)
+    schemas = (inner.get(key) for key in ("parameters", "input_schema", "inputSchema"))
+    parameters = next((schema for schema in schemas if schema), None) or _NO_ARGUMENTS
+    name = inner.get("name") if isinstance(inner, Mapping) else None
+    if not isinstance(name, str):
+        raise ConfigError(f"a tool needs a 'name'; got {json.dumps(given, default=str)[:200]}")
+    return Tool(name, inner.get("description") or "", parameters, is_answer)
+
+
+def describe_tools(tools: Sequence[Tool], *, plain: bool = False) -> str:
+    """Return what a model is told of the tools it may call.
+
+    Args:
+        tools: The tools.
+        plain: Whether the model was never trained to call tools, so that marks would only lead it
+            to repeat them.
+    """
+    listed = "\n".join(_describe_tool(tool) for tool in tools)
+    if plain:
+        return f"These tools can be used to help the user:\n{listed}"
     example = '{"name": <function-name>, "arguments": <args-json-object>}'
     return (
         "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
@@ -78,83 +94,78 @@ def instruction(tools: Sequence[Tool]) -> str:
     )
 
 
-def framed(
+def _describe_tool(tool: Tool) -> str:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": dict(tool.parameters),
+    }
+    return json.dumps({"type": "function", "function": function}, ensure_ascii=False)
+
+
+def frame_messages(
     messages: Sequence[Message], before: str | None = None, after: str | None = None
 ) -> list[Message]:
-    """A conversation with a system message in front and words after its last turn, the user's."""
-    told = [Message(role="system", content=before)] if before else []
-    told += messages
-    if after and told and told[-1]["role"] == "user":
-        told[-1] = Message(role="user", content=f"{told[-1]['content']}\n\n{after}")
-    return told
+    """Return a conversation with a system message in front and words after its last turn.
+
+    Words are added to a turn of the user only.
+    """
+    framed: list[Message] = [{"role": "system", "content": before}] if before else []
+    framed += messages
+    if after and framed and framed[-1]["role"] == "user":
+        framed[-1] = {"role": "user", "content": f"{framed[-1]['content']}\n\n{after}"}
+    return framed
 
 
-def call_text(name: str, arguments: Mapping[str, Any]) -> str:
-    """A call as the model writes it."""
-    inner = json.dumps({"name": name, "arguments": dict(arguments)}, ensure_ascii=False)
+def write_call(name: str, arguments: Any, *, plain: bool = False) -> str:  # noqa: ANN401 - JSON
+    """Return a call as the model writes it, or in plain words."""
+    if plain:
+        return f"I use {name} with {json.dumps(arguments, ensure_ascii=False)}."
+    inner = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"{OPEN}\n{inner}\n{CLOSE}"
 
 
-def result_text(content: str, *, failed: bool = False) -> str:
-    """What a tool gave, as the model reads it."""
-    return f"<tool_response>\n{'Error: ' if failed else ''}{content}\n</tool_response>"
+def write_result(
+    content: str, *, name: str | None = None, failed: bool = False, plain: bool = False
+) -> str:
+    """Return what a tool gave as the model reads it."""
+    shown = f"{'Error: ' if failed else ''}{content}"
+    if plain:
+        return f"{name or 'The tool'} says: {shown}"
+    return f"<tool_response>\n{shown}\n</tool_response>"
 
 
-def constraint(tools: Sequence[Tool], *, required: bool, parallel: bool) -> Constraint:
-    """Holds an answer to calls of these tools.
+def constrain_calls(
+    tools: Sequence[Tool],
+    *,
+    required: bool,
+    parallel: bool,
+    answer: Mapping[str, Any] | None = None,
+) -> Constraint:
+    """Return what holds an answer to calls of tools.
 
     Args:
         tools: Tools that may be called.
-        required: Whether there must be a call; otherwise there may be text instead.
+        required: Whether there must be a call.
         parallel: Whether there may be several.
+        answer: Schema of the JSON that may be given instead of a call; None allows any text.
     """
-    calls = f'call ("\\n" call){{0,{_MOST_PARALLEL - 1}}}' if parallel else "call"
-    rules = [
-        f"start: {calls}" if required else f"start: {calls} | TEXT",
-        f'call: "{OPEN}\\n" object "\\n{CLOSE}"',
-        f"object: %json {json.dumps(_calls_schema(tools))}",
-    ]
-    if not required:
+    starts = [f'call ("\\n" call){{0,{_MAX_PARALLEL - 1}}}' if parallel else "call"]
+    rules = [f"call: {' | '.join(f'call{i}' for i in range(len(tools)))}"]
+    tail = json.dumps(f"}}\n{CLOSE}")
+    for i, tool in enumerate(tools):
+        head = f'{OPEN}\n{{"name":{json.dumps(tool.name)},"arguments":'
+        rules += [
+            f"call{i}: {json.dumps(head)} arguments{i} {tail}",
+            f"arguments{i}: {embed_schema(tool.arguments)}",
+        ]
+    if not required and answer is not None:
+        starts.append("answer")
+        rules.append(f"answer: {embed_schema(reduce_schema(answer))}")
+    elif not required:
+        starts.append("TEXT")
         rules.append(r"TEXT: /[^<](.|\n)*/")
-    return Constraint.lark("\n".join(rules))
-
-
-def _calls_schema(tools: Sequence[Tool]) -> dict[str, Any]:
-    """The schema of one call of any of the tools."""
-    places = [f"arguments{i}" for i in range(len(tools))]
-    return {
-        "anyOf": [
-            {
-                "type": "object",
-                "properties": {
-                    "name": {"const": tool.name},
-                    "arguments": {"$ref": f"#/$defs/{place}"},
-                },
-                "required": ["name", "arguments"],
-                "additionalProperties": False,
-            }
-            for tool, place in zip(tools, places, strict=True)
-        ],
-        "$defs": {
-            place: _moved(bounded(tool.arguments), f"#/$defs/{place}")
-            for tool, place in zip(tools, places, strict=True)
-        },
-        "x-guidance": {"whitespace_flexible": False},
-    }
-
-
-def _moved(schema: Any, place: str) -> Any:  # noqa: ANN401 - any part of a schema
-    """A schema whose references into itself hold when it stands at `place` in another one."""
-    if isinstance(schema, list):
-        return [_moved(part, place) for part in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    return {
-        key: place + value[1:]
-        if key == "$ref" and isinstance(value, str) and value.startswith("#")
-        else _moved(value, place)
-        for key, value in schema.items()
-    }
+    return Constraint.lark("\n".join([f"start: {' | '.join(starts)}", *rules]))
 
 
 class CallReader:
@@ -165,7 +176,7 @@ class CallReader:
         self._inside = False
 
     def push(self, text: str) -> list[str | Call]:
-        """Takes new text; gives text that is no part of a call, and calls that are complete."""
+        """Take new text; return text that is no part of a call, and calls that are complete."""
         self._held += text
         found: list[str | Call] = []
         while True:
@@ -174,10 +185,10 @@ class CallReader:
             if not seen:
                 break
             if self._inside or before.strip():
-                found.append(_call(before) if self._inside else before.rstrip("\n"))
+                found.append(_parse_call(before) if self._inside else before.rstrip("\n"))
             self._held, self._inside = after, not self._inside
         if not self._inside:
-            keep = _start_of(self._held, OPEN)
+            keep = _partial_length(self._held, OPEN)
             shown, self._held = (
                 self._held[: len(self._held) - keep],
                 self._held[-keep or len(self._held) :],
@@ -186,14 +197,14 @@ class CallReader:
         return found
 
     def finish(self) -> list[str | Call]:
-        """What is left when no text follows; a call that was cut is one without a name."""
+        """Return what is left when no text follows; a call that was cut is one without a name."""
         held, inside, self._held = self._held, self._inside, ""
         if not held.strip():
             return []
         return [Call(None, held.strip()) if inside else held]
 
 
-def _call(text: str) -> Call:
+def _parse_call(text: str) -> Call:
     try:
         made = json.loads(text)
         name, arguments = made["name"], made["arguments"]
@@ -204,7 +215,7 @@ def _call(text: str) -> Call:
     return Call(name, json.dumps(arguments, ensure_ascii=False))
 
 
-def _start_of(text: str, mark: str) -> int:
-    """Length of the longest start of `mark`, or of line breaks before it, that `text` ends with."""
+def _partial_length(text: str, mark: str) -> int:
+    """Return the length of the longest start of `mark` that `text` ends with."""
     lengths = range(min(len(text), len(mark) - 1), 0, -1)
     return next((n for n in lengths if text.endswith(mark[:n])), 0)

@@ -1,31 +1,69 @@
-"""The LangChain face: models over a session, chains, a retriever, a loader, a tool.
+"""LangChain integration: chat model, LLM, chains, retriever, loader and tool backed by a session.
+
+The names below are resolved when they are first used: the loader needs no PyTorch.
 
 Raises:
     MissingExtraError: langchain-core is not installed.
 """
 
+from __future__ import annotations
+
+import importlib
 import importlib.util
+from typing import TYPE_CHECKING
 
 from pace_integrations.errors import MissingExtraError
 
 if importlib.util.find_spec("langchain_core") is None:
     raise MissingExtraError("pace_integrations.langchain", "langchain")
 
-from pace_integrations.langchain.base import PaceContextOverflowError
-from pace_integrations.langchain.chains import create_corpus_qa_chain, create_pace_documents_chain
-from pace_integrations.langchain.chat_models import ChatPace
-from pace_integrations.langchain.corpus_tool import PaceCorpusTool
-from pace_integrations.langchain.document_loaders import PaceLoader
-from pace_integrations.langchain.llms import PaceLLM
-from pace_integrations.langchain.retrievers import PaceRetriever
+if TYPE_CHECKING:
+    from pace_integrations.langchain.chains import (
+        CitedText,
+        create_corpus_qa_chain,
+        create_pace_documents_chain,
+    )
+    from pace_integrations.langchain.chat_models import ChatPace
+    from pace_integrations.langchain.corpus_tool import PaceCorpusTool
+    from pace_integrations.langchain.document_loaders import PaceLoader
+    from pace_integrations.langchain.errors import PaceContextOverflowError
+    from pace_integrations.langchain.llms import PaceLLM
+    from pace_integrations.langchain.retrievers import PaceRetriever, PageRetriever
+
+_HOMES = {
+    "ChatPace": "chat_models",
+    "CitedText": "chains",
+    "PaceContextOverflowError": "errors",
+    "PaceCorpusTool": "corpus_tool",
+    "PaceLLM": "llms",
+    "PaceLoader": "document_loaders",
+    "PaceRetriever": "retrievers",
+    "PageRetriever": "retrievers",
+    "create_corpus_qa_chain": "chains",
+    "create_pace_documents_chain": "chains",
+}
 
 __all__ = [
     "ChatPace",
+    "CitedText",
     "PaceContextOverflowError",
     "PaceCorpusTool",
     "PaceLLM",
     "PaceLoader",
     "PaceRetriever",
+    "PageRetriever",
     "create_corpus_qa_chain",
     "create_pace_documents_chain",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | set(globals()))

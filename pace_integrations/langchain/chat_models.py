@@ -2,39 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
     CallbackManagerForLLMRun,
 )
-from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
+from langchain_core.language_models import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from pace_integrations import __version__
-from pace_integrations.adapters.lazy_session import Binding
-from pace_integrations.langchain.base import PaceFields, translated
-from pace_integrations.langchain.chat_request import Request, chunk_of, result_of
-from pace_integrations.langchain.convert import (
-    MessageReader,
+from pace_integrations.adapters.answer_format import ToolPolicy, plan_answer
+from pace_integrations.adapters.chat_request import ChatRequest
+from pace_integrations.adapters.lazy_session import LazySession
+from pace_integrations.langchain.base import LangChainFields
+from pace_integrations.langchain.batching import BatchingChatModel, find_ahead_answer
+from pace_integrations.langchain.chat_request import make_chunk, make_last_chunk, make_result
+from pace_integrations.langchain.convert import MessageReader
+from pace_integrations.langchain.errors import translate_errors
+from pace_integrations.langchain.messages import is_prefix_marked, scan_history, to_messages
+from pace_integrations.langchain.structured_output import Method, hold_to_schema
+from pace_integrations.langchain.tools import convert_tool, is_answer_tool
+
+if TYPE_CHECKING:
+    from pace_integrations.session import Pace, Session
+    from pace_integrations.session.citations import Passage
+
+_PROFILE = ModelProfile(
+    text_inputs=True,
+    image_inputs=False,
+    audio_inputs=False,
+    video_inputs=False,
+    pdf_inputs=True,
+    pdf_tool_message=True,
+    text_outputs=True,
+    reasoning_output=False,
+    tool_calling=True,
+    tool_choice=True,
+    structured_output=True,
 )
-from pace_integrations.langchain.messages import marks_prefix, to_messages
-from pace_integrations.langchain.structured_output import Method, structured
-from pace_integrations.langchain.tools import Policy, form_of
-from pace_integrations.model.loading import EMBEDDED_NAME
-from pace_integrations.session import Pace, Session
-from pace_integrations.session.citations import Passage
 
 
-class ChatPace(PaceFields, BaseChatModel):
+class ChatPace(LangChainFields, BatchingChatModel):
     """A chat model that answers from what a session has read.
 
     The session's documents come first in every prompt and are computed once; system text of the
@@ -43,6 +59,7 @@ class ChatPace(PaceFields, BaseChatModel):
     ``cache_control`` are held longest.
 
     Attributes:
+        streaming: Whether `invoke` streams, so that callbacks get tokens.
         tool_policy: Who decides whether a tool is called where `tool_choice` leaves it open.
             ``"model"``: the model. ``"first"``: a tool is called first, and once it has answered
             the model writes text; values are taken from what the user wrote. It is for models
@@ -53,7 +70,11 @@ class ChatPace(PaceFields, BaseChatModel):
         ``prompt | ChatPace(paths=["contracts/"]) | StrOutputParser()``
     """
 
-    tool_policy: Policy | None = None
+    streaming: bool = False
+    tool_policy: ToolPolicy | None = None
+
+    _numbers: Mapping[int, int] = PrivateAttr(default_factory=dict)
+    _own_profile: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _set_pace_version(self) -> Self:
@@ -66,39 +87,27 @@ class ChatPace(PaceFields, BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {**self._identity(), "tool_policy": self.tool_policy}
+        numbers = {"numbers": sorted(self._numbers.items())} if self._numbers else {}
+        return {**self.identify(), "tool_policy": self.tool_policy, **numbers}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:  # noqa: ANN401
-        settings = self._generation({**kwargs, "stop": stop})
         params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = "pace"
-        params["ls_model_name"] = kwargs.get("model") or self.model_name or EMBEDDED_NAME
-        params["ls_temperature"] = settings.temperature
-        params["ls_max_tokens"] = settings.max_new_tokens
-        return params
+        return self._trace_params(params, stop=stop, **kwargs)
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        profile = ModelProfile(
-            text_inputs=True,
-            image_inputs=False,
-            audio_inputs=False,
-            video_inputs=False,
-            pdf_inputs=True,
-            pdf_tool_message=True,
-            text_outputs=True,
-            reasoning_output=False,
-            tool_calling=True,
-            tool_choice=True,
-            structured_output=True,
-        )
-        window = self._window()
-        return {**profile, "max_input_tokens": window} if window else profile
+        self._own_profile = True
+        window = self._binding.find_window() or self._binding.find_model_window()
+        return {**_PROFILE, "max_input_tokens": window} if window else _PROFILE
+
+    def with_numbers(self, numbers: Mapping[int, int]) -> Self:
+        """Return a model whose answers cite passages under the caller's own numbers."""
+        other = self.model_copy()
+        other._numbers = numbers
+        return other
 
     def over(self, session: Session) -> Self:
-        """A model with the same settings that answers from another session of its model."""
-        sources = {"session", "pace", "model_name", "corpus", "paths", "memory", "quantization"}
-        kept = {name: getattr(self, name) for name in self.model_fields_set - sources}
-        return type(self)(**kept, session=session)
+        """Return a model with the same settings over another session of its model."""
+        return self.with_session(session)
 
     @property
     def loaded(self) -> Pace:
@@ -110,10 +119,6 @@ class ChatPace(PaceFields, BaseChatModel):
         """The pages it answers from, under the numbers that answers cite."""
         return self._binding.session.passages
 
-    def get_token_ids(self, text: str) -> list[int]:
-        """Ids of a text in the model's own tokenizer."""
-        return self._binding.pace.token_ids(text)
-
     def bind_tools(
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
@@ -123,27 +128,38 @@ class ChatPace(PaceFields, BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """A model that may call tools; calls are valid under their schemas whatever the model.
+        """Return a model that may call tools; calls are valid under their schemas.
 
         Args:
-            tools: Functions, tools, Pydantic classes or schemas.
+            tools: Functions, tools, Pydantic classes or schemas, also in Anthropic's and MCP's
+                form.
             tool_choice: A tool's name, ``"any"`` (or ``"required"``, True) for one of them,
                 ``"auto"`` for a free choice (see `tool_policy`) or ``"none"``.
             parallel_tool_calls: Whether there may be several calls in one answer; None allows it
                 where the model decides about calls itself.
             strict: Accepted for OpenAI's sake; calls are always valid under their schemas.
-            kwargs: Bound as they are.
+            kwargs: Bound as they are; with ``response_format=``, the answer that follows the calls
+                is held to a schema.
 
         Raises:
             ConfigError: `tool_choice` names none of the tools.
         """
+        made = [convert_tool(tool) for tool in tools]
+        answers = [
+            one["function"]["name"]
+            for tool, one in zip(tools, made, strict=True)
+            if is_answer_tool(tool)
+        ]
         options = {
-            "tools": [convert_to_openai_tool(tool) for tool in tools],
+            "tools": made,
             "tool_choice": tool_choice,
             "parallel_tool_calls": parallel_tool_calls,
+            "answer_tools": answers or None,
         }
-        form_of(options, [], "model")  # refuses what is wrong here and not at the first call
-        return self.bind(**{k: v for k, v in options.items() if v is not None}, **kwargs)
+        options = {name: value for name, value in options.items() if value is not None}
+        # What is wrong is refused here, and not at the first call.
+        plan_answer({**options, **kwargs}, scan_history([]), "model")
+        return self.bind(**options, **kwargs)
 
     def with_structured_output(
         self,
@@ -154,7 +170,7 @@ class ChatPace(PaceFields, BaseChatModel):
         strict: bool | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Runnable[LanguageModelInput, Any]:
-        """A model whose answers are objects of a schema, valid whatever the model.
+        """Return a model whose answers are objects of a schema, valid whatever the model.
 
         Args:
             schema: Pydantic class (version 1 or 2), TypedDict, JSON schema or OpenAI function.
@@ -168,7 +184,7 @@ class ChatPace(PaceFields, BaseChatModel):
         Raises:
             ConfigError: The method is not known.
         """
-        return structured(self, schema, method, include_raw, **kwargs)
+        return hold_to_schema(self, schema, method, include_raw, **kwargs)
 
     def _generate(
         self,
@@ -177,13 +193,17 @@ class ChatPace(PaceFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
-        with translated():
-            binding = self._bound(kwargs.get("model"))
-            request = self._request(binding, binding.session, messages, {**kwargs, "stop": stop})
-            answer = request.asked.ask(
-                request.messages, generation=request.generation, timeout=self._patience(kwargs)
-            )
-            return result_of(request.message(answer))
+        with translate_errors():
+            options = {**kwargs, "stop": stop}
+            lazy = self._find_session(self._call_settings(options).model)
+
+            def prepare(one: Sequence[BaseMessage]) -> ChatRequest:
+                return self._make_request(lazy, one, options)
+
+            request = prepare(messages)
+            answer = find_ahead_answer(request, prepare)
+            answer = request.ask() if answer is None else request.finish(answer)
+            return make_result(request, answer)
 
     async def _agenerate(
         self,
@@ -192,14 +212,9 @@ class ChatPace(PaceFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
-        with translated():
-            binding = self._bound(kwargs.get("model"))
-            session = await binding.asession()
-            request = self._request(binding, session, messages, {**kwargs, "stop": stop})
-            answer = await request.asked.aask(
-                request.messages, generation=request.generation, timeout=self._patience(kwargs)
-            )
-            return result_of(request.message(answer))
+        with translate_errors():
+            request = await self._amake_request(messages, {**kwargs, "stop": stop})
+            return make_result(request, await request.aask())
 
     def _stream(
         self,
@@ -208,20 +223,19 @@ class ChatPace(PaceFields, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> Iterator[ChatGenerationChunk]:
-        with translated():
-            binding = self._bound(kwargs.get("model"))
-            request = self._request(binding, binding.session, messages, {**kwargs, "stop": stop})
-            reader = MessageReader(calls=request.form.calls)
-            with request.asked.stream(
-                request.messages, generation=request.generation, timeout=self._patience(kwargs)
-            ) as stream:
+        with translate_errors():
+            options = {**kwargs, "stop": stop}
+            lazy = self._find_session(self._call_settings(options).model)
+            request = self._make_request(lazy, messages, options)
+            reader = MessageReader(calls=request.format.calls)
+            with request.stream() as stream:
                 for piece in stream:
-                    for chunk in map(chunk_of, reader.push(piece)):
+                    for chunk in map(make_chunk, reader.push(piece)):
                         if run_manager:
                             run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
-                yield from map(chunk_of, reader.finish())
-                yield chunk_of(request.last(stream.answer, called=reader.called))
+                yield from map(make_chunk, reader.finish())
+                yield make_last_chunk(request, stream.answer, called=reader.called)
 
     async def _astream(
         self,
@@ -230,47 +244,40 @@ class ChatPace(PaceFields, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401
     ) -> AsyncIterator[ChatGenerationChunk]:
-        with translated():
-            binding = self._bound(kwargs.get("model"))
-            session = await binding.asession()
-            request = self._request(binding, session, messages, {**kwargs, "stop": stop})
-            reader = MessageReader(calls=request.form.calls)
-            async with request.asked.astream(
-                request.messages, generation=request.generation, timeout=self._patience(kwargs)
-            ) as stream:
+        with translate_errors():
+            request = await self._amake_request(messages, {**kwargs, "stop": stop})
+            reader = MessageReader(calls=request.format.calls)
+            async with await request.astream() as stream:
                 async for piece in stream:
-                    for chunk in map(chunk_of, reader.push(piece)):
+                    for chunk in map(make_chunk, reader.push(piece)):
                         if run_manager:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
-                for chunk in map(chunk_of, reader.finish()):
+                for chunk in map(make_chunk, reader.finish()):
                     yield chunk
-                yield chunk_of(request.last(stream.answer, called=reader.called))
+                yield make_last_chunk(request, stream.answer, called=reader.called)
 
-    def _request(
-        self,
-        binding: Binding,
-        session: Session,
-        messages: Sequence[BaseMessage],
-        options: Mapping[str, Any],
-    ) -> Request:
-        form = form_of(options, messages, self._policy(session))
-        settings = self._generation(dict(options))
-        if form.constraint is not None:
-            settings = replace(settings, constraint=form.constraint)
-        told, prefixes = form.told(to_messages(messages)), self._prefixes_of(session)
-        return Request(
-            prefixes.conversation(told),
-            told,
-            settings,
-            form,
-            session.pace.name,
-            binding.take_fresh(),
-            prefixes,
-            marks_prefix(messages),
+    async def _amake_request(
+        self, messages: Sequence[BaseMessage], options: Mapping[str, Any]
+    ) -> ChatRequest:
+        lazy = self._find_session(self._call_settings(options).model)
+        # Documents and attached files are read here, which takes its time.
+        return await asyncio.to_thread(self._make_request, lazy, messages, options)
+
+    def _make_request(
+        self, lazy: LazySession, messages: Sequence[BaseMessage], options: Mapping[str, Any]
+    ) -> ChatRequest:
+        if self._own_profile and self.profile is not None and lazy is self._binding:
+            self.profile = {**self.profile, "max_input_tokens": _window_of(lazy.session)}
+        return self._build_request(
+            lazy,
+            options,
+            scan_history(messages),
+            lambda plain: to_messages(messages, plain=plain),
+            pinned=is_prefix_marked(messages),
+            numbers=self._numbers,
         )
 
-    def _policy(self, session: Session) -> Policy:
-        if self.tool_policy is not None:
-            return self.tool_policy
-        return "model" if session.pace.knows_tools else "first"
+
+def _window_of(session: Session) -> int:
+    return session.pace.context_window - session.tokens

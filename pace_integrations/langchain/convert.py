@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from langchain_core.messages import (
@@ -20,15 +18,15 @@ from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.content import Annotation, ContentBlock, create_citation
 
+from pace_integrations.adapters.citations import find_mark, to_plain
 from pace_integrations.adapters.tool_calls import Call, CallReader
-from pace_integrations.answer import Answer, Citation, Usage
+from pace_integrations.answer import Answer, Usage
 
 PROVIDER = "pace"
-_MARK = re.compile(r"\[(\d+(?:\s*,\s*\d+)*)\]")
 
 
-def usage_metadata(usage: Usage, *, fresh: int = 0, kept: bool = True) -> UsageMetadata:
-    """Usage under LangChain's names.
+def make_usage(usage: Usage, *, fresh: int = 0, kept: bool = True) -> UsageMetadata:
+    """Return usage under LangChain's names.
 
     Args:
         usage: Tokens of the answer.
@@ -45,31 +43,23 @@ def usage_metadata(usage: Usage, *, fresh: int = 0, kept: bool = True) -> UsageM
     )
 
 
-def response_metadata(answer: Answer, model: str, *, called: bool = False) -> dict[str, Any]:
-    """Everything else that is known of an answer, as plain values."""
+def make_metadata(answer: Answer, model: str, *, called: bool = False) -> dict[str, Any]:
+    """Return everything else that is known of an answer, as JSON gives it back."""
     return {
         "model_name": model,
         "model_provider": PROVIDER,
         "finish_reason": "tool_calls" if called else answer.finish_reason,
         "citations": [
-            {**asdict(citation), "mark": _mark(citation, answer.text)}
+            {**to_plain(citation), "mark": find_mark(citation, answer.text)}
             for citation in answer.citations
         ],
-        "timings": asdict(answer.timings),
-        "memory": asdict(answer.memory) if answer.memory else None,
+        "timings": to_plain(answer.timings),
+        "memory": to_plain(answer.memory) if answer.memory else None,
     }
 
 
-def _mark(citation: Citation, text: str) -> tuple[int, int] | None:
-    """Where an answer names the passage; None where the citation was found by its words."""
-    for found in _MARK.finditer(text) if citation.method == "cited" else ():
-        if str(citation.passage) in re.findall(r"\d+", found[1]):
-            return found.span()
-    return None
-
-
 class MessageReader:
-    """Makes message chunks of an answer's pieces.
+    """Makes message chunks of the text of an answer as it is written.
 
     Args:
         calls: Whether the answer may hold tool calls.
@@ -81,30 +71,34 @@ class MessageReader:
 
     @property
     def called(self) -> bool:
-        """Whether a tool was called so far."""
+        """True once a tool was called."""
         return self._count > 0
 
     def push(self, piece: str) -> Iterator[AIMessageChunk]:
-        """Chunks that a piece of text completes."""
-        yield from map(self._chunk, self._reader.push(piece) if self._reader else [piece])
+        """Yield the chunks that a piece of text completes."""
+        yield from map(self._make_chunk, self._reader.push(piece) if self._reader else [piece])
 
     def finish(self) -> Iterator[AIMessageChunk]:
-        """Chunks that are left at the end."""
-        yield from map(self._chunk, self._reader.finish() if self._reader else [])
+        """Yield the chunks that are left at the end."""
+        yield from map(self._make_chunk, self._reader.finish() if self._reader else [])
 
-    def _chunk(self, item: str | Call) -> AIMessageChunk:
+    def _make_chunk(self, item: str | Call) -> AIMessageChunk:
         metadata = {"model_provider": PROVIDER}
         if isinstance(item, str):
             return AIMessageChunk(content=item, response_metadata=metadata)
         index, self._count = self._count, self._count + 1
         chunk = ToolCallChunk(
-            name=item.name, args=item.arguments, id=_call_id(), index=index, type="tool_call_chunk"
+            name=item.name,
+            args=item.arguments,
+            id=_new_call_id(),
+            index=index,
+            type="tool_call_chunk",
         )
         return AIMessageChunk(content="", tool_call_chunks=[chunk], response_metadata=metadata)
 
 
-def message_of(answer: Answer, model: str, usage: UsageMetadata, *, calls: bool) -> AIMessage:
-    """A whole answer as a message.
+def make_message(answer: Answer, model: str, usage: UsageMetadata, *, calls: bool) -> AIMessage:
+    """Return a whole answer as a message.
 
     Args:
         answer: The answer.
@@ -117,36 +111,36 @@ def message_of(answer: Answer, model: str, usage: UsageMetadata, *, calls: bool)
     found = [item for item in items if isinstance(item, Call)]
     return AIMessage(
         content="".join(item for item in items if isinstance(item, str)),
-        tool_calls=[_tool_call(call) for call in found if call.name is not None],
-        invalid_tool_calls=[_invalid_call(call) for call in found if call.name is None],
+        tool_calls=[_make_tool_call(call) for call in found if call.name is not None],
+        invalid_tool_calls=[_make_invalid_call(call) for call in found if call.name is None],
         usage_metadata=usage,
-        response_metadata=response_metadata(answer, model, called=bool(found)),
+        response_metadata=make_metadata(answer, model, called=bool(found)),
     )
 
 
-def _tool_call(call: Call) -> ToolCall:
+def _make_tool_call(call: Call) -> ToolCall:
     assert call.name is not None
     return ToolCall(
-        name=call.name, args=json.loads(call.arguments), id=_call_id(), type="tool_call"
+        name=call.name, args=json.loads(call.arguments), id=_new_call_id(), type="tool_call"
     )
 
 
-def _invalid_call(call: Call) -> InvalidToolCall:
+def _make_invalid_call(call: Call) -> InvalidToolCall:
     return InvalidToolCall(
         type="invalid_tool_call",
-        id=_call_id(),
+        id=_new_call_id(),
         name=None,
         args=call.arguments,
         error="the text is no call of a tool",
     )
 
 
-def _call_id() -> str:
+def _new_call_id() -> str:
     return f"call_{uuid.uuid4().hex[:24]}"
 
 
-def _blocks(message: AIMessage) -> list[ContentBlock]:
-    """LangChain's own blocks of a message, its text annotated with its citations."""
+def _translate_blocks(message: AIMessage) -> list[ContentBlock]:
+    """Return LangChain's own blocks of a message, its text annotated with its citations."""
     plain = {k: v for k, v in message.response_metadata.items() if k != "model_provider"}
     blocks = message.model_copy(update={"response_metadata": plain}).content_blocks
     citations = message.response_metadata.get("citations") or ()
@@ -155,11 +149,11 @@ def _blocks(message: AIMessage) -> list[ContentBlock]:
         texts = [{"type": "text", "text": ""}]
         blocks = [*texts, *blocks]
     if citations:
-        texts[-1]["annotations"] = _annotations(citations)
+        texts[-1]["annotations"] = _make_annotations(citations)
     return blocks
 
 
-def _annotations(citations: Sequence[dict[str, Any]]) -> list[Annotation]:
+def _make_annotations(citations: Sequence[dict[str, Any]]) -> list[Annotation]:
     return [
         create_citation(
             title=citation["document"],
@@ -170,7 +164,7 @@ def _annotations(citations: Sequence[dict[str, Any]]) -> list[Annotation]:
             document_id=citation["document_id"],
             page=citation["page"],
             page_label=citation["page_label"],
-            span=tuple(citation["span"]),
+            span=citation["span"],
             method=citation["method"],
             score=citation["score"],
         )
@@ -178,4 +172,4 @@ def _annotations(citations: Sequence[dict[str, Any]]) -> list[Annotation]:
     ]
 
 
-register_translator(PROVIDER, _blocks, _blocks)
+register_translator(PROVIDER, _translate_blocks, _translate_blocks)

@@ -8,6 +8,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackMan
 from langchain_core.tools import ArgsSchema, BaseTool
 from pydantic import BaseModel, ConfigDict, Field
 
+from pace_integrations.adapters.citations import describe_citations
 from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig
 from pace_integrations.session import Session
@@ -45,19 +46,16 @@ class PaceCorpusTool(BaseTool):
         self, question: str, run_manager: CallbackManagerForToolRun | None = None
     ) -> tuple[str, Answer]:
         answer = self.session.ask(question, generation=self.generation)
-        return _shown(answer), answer
+        return _describe_answer(answer), answer
 
     async def _arun(
         self, question: str, run_manager: AsyncCallbackManagerForToolRun | None = None
     ) -> tuple[str, Answer]:
         answer = await self.session.aask(question, generation=self.generation)
-        return _shown(answer), answer
+        return _describe_answer(answer), answer
 
 
-def _shown(answer: Answer) -> str:
-    """An answer as an agent reads it, with the pages it rests on."""
-    lines = [
-        f"[{c.passage}] {c.document}, page {c.page_label or c.page}: {c.quote}"
-        for c in answer.citations
-    ]
+def _describe_answer(answer: Answer) -> str:
+    """Return an answer as an agent reads it, with the pages it rests on."""
+    lines = describe_citations(answer.citations)
     return "\n".join([answer.text, *(["Sources:", *lines] if lines else [])])

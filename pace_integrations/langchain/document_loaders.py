@@ -1,4 +1,4 @@
-"""`PaceLoader`: this library's reading of files, as LangChain documents."""
+"""`PaceLoader`: files read page by page, as LangChain documents."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
-from pace_integrations.adapters.lazy_session import Paths
-from pace_integrations.documents import Corpus, NothingReadError, Page, Report
+from pace_integrations.documents import Corpus, NothingReadError, Page, ReadOptions, Report
 from pace_integrations.documents import Document as PaceDocument
-from pace_integrations.documents.discovery import expand_paths
+from pace_integrations.documents.discovery import Paths, expand_paths
+from pace_integrations.errors import ConfigError
 
 
 class PaceLoader(BaseLoader):
@@ -23,44 +23,55 @@ class PaceLoader(BaseLoader):
 
     Args:
         paths: One path, folder or pattern, or several.
+        file_path: The same, under the name that LangChain's loaders of files have for it.
+        path: The same, under the name that LangChain's loaders of folders have for it.
+        options: Limits, parsers, passwords, workers and OCR.
 
     Attributes:
         report: What became of each file that was loaded so far.
+
+    Raises:
+        ConfigError: None or several of the first three are given.
     """
 
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
+    def __init__(
+        self,
+        paths: Paths | None = None,
+        *,
+        file_path: Paths | None = None,
+        path: Paths | None = None,
+        options: ReadOptions | None = None,
+    ) -> None:
+        given = [value for value in (paths, file_path, path) if value is not None]
+        if len(given) != 1:
+            raise ConfigError("a loader needs one of paths=, file_path= and path=")
+        self._paths = given[0]
+        self._options = options
         self.report = Report()
 
     def lazy_load(self) -> Iterator[Document]:
-        """Loads one file at a time; what cannot be read is in the report, and does not end it.
+        """Load one file at a time; what cannot be read is in the report, and does not end it.
 
         Raises:
             DocumentError: A path does not exist, a pattern matches nothing, or no file at all
                 could be read.
         """
         self.report = Report()
-        files = expand_paths(self._paths)
-        for path in files:
+        for path in expand_paths(self._paths):
             try:
-                corpus = Corpus.from_paths(path)
+                corpus = Corpus.from_paths(path, options=self._options)
             except NothingReadError as error:
                 self.report = Report((*self.report.files, *error.report.files))
                 continue
             self.report = Report((*self.report.files, *corpus.report.files))
-            yield from page_documents(corpus)
+            for document, page in corpus.pages():
+                yield to_document(document, page)
         if not any(file.pages_with_text for file in self.report.files):
             raise NothingReadError(self.report)
 
 
-def page_documents(corpus: Corpus) -> Iterator[Document]:
-    """Every page of a corpus as a LangChain document."""
-    for document, page in corpus.pages():
-        yield page_document(document, page)
-
-
-def page_document(document: PaceDocument, page: Page, **more: Any) -> Document:  # noqa: ANN401
-    """A page as a LangChain document.
+def to_document(document: PaceDocument, page: Page, **more: Any) -> Document:  # noqa: ANN401
+    """Return a page as a LangChain document.
 
     Args:
         document: The document it belongs to.

@@ -1,25 +1,32 @@
-"""`PaceRetriever`: the pages of a session that are most like a question, by their words."""
+"""`PageRetriever`: the pages that are most like a question, by their words (BM25)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import bm25s
 import numpy as np
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
-from pydantic import ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from pace_integrations.documents import Corpus
+from pace_integrations.documents.discovery import Paths
 from pace_integrations.documents.quotes.words import content_keys, word_keys
 from pace_integrations.errors import ConfigError
-from pace_integrations.langchain.document_loaders import page_document
-from pace_integrations.session import Session
+from pace_integrations.langchain.document_loaders import to_document
+from pace_integrations.langchain.document_sets import DocumentSet
+
+if TYPE_CHECKING:
+    from pace_integrations.session import Session
+else:  # so that the field can be declared without PyTorch
+    Session = Any
 
 
-class PaceRetriever(BaseRetriever):
+class PageRetriever(BaseRetriever):
     """Ranks the pages of what a session has read, or of a corpus, for a question (BM25).
 
     Documents come with ``score`` and ``passage`` (the number that answers cite) in their metadata,
@@ -31,55 +38,82 @@ class PaceRetriever(BaseRetriever):
         k: Most pages of an answer; `invoke` takes it as well.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     session: Session | None = None
     corpus: Corpus | None = None
     k: int = Field(default=4, ge=1)
 
     _indexed: tuple[Corpus, bm25s.BM25] | None = PrivateAttr(default=None)
+    _set: DocumentSet | None = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=Lock)
 
-    def model_post_init(self, context: Any, /) -> None:  # noqa: ANN401 - pydantic's signature
-        """Refuses to rank nothing."""
-        super().model_post_init(context)
+    @model_validator(mode="after")
+    def _require_pages(self) -> Self:
         if (self.session is None) == (self.corpus is None):
             raise ConfigError("a retriever needs a session= or a corpus=, and not both")
+        return self
+
+    @classmethod
+    def from_documents(cls, documents: Sequence[Document], **options: Any) -> Self:  # noqa: ANN401
+        """Return a retriever over LangChain's documents, which it gives back as they are.
+
+        Their ``passage`` is their number among the documents, counted from 1.
+
+        Args:
+            documents: The documents.
+            **options: Fields of the retriever, such as ``k``.
+        """
+        chosen = DocumentSet.collect(documents)
+        made = cls(corpus=chosen.corpus, **options)
+        made._set = chosen
+        return made
+
+    @classmethod
+    def from_paths(cls, paths: Paths, **options: Any) -> Self:  # noqa: ANN401
+        """Return a retriever over files, folders and globs, which are read now."""
+        return cls(corpus=Corpus.from_paths(paths), **options)
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
         corpus = self.session.corpus if self.session else self.corpus
-        if corpus is None:
+        if corpus is None or not corpus.documents:
             return []
-        index = self._index(corpus)
+        index = self._find_index(corpus)
         known = [word for word in sorted(content_keys(query)) if word in index.vocab_dict]
         if not known:
             return []
         scores = index.get_scores(known)
         best = np.argsort(-scores, kind="stable")[: k or self.k]
         pages = list(corpus.pages())
-        return [
-            page_document(*pages[i], score=float(scores[i]), passage=int(i) + 1)
-            for i in best
-            if scores[i] > 0
-        ]
+        found = [(int(i), float(scores[i])) for i in best if scores[i] > 0]
+        if self._set is not None:
+            numbers = self._set.numbers
+            return [
+                self._set.find_document(i + 1, score=score, passage=numbers[i + 1])
+                for i, score in found
+            ]
+        return [to_document(*pages[i], score=score, passage=i + 1) for i, score in found]
 
-    def _index(self, corpus: Corpus) -> bm25s.BM25:
-        """The index of a corpus, made once for each."""
+    def _find_index(self, corpus: Corpus) -> bm25s.BM25:
+        """Return the index of a corpus, made once for each."""
         with self._lock:
             if self._indexed is None or self._indexed[0] is not corpus:
-                self._indexed = (corpus, _indexed(corpus))
+                self._indexed = (corpus, _build_index(corpus))
             return self._indexed[1]
 
 
-def _indexed(corpus: Corpus) -> bm25s.BM25:
+PaceRetriever = PageRetriever  # its name in version 0.1
+
+
+def _build_index(corpus: Corpus) -> bm25s.BM25:
     index = bm25s.BM25()
     texts = (f"{document.title} {page.text}" for document, page in corpus.pages())
-    index.index([_words(text) for text in texts], show_progress=False)
+    index.index([_split_words(text) for text in texts], show_progress=False)
     return index
 
 
-def _words(text: str) -> list[str]:
-    """Words in the form in which they are compared, as often as they come."""
+def _split_words(text: str) -> list[str]:
+    """Return words in the form in which they are compared, as often as they come."""
     return [key for part in text.split() for key in sorted(word_keys(part))]

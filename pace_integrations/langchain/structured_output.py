@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -16,23 +15,26 @@ from langchain_core.output_parsers.openai_tools import (
     JsonOutputKeyToolsParser,
     PydanticToolsParser,
 )
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
+from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from pace_integrations.adapters.argument_schemas import WRAPPING_KEY, is_wrapped
 from pace_integrations.errors import ConfigError
+from pace_integrations.langchain.tools import convert_schema, convert_tool, name_schema
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
+_METHODS = ("json_schema", "function_calling", "json_mode")
 
 
-def structured(
+def hold_to_schema(
     model: BaseChatModel,
     schema: Any,  # noqa: ANN401 - any of the kinds below
     method: Method,
     include_raw: bool,
     **options: Any,  # noqa: ANN401
 ) -> Runnable[LanguageModelInput, Any]:
-    """A runnable that gives objects of a schema.
+    """Return a runnable that gives objects of a schema.
 
     Args:
         model: What answers.
@@ -44,51 +46,65 @@ def structured(
     Raises:
         ConfigError: The method is none of these.
     """
-    if method not in ("json_schema", "function_calling", "json_mode"):
-        raise ConfigError(
-            f"method must be 'json_schema', 'function_calling' or 'json_mode', not {method!r}"
-        )
-    shown = {"kwargs": {"method": method}, "schema": convert_to_json_schema(schema)}
+    if method not in _METHODS:
+        raise ConfigError(f"method must be one of {_METHODS}, not {method!r}")
+    name, plain = name_schema(schema), convert_schema(schema)
+    shown = {"kwargs": {"method": method}, "schema": _describe_schema(schema, name, plain)}
     if method == "function_calling":
-        name = convert_to_openai_tool(schema)["function"]["name"]
         bound = model.bind_tools(
-            [schema], tool_choice=name, ls_structured_output_format=shown, **options
-        )
-    else:
-        wanted = {"name": shown["schema"].get("title", "answer"), "schema": _schema_of(schema)}
-        bound = model.bind(
-            response_format={"type": "json_schema", "json_schema": wanted},
+            [{**convert_tool(_named(schema, name, plain))}],
+            tool_choice=name,
             ls_structured_output_format=shown,
             **options,
         )
-    parser = _parser(schema, method)
-    return _with_raw(bound, parser) if include_raw else bound | parser
+    else:
+        bound = model.bind(
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": name, "schema": plain},
+            },
+            ls_structured_output_format=shown,
+            **options,
+        )
+    parser = _make_parser(schema, method, name, plain)
+    return _keep_raw(bound, parser) if include_raw else bound | parser
 
 
-def _schema_of(schema: Any) -> dict[str, Any]:  # noqa: ANN401 - as the user wrote it
-    """The JSON schema itself, with its definitions where it has any."""
+def _describe_schema(schema: Any, name: str, plain: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    """Return a schema as LangChain's tracing shows it, which cannot show every schema."""
+    try:
+        return convert_to_json_schema(schema)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return {"title": name, **plain}
+
+
+def _named(schema: Any, name: str, plain: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return a schema as a tool: one without a title has no name of its own."""
     if isinstance(schema, type) and is_basemodel_subclass(schema):
-        describe: Any = schema  # of version 2 of Pydantic, or version 1
-        known = hasattr(describe, "model_json_schema")
-        made: dict[str, Any] = describe.model_json_schema() if known else describe.schema()
-        return made
-    plain = isinstance(schema, Mapping) and {"type", "anyOf", "$ref"} & schema.keys()
-    if plain and schema.get("type") != "function" and "parameters" not in schema:
-        return dict(schema)
-    return convert_to_json_schema(schema)
+        return schema
+    return {"name": name, "description": plain.get("description", ""), "parameters": plain}
 
 
-def _parser(schema: Any, method: Method) -> BaseOutputParser[Any] | Any:  # noqa: ANN401
+def _make_parser(
+    schema: Any,  # noqa: ANN401
+    method: Method,
+    name: str,
+    plain: dict[str, Any],
+) -> BaseOutputParser[Any] | Any:  # noqa: ANN401
     pydantic = isinstance(schema, type) and is_basemodel_subclass(schema)
     if method == "function_calling":
         if pydantic:
             return PydanticToolsParser(tools=[schema], first_tool_only=True)
-        name = convert_to_openai_tool(schema)["function"]["name"]
-        return JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+        called = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
+        return called | RunnableLambda(_unwrap) if is_wrapped(plain) else called
     return PydanticOutputParser(pydantic_object=schema) if pydantic else JsonOutputParser()
 
 
-def _with_raw(
+def _unwrap(arguments: Any) -> Any:  # noqa: ANN401 - JSON
+    return arguments.get(WRAPPING_KEY) if isinstance(arguments, dict) else arguments
+
+
+def _keep_raw(
     bound: Runnable[LanguageModelInput, Any], parser: Runnable[Any, Any]
 ) -> Runnable[LanguageModelInput, Any]:
     parsed = RunnablePassthrough.assign(

@@ -1,163 +1,100 @@
-"""What `bind_tools` and `with_structured_output` say of an answer, as constraints."""
+"""Everything that LangChain takes for a tool or a schema, as JSON schemas. The one converter."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
+from langchain_core.tools import BaseTool, StructuredTool
+from langchain_core.tools import tool as make_tool
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from pace_integrations.adapters.argument_grounding import grounded
-from pace_integrations.adapters.tool_calls import Tool, constraint, framed, instruction
-from pace_integrations.config import Constraint
-from pace_integrations.errors import ConfigError
-from pace_integrations.model.constrained.json_schema import everywhere
-from pace_integrations.model.prompts import Message
+from pace_integrations.adapters.argument_schemas import wrap_schema
 
-Policy = Literal["model", "first"]
+ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
+_SCHEMA_KEYS = frozenset({"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const", "properties"})
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What an answer must look like, and what the model is told of it.
+def convert_tool(given: ToolLike) -> dict[str, Any]:
+    """Return a tool in OpenAI's form, its schema as it was written: references stay references.
 
-    Attributes:
-        constraint: What the answer is held to, or None for free text.
-        calls: Whether it may hold tool calls.
-        before: A system message for it, or None.
-        after: What is added to the last turn.
+    LangChain's own conversion unfolds them, which loses classes that hold themselves.
     """
-
-    constraint: Constraint | None = None
-    calls: bool = False
-    before: str | None = None
-    after: str | None = None
-
-    def told(self, messages: Sequence[Message]) -> list[Message]:
-        """A conversation in which the model is told of the form."""
-        return framed(messages, self.before, self.after)
-
-
-def form_of(options: Mapping[str, Any], messages: Sequence[BaseMessage], policy: Policy) -> Form:
-    """The form that the options of a call ask for.
-
-    Args:
-        options: `tools`, `tool_choice`, `parallel_tool_calls` and `response_format`, as OpenAI's
-            interface names them.
-        messages: The conversation.
-        policy: Who decides whether a tool is called where the choice is free.
-
-    Raises:
-        ConfigError: An option names no tool, or is of no known form.
-    """
-    schema = _response_schema(options.get("response_format"))
-    if schema is not None:
-        told = f"Answer with JSON that is valid under this schema:\n{json.dumps(schema)}"
-        return Form(Constraint.json_schema(schema), after=told)
-    tools = [_tool(tool) for tool in options.get("tools") or ()]
-    choice = options.get("tool_choice") or "auto"
-    if not tools or choice == "none":
-        return Form()
-    chosen = _chosen(tools, choice)
-    required, parallel = _freedom(options, choice, messages, policy)
-    if required is None:
-        # A model that was never trained to call tools looks for what to do at the end.
-        return Form(before=instruction(tools), after=_asked(messages))
-    if policy == "first":
-        chosen = grounded(chosen, _asked(messages))
-    held = constraint(chosen, required=required, parallel=parallel)
-    return Form(held, calls=True, before=instruction(tools))
+    if isinstance(given, BaseTool):
+        schema: Any = given.tool_call_schema
+        return _describe(given.name, given.description, convert_schema(schema))
+    if isinstance(given, type) and is_basemodel_subclass(given):
+        name, schema = _name_of_class(given), convert_schema(given)
+        return _describe(name, schema.get("description") or "", schema)
+    if isinstance(given, Mapping):
+        return _convert_mapping(given)
+    if callable(given) and not isinstance(given, type):
+        try:
+            made = make_tool(parse_docstring=True, error_on_invalid_docstring=False)(given)
+            return convert_tool(made)
+        except ValueError:  # no docstring
+            pass
+    return convert_to_openai_tool(given)
 
 
-def _freedom(
-    options: Mapping[str, Any],
-    choice: Any,  # noqa: ANN401 - as the user wrote it
-    messages: Sequence[BaseMessage],
-    policy: Policy,
-) -> tuple[bool | None, bool]:
-    """Whether there must be a call (None: there must be none), and whether there may be several."""
-    parallel = options.get("parallel_tool_calls")
-    several = policy == "model" if parallel is None else bool(parallel)
-    if choice != "auto":
-        # A tool that is named is called once.
-        return True, several and choice in ("any", "required", True)
-    if policy == "model":
-        return False, several
-    return (None if _answered(messages) else True), several
+def is_answer_tool(given: ToolLike) -> bool:
+    """Return whether nothing runs when a tool is called: its arguments are what is wanted."""
+    if isinstance(given, StructuredTool):
+        return given.func is None and given.coroutine is None
+    return isinstance(given, type)
 
 
-def _asked(messages: Sequence[BaseMessage]) -> str:
-    """What the user said last."""
-    said = (message.text for message in reversed(messages) if isinstance(message, HumanMessage))
-    return next(said, "")
+def convert_schema(given: Any) -> dict[str, Any]:  # noqa: ANN401 - as the user wrote it
+    """Return the JSON schema of a class, a TypedDict, a schema or a function's description."""
+    if isinstance(given, type) and is_basemodel_subclass(given):
+        kind: Any = given  # of version 2 of Pydantic, or version 1
+        made = kind.model_json_schema() if hasattr(kind, "model_json_schema") else kind.schema()
+        return dict(made)
+    if isinstance(given, Mapping):
+        if given.get("type") == "function" or "function" in given:
+            return convert_schema(_parameters_of(given.get("function", given)))
+        if _SCHEMA_KEYS & given.keys():
+            return dict(given)
+        if (parameters := _parameters_of(given)) is not given:
+            return convert_schema(parameters)
+    return convert_to_json_schema(given)
 
 
-def _answered(messages: Sequence[BaseMessage]) -> bool:
-    """Whether a tool has answered since the user last spoke."""
-    for message in reversed(messages):
-        if isinstance(message, HumanMessage):
-            return False
-        if isinstance(message, ToolMessage):
-            return True
-    return False
+def name_schema(given: Any) -> str:  # noqa: ANN401 - as the user wrote it
+    """Return the name under which a schema is called as a tool."""
+    if isinstance(given, type) and is_basemodel_subclass(given):
+        return _name_of_class(given)
+    if isinstance(given, Mapping):
+        inner = given.get("function", given)
+        return str(inner.get("name") or inner.get("title") or "answer")
+    return str(convert_to_openai_tool(given)["function"]["name"])
 
 
-def _chosen(tools: Sequence[Tool], choice: Any) -> list[Tool]:  # noqa: ANN401 - as the user wrote it
-    if choice in ("auto", "any", "required", True):
-        return list(tools)
-    name = choice
-    if isinstance(choice, Mapping):
-        name = choice.get("function", choice).get("name")
-    chosen = [tool for tool in tools if tool.name == name]
-    if not chosen:
-        names = ", ".join(repr(tool.name) for tool in tools)
-        raise ConfigError(
-            f"tool_choice {choice!r} is none of the tools ({names}); give a name of theirs, "
-            "'any', 'auto' or 'none'"
-        )
-    return chosen
+def _convert_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
+    inner = given.get("function", given)
+    if isinstance(inner, Mapping) and "name" in inner:
+        parameters = _parameters_of(inner)
+        schema = {} if parameters is inner else convert_schema(parameters)
+        return _describe(inner["name"], inner.get("description") or "", schema)
+    if _SCHEMA_KEYS & given.keys():
+        described = str(given.get("description") or "")
+        return _describe(name_schema(given), described, dict(given))
+    return convert_to_openai_tool(dict(given))
 
 
-def _tool(tool: Mapping[str, Any]) -> Tool:
-    function = convert_to_openai_tool(dict(tool))["function"]
-    return Tool(
-        function["name"],
-        function.get("description", ""),
-        closed(function.get("parameters") or {"type": "object", "properties": {}}),
-    )
+def _parameters_of(described: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a schema, or itself
+    keys = ("parameters", "input_schema", "inputSchema", "args_schema")
+    found = (described[key] for key in keys if described.get(key) is not None)
+    return next(found, described)
 
 
-def _response_schema(wanted: Any) -> dict[str, Any] | None:  # noqa: ANN401 - as the user wrote it
-    if wanted is None or (isinstance(wanted, Mapping) and wanted.get("type") == "text"):
-        return None
-    if isinstance(wanted, Mapping) and wanted.get("type") == "json_object":
-        return {"type": "object"}
-    if isinstance(wanted, Mapping) and wanted.get("type") == "json_schema":
-        made: dict[str, Any] = closed(wanted["json_schema"]["schema"])
-        return made
-    raise ConfigError(
-        f"response_format {wanted!r} is not known; give "
-        "{'type': 'json_schema', 'json_schema': {'name': ..., 'schema': ...}}"
-    )
+def _name_of_class(kind: type) -> str:
+    config = getattr(kind, "model_config", {})
+    return str(config.get("title") or kind.__name__)
 
 
-def closed(schema: Any) -> Any:  # noqa: ANN401 - a schema is a mapping or a boolean
-    """A schema whose objects have no properties but their own, and only what grammars know.
-
-    Objects that say themselves whether they are open stay as they are. What Pydantic adds to tell
-    variants apart is left to the constants in them.
-    """
-    return everywhere(schema, _closed)
-
-
-def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    made = dict(schema)
-    if "properties" in made and made.get("type", "object") == "object":
-        made.setdefault("additionalProperties", False)
-    if "discriminator" in made and "oneOf" in made:
-        made["anyOf"] = made.pop("oneOf")
-        del made["discriminator"]
-    return made
+def _describe(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    parameters = wrap_schema(schema) if schema else {"type": "object", "properties": {}}
+    function = {"name": name, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}

@@ -1,36 +1,65 @@
-"""The LlamaIndex face: an LLM, engines, a synthesizer, a retriever and a reader over a session.
+"""LlamaIndex integration: LLM, engines, synthesizer, retriever and reader backed by a session.
+
+The names below are resolved when they are first used: the reader needs no PyTorch.
 
 Raises:
     MissingExtraError: llama-index-core is not installed.
 """
 
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING
+
 from pace_integrations.errors import MissingExtraError
 
-try:
-    import llama_index.core  # noqa: F401
-except ModuleNotFoundError as error:
-    # Other distributions put packages into the namespace `llama_index`; what counts is its core.
-    # A module that core itself misses is another fault, and keeps its own message.
-    if error.name not in ("llama_index", "llama_index.core"):
-        raise
-    raise MissingExtraError("pace_integrations.llama_index", "llama-index") from error
 
-from pace_integrations.llama_index.agents import PaceCorpusTool
-from pace_integrations.llama_index.chat_engine import PaceChatEngine
-from pace_integrations.llama_index.events import (
-    PaceMemoryEvent,
-    PaceReadEndEvent,
-    PaceReadProgressEvent,
-    PaceReadStartEvent,
-)
-from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.memory_block import PaceMemoryBlock
-from pace_integrations.llama_index.query_engine import PaceQueryEngine
-from pace_integrations.llama_index.reader import PaceReader
-from pace_integrations.llama_index.retriever import PaceRetriever
-from pace_integrations.llama_index.synthesizer import PaceSynthesizer
+def _is_installed() -> bool:
+    # Other distributions put packages into the namespace `llama_index`; what counts is its core.
+    try:
+        return importlib.util.find_spec("llama_index.core") is not None
+    except (ModuleNotFoundError, ValueError):
+        return False
+
+
+if not _is_installed():
+    raise MissingExtraError("pace_integrations.llama_index", "llama-index")
+
+if TYPE_CHECKING:
+    from pace_integrations.llama_index.agents import PaceCorpusTool
+    from pace_integrations.llama_index.chat_engine import PaceChatEngine
+    from pace_integrations.llama_index.events import (
+        PaceMemoryEvent,
+        PaceReadEndEvent,
+        PaceReadProgressEvent,
+        PaceReadStartEvent,
+    )
+    from pace_integrations.llama_index.llm import PaceLLM
+    from pace_integrations.llama_index.memory_block import PaceMemoryBlock
+    from pace_integrations.llama_index.query_engine import PaceQueryEngine
+    from pace_integrations.llama_index.reader import PaceReader
+    from pace_integrations.llama_index.retriever import CitedPageRetriever, PaceRetriever
+    from pace_integrations.llama_index.synthesizer import PaceSynthesizer
+
+_HOMES = {
+    "CitedPageRetriever": "retriever",
+    "PaceChatEngine": "chat_engine",
+    "PaceCorpusTool": "agents",
+    "PaceLLM": "llm",
+    "PaceMemoryBlock": "memory_block",
+    "PaceMemoryEvent": "events",
+    "PaceQueryEngine": "query_engine",
+    "PaceReadEndEvent": "events",
+    "PaceReadProgressEvent": "events",
+    "PaceReadStartEvent": "events",
+    "PaceReader": "reader",
+    "PaceRetriever": "retriever",
+    "PaceSynthesizer": "synthesizer",
+}
 
 __all__ = [
+    "CitedPageRetriever",
     "PaceChatEngine",
     "PaceCorpusTool",
     "PaceLLM",
@@ -44,3 +73,15 @@ __all__ = [
     "PaceRetriever",
     "PaceSynthesizer",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | set(globals()))

@@ -6,7 +6,8 @@ from typing import Any
 
 from llama_index.core.tools import QueryEngineTool, ToolOutput
 
-from pace_integrations.llama_index.convert import citations, places
+from pace_integrations.adapters.citations import describe_citations
+from pace_integrations.llama_index.convert import read_citations
 
 
 class PaceCorpusTool(QueryEngineTool):
@@ -17,16 +18,16 @@ class PaceCorpusTool(QueryEngineTool):
     """
 
     def call(self, *args: Any, **kwargs: Any) -> ToolOutput:  # noqa: ANN401
-        """Asks the engine."""
-        return _with_sources(super().call(*args, **kwargs))
+        """Ask the engine."""
+        return _add_sources(super().call(*args, **kwargs))
 
     async def acall(self, *args: Any, **kwargs: Any) -> ToolOutput:  # noqa: ANN401
         """`call` without blocking the event loop."""
-        return _with_sources(await super().acall(*args, **kwargs))
+        return _add_sources(await super().acall(*args, **kwargs))
 
 
-def _with_sources(output: ToolOutput) -> ToolOutput:
-    lines = places(citations(output.raw_output.metadata))
+def _add_sources(output: ToolOutput) -> ToolOutput:
+    lines = describe_citations(read_citations(output.raw_output.metadata))
     if lines:
         output.content = "\n".join([output.content, "Sources:", *lines])
     return output

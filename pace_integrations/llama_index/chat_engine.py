@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, ClassVar, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
 from llama_index.core.callbacks import CallbackManager
@@ -16,114 +15,112 @@ from llama_index.core.chat_engine.types import (
     BaseChatEngine,
     StreamingAgentChatResponse,
 )
-from llama_index.core.schema import Document as LlamaDocument
+from llama_index.core.memory import BaseMemory
 
-from pace_integrations.adapters.lazy_session import Paths
-from pace_integrations.llama_index.convert import source_nodes
-from pace_integrations.llama_index.factories import llm_over, take
+from pace_integrations.errors import ConfigError
+from pace_integrations.llama_index.factories import SessionFactories
 from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.nodes import to_corpus
-from pace_integrations.session import Conversation, Session
 
 
-class PaceChatEngine(BaseChatEngine):
+class PaceChatEngine(SessionFactories, BaseChatEngine):
     """A chat engine whose documents were read whole, once.
 
-    It talks over a fork of the session: turns before the last are not computed again. A turn
-    enters the history when its answer is complete: one that fails or is closed half-way leaves the
+    Turns before the last are not computed again (see `PaceLLM.held_prompts`). A turn enters the
+    history when its answer is complete: one that fails or is closed half-way leaves the
     conversation as it was.
 
     Args:
         llm: What answers; its session is made on the first message.
+        memory: LlamaIndex's memory of the conversation; None keeps every turn. The settings of the
+            activation memory are ``activation_memory=``.
         chat_history: What was said before.
         system_prompt: Put before every conversation.
         callback_manager: LlamaIndex's callbacks; None takes those of `llm`.
+
+    Raises:
+        ConfigError: `memory` is no memory of LlamaIndex's.
     """
+
+    own_options: ClassVar[tuple[str, ...]] = ("memory", "chat_history", "system_prompt")
 
     def __init__(
         self,
         llm: PaceLLM,
         *,
+        memory: BaseMemory | None = None,
         chat_history: Sequence[ChatMessage] = (),
         system_prompt: str | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> None:
+        if memory is not None and not isinstance(memory, BaseMemory):
+            raise ConfigError(
+                f"memory= of a chat engine is LlamaIndex's BaseMemory, not a "
+                f"{type(memory).__name__}; settings of the activation memory are "
+                "activation_memory="
+            )
         self._llm = llm
+        self._memory = memory
         self._history = list(chat_history)
-        self._last: Conversation | None = None
+        if memory is not None and self._history:
+            memory.set(self._history)
         self._system = [ChatMessage(system_prompt, role="system")] if system_prompt else []
         self.callback_manager = callback_manager or llm.callback_manager
-
-    @classmethod
-    def from_session(cls, session: Session | str | Path, **options: Any) -> Self:  # noqa: ANN401
-        """An engine over a session, or the folder of a saved one; `options` as for `from_paths`."""
-        return cls._over(options, session=session)
-
-    @classmethod
-    def from_paths(cls, paths: Paths, **options: Any) -> Self:  # noqa: ANN401
-        """An engine over files, folders or globs, which are read on the first message.
-
-        Args:
-            paths: What to read.
-            **options: As for `PaceQueryEngine.from_paths`, with ``chat_history`` and
-                ``system_prompt`` and without ``streaming``.
-        """
-        return cls._over(options, paths=paths)
-
-    @classmethod
-    def from_documents(cls, documents: Iterable[LlamaDocument], **options: Any) -> Self:  # noqa: ANN401
-        """An engine over LlamaIndex documents; those of one file are its pages."""
-        return cls._over(options, corpus=to_corpus(documents))
-
-    @classmethod
-    def _over(cls, options: dict[str, Any], **given: Any) -> Self:  # noqa: ANN401
-        own = take(options, ("chat_history", "system_prompt"))
-        return cls(llm_over(options, **given), **own)
 
     @property
     def chat_history(self) -> list[ChatMessage]:
         """What was said so far."""
-        return list(self._history)
+        return list(self._history) if self._memory is None else self._memory.get_all()
 
     def reset(self) -> None:
-        """Forgets the conversation; what was read stays read."""
-        self._history, self._last = [], None
+        """Forget the conversation; what was read stays read."""
+        self._history = []
+        if self._memory is not None:
+            self._memory.reset()
 
     def chat(
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> AgentChatResponse:
-        """Answers a message.
+        """Answer a message.
 
         Args:
             message: What the user says.
             chat_history: If given, the conversation goes on from this one.
         """
-        turn = self._turn(self._llm.session, message, chat_history)
+        _ = self._llm.session  # what is read is no part of the turn
+        turn = self._start_turn(message, chat_history)
         with self.callback_manager.as_trace("chat"):
-            return self._answered(turn, turn.llm.chat(turn.messages))
+            said = self._llm.chat(turn.messages)
+        self._keep_turn(turn, said.message)
+        return self._make_response(said)
 
     async def achat(
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> AgentChatResponse:
         """`chat` without blocking the event loop."""
-        turn = self._turn(await self._llm.asession(), message, chat_history)
+        await self._llm.asession()
+        turn = await self._astart_turn(message, chat_history)
         with self.callback_manager.as_trace("chat"):
-            return self._answered(turn, await turn.llm.achat(turn.messages))
+            said = await self._llm.achat(turn.messages)
+        await self._akeep_turn(turn, said.message)
+        return self._make_response(said)
 
     def stream_chat(
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> StreamingAgentChatResponse:
-        """Answers a message piece by piece."""
-        turn = self._turn(self._llm.session, message, chat_history)
+        """Answer a message piece by piece."""
+        _ = self._llm.session
+        turn = self._start_turn(message, chat_history)
         with self.callback_manager.as_trace("chat"):
-            stream = turn.llm.stream_chat(turn.messages)
+            stream = self._llm.stream_chat(turn.messages)
 
         def steps() -> Iterator[ChatResponse]:
+            step = None
             with closing(cast("Any", stream)):
-                step = None
                 for step in stream:
                     yield step
-            self._ended(turn, step, target)
+            if step is not None:
+                self._keep_turn(turn, step.message)
+                self._complete(target, step)
 
         response = StreamingAgentChatResponse(chat_stream=steps(), is_writing_to_memory=False)  # type: ignore[arg-type]
         target = weakref.ref(response)
@@ -133,54 +130,74 @@ class PaceChatEngine(BaseChatEngine):
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> StreamingAgentChatResponse:
         """`stream_chat` without blocking the event loop."""
-        turn = self._turn(await self._llm.asession(), message, chat_history)
+        await self._llm.asession()
+        turn = await self._astart_turn(message, chat_history)
         with self.callback_manager.as_trace("chat"):
-            stream = await turn.llm.astream_chat(turn.messages)
+            stream = await self._llm.astream_chat(turn.messages)
 
         async def steps() -> AsyncIterator[ChatResponse]:
+            step = None
             async with aclosing(stream):
-                step = None
                 async for step in stream:
                     yield step
-            self._ended(turn, step, target)
+            if step is not None:
+                await self._akeep_turn(turn, step.message)
+                self._complete(target, step)
 
         response = StreamingAgentChatResponse(achat_stream=steps(), is_writing_to_memory=False)  # type: ignore[arg-type]
         target = weakref.ref(response)
         return response
 
-    def _turn(self, session: Session, message: str, history: list[ChatMessage] | None) -> _Turn:
-        """The conversation with the new message at its end, and what answers it."""
-        before = self._history if history is None else history
-        last = self._last
-        if last is None or last.corpus is not session.corpus:
-            last = session.fork()
-        conversation = last.fork()
-        conversation.history = ()  # every turn brings the whole conversation
-        asked = [*before, ChatMessage(message, role=MessageRole.USER)]
-        return _Turn(
-            asked, [*self._system, *asked], conversation, session, self._llm.over(conversation)
-        )
+    def _start_turn(self, message: str, given: list[ChatMessage] | None) -> _Turn:
+        before = given
+        if before is None:
+            memory = self._memory
+            before = self._history if memory is None else memory.get(input=message)
+        return self._make_turn(message, before, given)
 
-    def _keep(self, turn: _Turn, answer: ChatMessage) -> None:
-        self._history, self._last = [*turn.asked, answer], turn.conversation
+    async def _astart_turn(self, message: str, given: list[ChatMessage] | None) -> _Turn:
+        before = given
+        if before is None:
+            memory = self._memory
+            before = self._history if memory is None else await memory.aget(input=message)
+        return self._make_turn(message, before, given)
 
-    def _answered(self, turn: _Turn, said: ChatResponse) -> AgentChatResponse:
-        self._keep(turn, said.message)
-        nodes = source_nodes(turn.session, said.raw)
+    def _make_turn(
+        self, message: str, before: Sequence[ChatMessage], given: list[ChatMessage] | None
+    ) -> _Turn:
+        asked = ChatMessage(message, role=MessageRole.USER)
+        return _Turn(asked, [*self._system, *before, asked], given)
+
+    def _keep_turn(self, turn: _Turn, answer: ChatMessage) -> None:
+        if self._memory is None:
+            self._keep_in_history(turn, answer)
+            return
+        if turn.replaced is not None:
+            self._memory.set(turn.replaced)
+        self._memory.put_messages([turn.asked, answer])
+
+    async def _akeep_turn(self, turn: _Turn, answer: ChatMessage) -> None:
+        if self._memory is None:
+            self._keep_in_history(turn, answer)
+            return
+        if turn.replaced is not None:
+            await self._memory.aset(turn.replaced)
+        await self._memory.aput_messages([turn.asked, answer])
+
+    def _keep_in_history(self, turn: _Turn, answer: ChatMessage) -> None:
+        before = self._history if turn.replaced is None else turn.replaced
+        self._history = [*before, turn.asked, answer]
+
+    def _make_response(self, said: ChatResponse) -> AgentChatResponse:
+        nodes = self._llm.find_source_nodes(said.raw)
         return AgentChatResponse(said.message.content or "", source_nodes=nodes, metadata=said.raw)
 
-    def _ended(
-        self,
-        turn: _Turn,
-        last: ChatResponse | None,
-        target: weakref.ref[StreamingAgentChatResponse],
+    def _complete(
+        self, target: weakref.ref[StreamingAgentChatResponse], last: ChatResponse
     ) -> None:
-        """Keeps a streamed turn; its response gets its sources if anybody still holds it."""
-        if last is None:
-            return
-        self._keep(turn, last.message)
+        """Give a streamed response its sources, if anybody still holds it."""
         if response := target():
-            response.source_nodes = source_nodes(turn.session, last.raw)
+            response.source_nodes = self._llm.find_source_nodes(last.raw)
 
 
 @dataclass(frozen=True)
@@ -188,15 +205,11 @@ class _Turn:
     """A message on its way to an answer.
 
     Attributes:
-        asked: The conversation up to the message.
-        messages: The same with the system prompt.
-        conversation: What has computed the turns before.
-        session: What was read.
-        llm: What answers.
+        asked: The message.
+        messages: The conversation up to it, with the system prompt.
+        replaced: The history that the caller put in the place of the engine's, or None.
     """
 
-    asked: list[ChatMessage]
+    asked: ChatMessage
     messages: list[ChatMessage]
-    conversation: Conversation
-    session: Session
-    llm: PaceLLM
+    replaced: list[ChatMessage] | None

@@ -1,10 +1,9 @@
-"""One call of a chat model: what is asked of the session, and its answer as responses."""
+"""Answers of the session as LlamaIndex takes them: whole responses, and steps of a stream."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
-from dataclasses import dataclass
 from typing import Any, cast
 
 from llama_index.core.base.llms.types import (
@@ -12,71 +11,102 @@ from llama_index.core.base.llms.types import (
     ChatResponse,
     ChatResponseAsyncGen,
     ChatResponseGen,
+    MessageRole,
+    ToolCallBlock,
 )
 
+from pace_integrations.adapters.chat_request import ChatRequest
+from pace_integrations.adapters.tool_calls import Call, CallReader
 from pace_integrations.answer import Answer
-from pace_integrations.config import GenerationConfig
-from pace_integrations.llama_index.convert import chat_response, to_messages
-from pace_integrations.llama_index.prefixes import Prefixes, marked
-from pace_integrations.llama_index.steps import Step
-from pace_integrations.llama_index.tools import Shown, Toolbox
-from pace_integrations.model.prompts import Message
-from pace_integrations.session import AnswerStream, AsyncAnswerStream, Conversation, Session
+from pace_integrations.llama_index.convert import (
+    load_arguments,
+    make_chat_response,
+    make_cited_blocks,
+    make_raw,
+    to_openai_call,
+)
+from pace_integrations.llama_index.streaming import Step
 
 
-@dataclass(frozen=True)
-class Order:
-    """A conversation to answer.
+def make_response(
+    request: ChatRequest, answer: Answer, delta: str | None = None, *, turn: int
+) -> ChatResponse:
+    """Return a whole answer; calls of tools are told from its text.
 
-    Attributes:
-        session: What is asked.
-        said: The conversation.
-        config: How the answer is written.
-        toolbox: Tools that may be called, or None.
-        prefixes: Where marked beginnings are kept.
+    Args:
+        request: The call.
+        answer: Its answer.
+        delta: What is new since the last step of a stream.
+        turn: Turns before the answer; calls are named by it.
+    """
+    if not request.format.calls:
+        return make_chat_response(answer, delta=delta)
+    reader = CallReader()
+    found = [*reader.push(answer.text), *reader.finish()]
+    calls = [part for part in found if isinstance(part, Call) and part.name]
+    text = "".join(p if isinstance(p, str) else p.arguments for p in found if p not in calls)
+    made = [_make_call_block(turn, i, call) for i, call in enumerate(calls)]
+    spoken = [] if made and not text else make_cited_blocks(text, answer)
+    message = ChatMessage(
+        role=MessageRole.ASSISTANT,
+        blocks=[*spoken, *made],
+        additional_kwargs={"tool_calls": [*map(to_openai_call, made)]} if made else {},
+    )
+    return ChatResponse(message=message, delta=delta, raw=make_raw(answer))
+
+
+def generate_responses(
+    request: ChatRequest, steps: Iterator[Step], *, turn: int
+) -> ChatResponseGen:
+    """Yield an answer piece by piece; the last response brings calls, usage and citations."""
+    shown = StreamAssembler(request, turn)
+    with closing(cast("Any", steps)):
+        for step in steps:
+            if (response := shown.take_step(step)) is not None:
+                yield response
+
+
+async def agenerate_responses(
+    request: ChatRequest, steps: AsyncIterator[Step], *, turn: int
+) -> ChatResponseAsyncGen:
+    """Yield `generate_responses` for event loops."""
+    shown = StreamAssembler(request, turn)
+    async with aclosing(cast("Any", steps)):
+        async for step in steps:
+            if (response := shown.take_step(step)) is not None:
+                yield response
+
+
+class StreamAssembler:
+    """Steps of a stream as responses; the text of calls is held back until they are complete.
+
+    Args:
+        request: The call.
+        turn: Turns before the answer.
     """
 
-    session: Session
-    said: Sequence[ChatMessage]
-    config: GenerationConfig
-    toolbox: Toolbox | None
-    prefixes: Prefixes
+    def __init__(self, request: ChatRequest, turn: int) -> None:
+        self._request = request
+        self._turn = turn
+        self._reader = CallReader()
+        self._text = ""
 
-    def stream(self) -> AnswerStream:
-        """Asks."""
-        asked, messages = self._asked()
-        return asked.stream(messages, generation=self.config)
+    def take_step(self, step: Step) -> ChatResponse | None:
+        """Return the response of a step, or None where it has nothing to show."""
+        if not self._request.format.calls:
+            return make_chat_response(*step)
+        answer, _, piece = step
+        found = self._reader.push(piece) if answer is None else self._reader.finish()
+        new = "".join(part for part in found if isinstance(part, str))
+        self._text += new
+        if answer is not None:
+            return make_response(self._request, answer, new, turn=self._turn)
+        return make_chat_response(None, self._text, new) if new else None
 
-    def astream(self) -> AsyncAnswerStream:
-        """Asks from an event loop."""
-        asked, messages = self._asked()
-        return asked.astream(messages, generation=self.config)
 
-    def response(self, answer: Answer) -> ChatResponse:
-        """A whole answer."""
-        return self.toolbox.response(answer) if self.toolbox else chat_response(answer)
-
-    def responses(self, steps: Iterator[Step]) -> ChatResponseGen:
-        """An answer piece by piece; the last response brings calls, usage and citations."""
-        shown = Shown(self.toolbox)
-        with closing(cast("Any", steps)):
-            for step in steps:
-                if (response := shown.take(step)) is not None:
-                    yield response
-
-    async def aresponses(self, steps: AsyncIterator[Step]) -> ChatResponseAsyncGen:
-        """`responses` for event loops."""
-        shown = Shown(self.toolbox)
-        async with aclosing(cast("Any", steps)):
-            async for step in steps:
-                if (response := shown.take(step)) is not None:
-                    yield response
-
-    def _asked(self) -> tuple[Session | Conversation, list[Message]]:
-        messages = to_messages(self.said)
-        if self.toolbox is not None:
-            messages = self.toolbox.told(messages)
-        beginning = marked(self.said)
-        if beginning is None:
-            return self.session, messages
-        return self.prefixes.conversation(self.session, beginning), messages
+def _make_call_block(turn: int, number: int, call: Call) -> ToolCallBlock:
+    return ToolCallBlock(
+        tool_call_id=f"call_{turn}_{number}",
+        tool_name=str(call.name),
+        tool_kwargs=load_arguments(call.arguments),
+    )

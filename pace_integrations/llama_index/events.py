@@ -1,4 +1,4 @@
-"""What the face tells LlamaIndex's dispatcher beyond what core tells of every component.
+"""Events for LlamaIndex's dispatcher beyond what core tells of every component.
 
 Core's own events surround every query, chat and completion. These say what only this library
 does: a corpus is read once, and memory banks are looked up.
@@ -6,12 +6,17 @@ does: a corpus is read once, and memory banks are looked up.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events import BaseEvent
 
+from pace_integrations.answer import Answer
 from pace_integrations.documents import Corpus
-from pace_integrations.session import Pace, Session
-from pace_integrations.session.state import ReadCost
+
+if TYPE_CHECKING:
+    from pace_integrations.session import Pace, Session
+    from pace_integrations.session.state import ReadCost
 
 dispatcher = get_dispatcher(__name__)
 
@@ -88,46 +93,58 @@ class PaceMemoryEvent(BaseEvent):
         return "PaceMemoryEvent"
 
 
-def within(span: str | None, event: BaseEvent) -> None:
-    """Dispatches an event of a stream in the span that asked for it, whoever consumes it."""
+def dispatch_within(span: str | None, event: BaseEvent) -> None:
+    """Dispatch an event of a stream in the span that asked for it, wherever it is consumed."""
     event.span_id = span or event.span_id
     dispatcher.event(event)
 
 
-class Progress:
+def dispatch_memory_use(answer: Answer, span: str | None = None) -> Answer:
+    """Return an answer, after the dispatcher was told how the memory served it."""
+    if answer.memory is not None:
+        counts = answer.memory
+        event = PaceMemoryEvent(high=counts.high, medium=counts.medium, low=counts.low)
+        dispatch_within(span, event)
+    return answer
+
+
+class ReadProgress:
     """Tells the dispatcher of every part that is read; a `progress` function of the session."""
 
     def __init__(self) -> None:
         self.total = 0
 
     def __call__(self, done: int, total: int) -> None:
-        """Takes and tells how far the reading is, in tokens."""
+        """Take and tell how far the reading is, in tokens."""
         self.total = total
         dispatcher.event(PaceReadProgressEvent(done=done, total=total))
 
 
-def announce(pace: Pace, corpus: Corpus) -> Progress:
-    """Tells that a corpus is about to be read; the result is for `progress=`."""
+def announce_reading(pace: Pace, corpus: Corpus) -> ReadProgress:
+    """Tell that a corpus is about to be read; the result is for `progress=`."""
     pages = sum(len(document.pages) for document in corpus.documents)
     dispatcher.event(
         PaceReadStartEvent(model_name=pace.name, documents=len(corpus.documents), pages=pages)
     )
-    return Progress()
+    return ReadProgress()
 
 
-@dispatcher.span
+# A span is called after its function, and traces know these two by their short names.
 def read(pace: Pace, corpus: Corpus) -> Session:
-    """`Pace.read`, as a span with its events."""
-    progress = announce(pace, corpus)
+    """Run `Pace.read` with its events."""
+    progress = announce_reading(pace, corpus)
     session = pace.read(corpus, progress=progress)
     dispatcher.event(PaceReadEndEvent(tokens=session.tokens, read=progress.total))
     return session
 
 
-@dispatcher.span
 def renew(session: Session, corpus: Corpus) -> ReadCost:
-    """`Session.replace`, as a span with its events."""
-    progress = announce(session.pace, corpus)
-    change = session.replace(corpus, progress=progress)
-    dispatcher.event(PaceReadEndEvent(tokens=session.tokens, read=change.read))
-    return change
+    """Run `Session.replace` with its events."""
+    progress = announce_reading(session.pace, corpus)
+    cost = session.replace(corpus, progress=progress)
+    dispatcher.event(PaceReadEndEvent(tokens=session.tokens, read=cost.read))
+    return cost
+
+
+read_corpus = dispatcher.span(read)
+replace_documents = dispatcher.span(renew)

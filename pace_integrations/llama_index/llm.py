@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, Self
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from llama_index.core.base.llms.types import (
     ChatMessage,
@@ -21,37 +20,44 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
 from llama_index.core.prompts import BasePromptTemplate
+from llama_index.core.schema import NodeWithScore
 from llama_index.core.types import TokenAsyncGen
+from pydantic import computed_field
 
-from pace_integrations.adapters.lazy_session import generation
-from pace_integrations.config import Constraint, GenerationConfig, MemoryConfig, Quantization
-from pace_integrations.documents import Corpus
-from pace_integrations.llama_index.chat_request import Order
-from pace_integrations.llama_index.convert import completion
-from pace_integrations.llama_index.lazy_session import Source, on_event_loop
-from pace_integrations.llama_index.prefixes import Prefixes
-from pace_integrations.llama_index.steps import asteps, steps, told
-from pace_integrations.llama_index.structured import expected
-from pace_integrations.llama_index.tools import Policy, Toolbox, ToolCallingLLM
-from pace_integrations.session import AnswerStream, AsyncAnswerStream, Conversation, Pace, Session
+from pace_integrations.adapters.answer_format import History, ToolPolicy
+from pace_integrations.adapters.chat_request import ChatRequest
+from pace_integrations.adapters.lazy_session import LazySession
+from pace_integrations.adapters.session_fields import PaceFields
+from pace_integrations.config import Constraint
+from pace_integrations.errors import DocumentError
+from pace_integrations.llama_index.chat_request import (
+    agenerate_responses,
+    generate_responses,
+    make_response,
+)
+from pace_integrations.llama_index.convert import (
+    is_prefix_marked,
+    make_completion,
+    scan_history,
+    to_messages,
+)
+from pace_integrations.llama_index.events import dispatch_memory_use
+from pace_integrations.llama_index.lazy_session import TracedSession, is_on_event_loop
+from pace_integrations.llama_index.nodes import SourceNodes
+from pace_integrations.llama_index.streaming import astream_steps, stream_steps
+from pace_integrations.llama_index.structured import find_expected_format
+from pace_integrations.llama_index.tools import ToolCallingLLM
 
-_MEMORY = MemoryConfig()
+if TYPE_CHECKING:
+    from pace_integrations.session import Session
 
 
-class PaceLLM(ToolCallingLLM):
+class PaceLLM(PaceFields, ToolCallingLLM):
     """An LLM that answers from what a session has read; without a corpus, a plain local LLM.
 
-    Args:
-        session: A session to ask, or the folder of a saved one; nothing else of the next six but
-            a `pace` to open it with is then given.
-        pace: A loaded model.
-        model: Name or path of a model to load; None with no `pace` takes the embedded one.
-        corpus: What to read on first use.
-        paths: Files, folders or globs to read on first use.
-        memory: Settings of the memory of a model that is loaded here; None turns it off.
-        quantization: Quantisation of a model that is loaded here.
-        **settings: ``max_new_tokens``, ``temperature``, ``top_p``, ``top_k``, ``seed``, ``stop``,
-            ``tool_policy`` and the base class's fields.
+    What a prompt has in common with one of the last ones is not computed again; what comes before
+    a `CachePoint` is held longest. Asynchronous calls that wait at the same time are answered in
+    one batch.
 
     Attributes:
         tool_policy: Who decides whether a tool is called where the choice is free. ``"model"``:
@@ -60,61 +66,60 @@ class PaceLLM(ToolCallingLLM):
             never trained to call tools. None takes ``"model"`` where the chat template knows tools.
     """
 
-    max_new_tokens: int = Field(default=256, gt=0, description="Most tokens of an answer.")
-    temperature: float = Field(default=0.0, ge=0, description="0 is greedy.")
-    top_p: float = Field(default=1.0, gt=0, le=1, description="Probability mass sampled from.")
-    top_k: int = Field(default=0, ge=0, description="Most likely tokens sampled from; 0 is all.")
-    seed: int | None = Field(default=None, description="Seed of the sampling.")
-    stop: list[str] = Field(default_factory=list, description="Strings that end an answer.")
+    tool_policy: ToolPolicy | None = Field(default=None, description="Who decides on tool calls.")
 
-    tool_policy: Policy | None = Field(default=None, description="Who decides on tool calls.")
-
-    _binding: Source = PrivateAttr()
+    _session_class: ClassVar[type[LazySession]] = TracedSession
     _constraint: Constraint | None = PrivateAttr(default=None)
-    _prefixes: Prefixes = PrivateAttr(default_factory=Prefixes)
-
-    def __init__(
-        self,
-        *,
-        session: Session | str | Path | None = None,
-        pace: Pace | None = None,
-        model: str | None = None,
-        corpus: Corpus | None = None,
-        paths: str | Path | Sequence[str | Path] | None = None,
-        memory: MemoryConfig | None = _MEMORY,
-        quantization: Quantization | None = None,
-        **settings: Any,  # noqa: ANN401 - pydantic checks them
-    ) -> None:
-        super().__init__(**settings)
-        self._binding = Source(
-            session=session,
-            pace=pace,
-            model=model,
-            corpus=corpus,
-            paths=paths,
-            memory=memory,
-            quantization=quantization,
-        )
+    _sources: SourceNodes = PrivateAttr(default_factory=SourceNodes)
 
     @classmethod
     def class_name(cls) -> str:
-        """Name in LlamaIndex's registries."""
+        """Return the name in LlamaIndex's registries."""
         return "PaceLLM"
 
+    @computed_field(repr=False)  # type: ignore[prop-decorator]
     @property
-    def session(self) -> Session:
-        """The session that is asked; the first use loads the model and reads the corpus."""
-        return self._binding.session
+    def document_state(self) -> list[list[Any]]:
+        """Files to read by name, size and time of change: another content is another LLM."""
+        try:
+            return [list(one) for one in self.describe_documents()]
+        except DocumentError:  # said when they are read
+            return []
 
-    async def asession(self) -> Session:
-        """`session`, loading and reading without blocking the event loop."""
-        return await self._binding.asession()
+    @property
+    def model(self) -> str:
+        """The model's name; nothing is loaded for it."""
+        return self._binding.name
 
-    def over(self, session: Session | Conversation) -> Self:
-        """An LLM with the settings and callbacks of this one over another session."""
-        other = self.model_copy()
-        other._binding, other._prefixes = Source.of(session), Prefixes()
+    @property
+    def max_new_tokens(self) -> int:
+        """Most tokens of an answer; `max_tokens` under its name of version 0.1."""
+        return self.max_tokens
+
+    @max_new_tokens.setter
+    def max_new_tokens(self, value: int) -> None:
+        self.max_tokens = value
+
+    def over(self, session: Session) -> Self:
+        """Return an LLM with the settings and callbacks of this one over another session."""
+        other = self.with_session(session)
+        other._sources = SourceNodes()
         return other
+
+    def with_sources(self, sources: SourceNodes) -> Self:
+        """Return an LLM whose cited pages are given back as the nodes that they were read from."""
+        other = self.model_copy()
+        other._sources = sources
+        return other
+
+    @property
+    def sources(self) -> SourceNodes:
+        """The nodes that were read, where it was made of LlamaIndex's documents."""
+        return self._sources
+
+    def find_source_nodes(self, said: Mapping[str, Any] | None) -> list[NodeWithScore]:
+        """Return the pages that a response's ``raw`` cites, with where and what was found."""
+        return self._sources.find_cited(self.session.passages, said)
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -124,15 +129,15 @@ class PaceLLM(ToolCallingLLM):
         model's configuration says (or LlamaIndex's default where that is not on this machine), and
         not yet what the corpus will take of it.
         """
-        window = self._binding.window()
-        if window is None and on_event_loop():
-            window = DEFAULT_CONTEXT_WINDOW
+        window = self._binding.find_window()
+        if window is None and is_on_event_loop():
+            window = self._binding.find_model_window() or DEFAULT_CONTEXT_WINDOW
         if window is None:
             session = self._binding.session
             window = session.pace.context_window - session.tokens
         return LLMMetadata(
             context_window=window,
-            num_output=self.max_new_tokens,
+            num_output=self.max_tokens,
             is_chat_model=True,
             is_function_calling_model=True,
             model_name=self._binding.name,
@@ -140,8 +145,9 @@ class PaceLLM(ToolCallingLLM):
 
     @llm_completion_callback()
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ANN401
-        """Answers a prompt."""
-        return completion(told(self._stream(prompt, kwargs).answer))
+        """Answer a prompt."""
+        request = self._make_prompt_request(prompt, kwargs)
+        return make_completion(dispatch_memory_use(request.ask()))
 
     @llm_completion_callback()
     def stream_complete(
@@ -150,8 +156,9 @@ class PaceLLM(ToolCallingLLM):
         formatted: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> CompletionResponseGen:
-        """Answers a prompt piece by piece."""
-        return (completion(*step) for step in steps(self._stream(prompt, kwargs)))
+        """Answer a prompt piece by piece."""
+        steps = stream_steps(self._make_prompt_request(prompt, kwargs))
+        return (make_completion(*step) for step in steps)
 
     @llm_completion_callback()
     async def acomplete(
@@ -160,9 +167,9 @@ class PaceLLM(ToolCallingLLM):
         formatted: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> CompletionResponse:
-        """Answers a prompt without blocking the event loop."""
-        stream = await self._astream(prompt, kwargs)
-        return completion(told(await stream.drain()))
+        """Answer a prompt without blocking the event loop."""
+        request = await asyncio.to_thread(self._make_prompt_request, prompt, kwargs)
+        return make_completion(dispatch_memory_use(await request.aask()))
 
     @llm_completion_callback()
     async def astream_complete(
@@ -171,27 +178,29 @@ class PaceLLM(ToolCallingLLM):
         formatted: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> CompletionResponseAsyncGen:
-        """Answers a prompt piece by piece without blocking the event loop."""
-        stream = await self._astream(prompt, kwargs)
-        return (completion(*step) async for step in asteps(stream))
+        """Answer a prompt piece by piece without blocking the event loop."""
+        request = await asyncio.to_thread(self._make_prompt_request, prompt, kwargs)
+        steps = await astream_steps(request)
+        return (make_completion(*step) async for step in steps)
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
-        """Answers a conversation."""
-        order = self._order(self._binding.session, messages, kwargs)
-        return order.response(told(order.stream().answer))
+        """Answer a conversation."""
+        request = self._make_chat_request(messages, kwargs)
+        return make_response(request, dispatch_memory_use(request.ask()), turn=len(messages))
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:  # noqa: ANN401
-        """Answers a conversation piece by piece."""
-        order = self._order(self._binding.session, messages, kwargs)
-        return order.responses(steps(order.stream()))
+        """Answer a conversation piece by piece."""
+        request = self._make_chat_request(messages, kwargs)
+        return generate_responses(request, stream_steps(request), turn=len(messages))
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
-        """Answers a conversation without blocking the event loop."""
-        order = self._order(await self._binding.asession(), messages, kwargs)
-        return order.response(told(await order.astream().drain()))
+        """Answer a conversation without blocking the event loop."""
+        request = await asyncio.to_thread(self._make_chat_request, messages, kwargs)
+        answer = dispatch_memory_use(await request.aask())
+        return make_response(request, answer, turn=len(messages))
 
     @llm_chat_callback()
     async def astream_chat(
@@ -199,12 +208,12 @@ class PaceLLM(ToolCallingLLM):
         messages: Sequence[ChatMessage],
         **kwargs: Any,  # noqa: ANN401
     ) -> ChatResponseAsyncGen:
-        """Answers a conversation piece by piece without blocking the event loop."""
-        order = self._order(await self._binding.asession(), messages, kwargs)
-        return order.aresponses(asteps(order.astream()))
+        """Answer a conversation piece by piece without blocking the event loop."""
+        request = await asyncio.to_thread(self._make_chat_request, messages, kwargs)
+        return agenerate_responses(request, await astream_steps(request), turn=len(messages))
 
     def predict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
-        """Fills in a prompt template and answers it, in the form that the prompt's parser reads."""
+        """Fill in a prompt template and answer it, in the form that the prompt's parser reads."""
         return super(PaceLLM, self._held_for(prompt, prompt_args)).predict(prompt, **prompt_args)
 
     async def apredict(self, prompt: BasePromptTemplate, **prompt_args: Any) -> str:  # noqa: ANN401
@@ -219,33 +228,36 @@ class PaceLLM(ToolCallingLLM):
         return await super().astream(prompt, **prompt_args)
 
     def _held_for(self, prompt: BasePromptTemplate, values: dict[str, Any]) -> Self:
-        """This LLM, held to what the parser of a prompt can read."""
-        constraint = expected(prompt, values)
+        """Return this LLM, held to what the parser of a prompt can read."""
+        constraint = find_expected_format(prompt, values)
         if constraint is None:
             return self
         held = self.model_copy()
         held._constraint = constraint
         return held
 
-    def _order(
-        self, session: Session, messages: Sequence[ChatMessage], settings: dict[str, Any]
-    ) -> Order:
-        policy = self.tool_policy or ("model" if session.pace.knows_tools else "first")
-        toolbox = Toolbox.of(settings, messages, policy)
-        config = self._generation(settings)
-        if toolbox is not None:
-            config = replace(config, constraint=toolbox.constraint)
-        return Order(session, messages, config, toolbox, self._prefixes)
+    def _make_chat_request(
+        self, messages: Sequence[ChatMessage], settings: Mapping[str, Any]
+    ) -> ChatRequest:
+        options = self._add_constraint(settings)
+        return self._build_request(
+            self._find_session(self._call_settings(options).model),
+            options,
+            scan_history(messages),
+            lambda plain: to_messages(messages, plain=plain),
+            pinned=is_prefix_marked(messages),
+        )
 
-    def _stream(self, prompt: str, overrides: dict[str, Any]) -> AnswerStream:
-        return self._binding.session.stream(prompt, generation=self._generation(overrides))
+    def _make_prompt_request(self, prompt: str, settings: Mapping[str, Any]) -> ChatRequest:
+        options = self._add_constraint(settings)
+        return self._build_request(
+            self._find_session(self._call_settings(options).model),
+            options,
+            History(prompt),
+            lambda _: [{"role": "user", "content": prompt}],
+        )
 
-    async def _astream(self, prompt: str, overrides: dict[str, Any]) -> AsyncAnswerStream:
-        session = await self._binding.asession()
-        return session.astream(prompt, generation=self._generation(overrides))
-
-    def _generation(self, overrides: dict[str, Any]) -> GenerationConfig:
-        own = ("max_new_tokens", "temperature", "top_p", "top_k", "seed", "stop")
-        base = generation(GenerationConfig(), {name: getattr(self, name) for name in own})
-        constraint = overrides.get("constraint", self._constraint)
-        return replace(generation(base, overrides), constraint=constraint)
+    def _add_constraint(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        return (
+            settings if self._constraint is None else {"constraint": self._constraint, **settings}
+        )

@@ -8,7 +8,8 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.bridge.pydantic import Field
 from llama_index.core.memory.memory import BaseMemoryBlock
 
-from pace_integrations.llama_index.convert import citations, places
+from pace_integrations.adapters.citations import describe_citations
+from pace_integrations.llama_index.convert import read_citations
 from pace_integrations.llama_index.llm import PaceLLM
 
 
@@ -35,7 +36,7 @@ class PaceMemoryBlock(BaseMemoryBlock[str]):
         if not asked:
             return ""
         said = await self.llm.acomplete(asked[-1].content or "")
-        return "\n".join([said.text, *places(citations(said.raw))])
+        return "\n".join([said.text, *describe_citations(read_citations(said.raw))])
 
     async def _aput(self, messages: list[ChatMessage]) -> None:
-        """Documents do not change by being talked about."""
+        """Keep nothing: documents do not change by being talked about."""

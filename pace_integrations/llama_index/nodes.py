@@ -1,4 +1,4 @@
-"""LlamaIndex's documents and nodes to a corpus, and a file's pages to LlamaIndex's documents.
+"""LlamaIndex's documents and nodes to a corpus, and pages to LlamaIndex's documents and nodes.
 
 LlamaIndex's readers make one document a page. With ``filename_as_id`` its directory reader calls
 the one at position ``i`` ``PATH_part_i``; pages made here are called the same.
@@ -7,82 +7,183 @@ the one at position ``i`` ``PATH_part_i``; pages made here are called the same.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from llama_index.core.schema import BaseNode, MetadataMode
+from llama_index.core.schema import (
+    BaseNode,
+    MetadataMode,
+    NodeRelationship,
+    NodeWithScore,
+    RelatedNodeInfo,
+    TextNode,
+)
 from llama_index.core.schema import Document as LlamaDocument
 
+from pace_integrations.answer import Citation
 from pace_integrations.documents import Corpus, Document, FileReport, Page
 from pace_integrations.documents.types import short_id
 from pace_integrations.errors import DocumentError
+from pace_integrations.llama_index.convert import read_citations
+
+if TYPE_CHECKING:
+    from pace_integrations.session.citations import Passage
 
 _PART = re.compile(r"_part_(\d+)\Z")
 # Facts of the page that help a person, not a model or an embedding.
 _ASIDE = ["page", "total_pages", "status", "sha256"]
 
 
-def to_corpus(documents: Iterable[BaseNode], *, named: bool = False) -> Corpus:
-    """A corpus of LlamaIndex documents; those of one file are its pages, in order.
+@dataclass(frozen=True)
+class SourceNodes:
+    """The nodes that pages were read from, to be given back with their metadata and ids.
 
-    LlamaIndex's readers make one document a page and name the file in ``file_path`` or
-    ``file_name`` and the printed page in ``page_label``. A document without text is left out.
-
-    Args:
-        documents: Documents or nodes.
-        named: Whether each must have a name of its own.
-
-    Raises:
-        DocumentError: No document holds text, or one has no name.
+    Attributes:
+        nodes: Nodes by title, file and page of what was read of them.
     """
-    groups = _by_file(documents)
-    if named and (drawn := [name for name in groups if _is_drawn(name)]):
-        raise DocumentError(
-            f"the document of id {drawn[0]!r} names no file and has no id of its own, so it cannot "
-            "be told which one it replaces; set metadata['file_path'] or doc_id"
+
+    nodes: Mapping[tuple[str, str | None, int], BaseNode] = field(default_factory=dict)
+
+    def __or__(self, other: SourceNodes) -> SourceNodes:
+        return SourceNodes({**self.nodes, **other.nodes})
+
+    def find_cited(
+        self, passages: Sequence[Passage], said: Mapping[str, Any] | None
+    ) -> list[NodeWithScore]:
+        """Return the pages that a response's ``raw`` cites."""
+        return self.make_nodes(passages, read_citations(said))
+
+    def make_nodes(
+        self, passages: Sequence[Passage], found: Iterable[Citation]
+    ) -> list[NodeWithScore]:
+        """Return cited pages as nodes."""
+        return [self._make_node(passages[c.passage - 1], c) for c in found]
+
+    def _make_node(self, passage: Passage, citation: Citation) -> NodeWithScore:
+        document, page = passage.document, passage.page
+        origin = self.nodes.get((document.title, document.source, page.index))
+        own = {
+            "file_name": PurePath(document.source or document.title).name,
+            "file_path": document.source,
+            "title": document.title,
+        }
+        given = origin.metadata if origin is not None else document.metadata
+        node = TextNode(
+            id_=f"{document.id}:{page.index}",
+            text=page.text,
+            metadata={**own, **given, **describe_citation(citation)},
         )
-    read = [
-        _document(number, name, _numbered(parts))
-        for number, (name, parts) in enumerate(groups.items(), start=1)
-    ]
-    kept = tuple(document for document in read if document.pages)
-    if not kept:
-        raise DocumentError(
-            f"none of the {len(read)} documents holds text; check what the reader gave, or let "
-            "PaceQueryEngine.from_paths read the files and say what became of each"
-        )
-    return Corpus(kept)
+        if origin is not None:
+            reference = origin.ref_doc_id or origin.id_
+            node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(node_id=reference)
+            if not isinstance(origin, LlamaDocument):
+                node.id_ = origin.id_
+        return NodeWithScore(node=node, score=citation.score)
 
 
-def in_reading_order(nodes: Iterable[BaseNode]) -> list[BaseNode]:
-    """Nodes with text by file, page and place, so that one set of nodes has one order."""
-    with_text = [node for node in nodes if text_of(node).strip()]
+def describe_citation(citation: Citation) -> dict[str, Any]:
+    """Return where a citation is found and what it quotes, as metadata of a node."""
+    return {
+        "page": citation.page,
+        "page_label": citation.page_label,
+        "quote": citation.quote,
+        "span": list(citation.span),
+        "method": citation.method,
+    }
+
+
+@dataclass(frozen=True)
+class DocumentSet:
+    """LlamaIndex documents as a corpus.
+
+    Attributes:
+        corpus: What is read.
+        sources: What it was made of.
+    """
+
+    corpus: Corpus
+    sources: SourceNodes
+
+    @classmethod
+    def collect(cls, documents: Iterable[BaseNode], *, named: bool = False) -> Self:
+        """Return a corpus of documents; those of one file are its pages, in order.
+
+        LlamaIndex's readers make one document a page and name the file in ``file_path`` or
+        ``file_name`` and the printed page in ``page_label``. A document without text is left out.
+
+        Args:
+            documents: Documents or nodes.
+            named: Whether each must have a name of its own.
+
+        Raises:
+            DocumentError: No document holds text, or one has no name.
+        """
+        groups = _group_by_file(documents)
+        if named and (drawn := [name for name in groups if _is_drawn_id(name)]):
+            raise DocumentError(
+                f"the document of id {drawn[0]!r} names no file and has no id of its own, so it "
+                "cannot be told which one it replaces; set metadata['file_path'] or doc_id"
+            )
+        read: list[Document] = []
+        nodes: dict[tuple[str, str | None, int], BaseNode] = {}
+        for number, (name, parts) in enumerate(groups.items(), start=1):
+            pages = _number_pages(parts)
+            document = _make_document(number, name, pages)
+            read.append(document)
+            nodes |= {(document.title, document.source, index): node for index, node in pages}
+        kept = tuple(document for document in read if document.pages)
+        if not kept:
+            raise DocumentError(
+                f"none of the {len(read)} documents holds text; check what the reader gave, or let "
+                "PaceQueryEngine.from_paths read the files and say what became of each"
+            )
+        return cls(Corpus(kept), SourceNodes(nodes))
+
+
+def to_corpus(documents: Iterable[BaseNode], *, named: bool = False) -> Corpus:
+    """Return the corpus of a `DocumentSet`."""
+    return DocumentSet.collect(documents, named=named).corpus
+
+
+def sort_for_reading(nodes: Iterable[BaseNode]) -> list[BaseNode]:
+    """Return nodes with text by file, page and place, so that one set of nodes has one order."""
+    with_text = [node for node in nodes if get_text(node).strip()]
     return sorted(
         with_text,
-        key=lambda n: (file_of(n), _page_of(n) or 0, getattr(n, "start_char_idx", 0) or 0, n.id_),
+        key=lambda n: (
+            get_file(n),
+            _find_page(n) or 0,
+            getattr(n, "start_char_idx", 0) or 0,
+            n.id_,
+        ),
     )
 
 
-def corpus_of_nodes(nodes: Sequence[BaseNode]) -> Corpus:
-    """A corpus in which passage ``n`` is ``nodes[n - 1]``.
+def _reading_order(node: BaseNode) -> tuple[str, int, int, str]:
+    start = getattr(node, "start_char_idx", None)
+    return get_file(node), _find_page(node) or 0, start or 0, node.id_
+
+
+def make_node_corpus(nodes: Sequence[BaseNode]) -> Corpus:
+    """Return a corpus in which passage ``n`` is ``nodes[n - 1]``.
 
     Args:
-        nodes: At least one node, from `in_reading_order`.
+        nodes: At least one node, from `sort_for_reading`.
     """
     documents = []
-    for number, (name, parts) in enumerate(_by_file(nodes).items(), start=1):
-        pages = [(_page_of(part) or i, part) for i, part in enumerate(parts, start=1)]
-        documents.append(_document(number, name, pages))
+    for number, (name, parts) in enumerate(_group_by_file(nodes).items(), start=1):
+        pages = [(_find_page(part) or i, part) for i, part in enumerate(parts, start=1)]
+        documents.append(_make_document(number, name, pages))
     return Corpus(tuple(documents))
 
 
 def to_documents(
     document: Document | None, report: FileReport, extra: dict[str, Any] | None = None
 ) -> list[LlamaDocument]:
-    """A file's pages as LlamaIndex's documents, those without text included.
+    """Return a file's pages as LlamaIndex's documents, those without text included.
 
     So position and page agree, and one page that gains a text layer renames no other.
 
@@ -96,40 +197,40 @@ def to_documents(
     texts = {page.index: page for page in document.pages}
     path = document.source or document.title
     return [
-        _page_document(path, document, report, texts.get(i) or Page(i, None, ""), extra or {})
+        _make_page_document(path, document, report, texts.get(i) or Page(i, None, ""), extra or {})
         for i in range(1, max(report.pages, *texts) + 1)
     ]
 
 
-def text_of(node: BaseNode) -> str:
-    """A node's own text."""
+def get_text(node: BaseNode) -> str:
+    """Return a node's own text."""
     return node.get_content(metadata_mode=MetadataMode.NONE)
 
 
-def file_of(node: BaseNode) -> str:
-    """The file a node comes from; failing that the document, or itself."""
+def get_file(node: BaseNode) -> str:
+    """Return the file a node comes from; failing that the document, or itself."""
     metadata = node.metadata
     name = metadata.get("file_path") or metadata.get("file_name")
     return str(name or node.ref_doc_id or node.id_)
 
 
-def _by_file(nodes: Iterable[BaseNode]) -> dict[str, list[BaseNode]]:
+def _group_by_file(nodes: Iterable[BaseNode]) -> dict[str, list[BaseNode]]:
     files: dict[str, list[BaseNode]] = {}
     for node in nodes:
-        files.setdefault(file_of(node), []).append(node)
+        files.setdefault(get_file(node), []).append(node)
     return files
 
 
-def _numbered(parts: Sequence[BaseNode]) -> list[tuple[int, BaseNode]]:
-    """All parts of a file with their 1-based pages: as they say, or else by position."""
-    stated = [_stated_page(part) for part in parts]
+def _number_pages(parts: Sequence[BaseNode]) -> list[tuple[int, BaseNode]]:
+    """Return all parts of a file with their 1-based pages: as they say, or else by position."""
+    stated = [_find_stated_page(part) for part in parts]
     if None not in stated:
         return [(page or 0, part) for page, part in zip(stated, parts, strict=True)]
     return list(enumerate(parts, start=1))
 
 
-def _stated_page(node: BaseNode) -> int | None:
-    """The 1-based page that a node is sure of, by this library's metadata or its name."""
+def _find_stated_page(node: BaseNode) -> int | None:
+    """Return the 1-based page that a node is sure of, by this library's metadata or its name."""
     page = node.metadata.get("page")
     if isinstance(page, int) and page > 0:
         return page
@@ -137,16 +238,16 @@ def _stated_page(node: BaseNode) -> int | None:
     return int(part[1]) + 1 if part else None
 
 
-def _page_of(node: BaseNode) -> int | None:
-    """The 1-based page of a node whose neighbours are unknown: stated, or a printed number."""
+def _find_page(node: BaseNode) -> int | None:
+    """Return the 1-based page of a node on its own: as it says, or the printed number."""
     label = str(node.metadata.get("page_label", ""))
-    return _stated_page(node) or (int(label) if label.isdecimal() else None)
+    return _find_stated_page(node) or (int(label) if label.isdecimal() else None)
 
 
-def _document(number: int, name: str, parts: Sequence[tuple[int, BaseNode]]) -> Document:
+def _make_document(number: int, name: str, parts: Sequence[tuple[int, BaseNode]]) -> Document:
     first = parts[0][1].metadata
-    title = first.get("title") or first.get("file_name") or _title(number, name)
-    pages = [Page(index, _label(part), text_of(part)) for index, part in parts]
+    title = first.get("title") or first.get("file_name") or _make_title(number, name)
+    pages = [Page(index, _find_label(part), get_text(part)) for index, part in parts]
     path = first.get("file_path")
     source = None if path is None else str(path)
     document = Document.from_pages(str(title), pages, source=source)
@@ -158,13 +259,13 @@ def _document(number: int, name: str, parts: Sequence[tuple[int, BaseNode]]) -> 
     return document
 
 
-def _title(number: int, name: str) -> str:
-    """The file's name or the caller's id; an id that LlamaIndex drew is new in every run."""
-    return f"Document {number}" if _is_drawn(name) else PurePath(name).name
+def _make_title(number: int, name: str) -> str:
+    """Return the file's name or the caller's id; an id that LlamaIndex drew is new in every run."""
+    return f"Document {number}" if _is_drawn_id(name) else PurePath(name).name
 
 
-def _is_drawn(name: str) -> bool:
-    """Whether a name is an id that LlamaIndex drew."""
+def _is_drawn_id(name: str) -> bool:
+    """Return whether a name is an id that LlamaIndex drew."""
     try:
         UUID(name)
     except ValueError:
@@ -172,15 +273,15 @@ def _is_drawn(name: str) -> bool:
     return True
 
 
-def _label(part: BaseNode) -> str | None:
-    """The printed label; other people's ``page`` is one too, ours is a position."""
+def _find_label(part: BaseNode) -> str | None:
+    """Return the printed label; other people's ``page`` is one too, ours is a position."""
     label = part.metadata.get("page_label")
     if label is None and "sha256" not in part.metadata:
         label = part.metadata.get("page")
     return None if label is None else str(label)
 
 
-def _page_document(
+def _make_page_document(
     path: str, document: Document, report: FileReport, page: Page, extra: dict[str, Any]
 ) -> LlamaDocument:
     labels = {"page_label": page.label} if page.label else {}

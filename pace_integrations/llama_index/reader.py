@@ -45,7 +45,7 @@ class PaceReader(BaseReader):
         return Report(tuple(self._files))
 
     def extractor(self) -> dict[str, BaseReader]:
-        """This reader for every suffix that it reads, for ``file_extractor=``."""
+        """Return this reader for every suffix that it reads, for ``file_extractor=``."""
         return dict.fromkeys(SUFFIXES, self)
 
     def lazy_load_data(
@@ -54,7 +54,7 @@ class PaceReader(BaseReader):
         extra_info: dict[str, Any] | None = None,
         fs: AbstractFileSystem | None = None,
     ) -> Iterator[LlamaDocument]:
-        """Reads a file, or all files of a folder or a pattern.
+        """Read a file, or all files of a folder or a pattern.
 
         Args:
             file: What to read.
@@ -67,7 +67,7 @@ class PaceReader(BaseReader):
         """
         read = False
         files: list[FileReport] = []
-        for document, report in _read(file, fs):
+        for document, report in _read_all(file, fs):
             files.append(report)
             self._files.append(report)
             if report.status != "ok":
@@ -79,18 +79,18 @@ class PaceReader(BaseReader):
             raise NothingReadError(Report(tuple(files)))
 
 
-def _read(
+def _read_all(
     file: str | PurePath, fs: AbstractFileSystem | None
 ) -> Iterator[tuple[Document | None, FileReport]]:
     if fs is not None:
-        yield _fetched(str(file), fs)
+        yield _fetch_file(str(file), fs)
         return
     for path in expand_paths([Path(file)]):
         yield read_file(path)
 
 
-def _fetched(path: str, fs: AbstractFileSystem) -> tuple[Document | None, FileReport]:
-    """A file of another file system, read here and reported under its own path."""
+def _fetch_file(path: str, fs: AbstractFileSystem) -> tuple[Document | None, FileReport]:
+    """Read a file of another file system here and reported under its own path."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / PurePosixPath(path).name
         copy.write_bytes(fs.cat_file(path))

@@ -1,22 +1,62 @@
-"""Completions that are streamed, as streaming responses of engines and synthesizers."""
+"""Streams of the session as LlamaIndex's streams, and as streaming responses of engines."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from contextlib import aclosing, closing
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.base.llms.types import CompletionResponseAsyncGen, CompletionResponseGen
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
+from llama_index.core.instrumentation.span import active_span_id
 from llama_index.core.schema import NodeWithScore
 
-Sources = Callable[[Any], list[NodeWithScore]]
-Ended = Callable[[Any], None]
+from pace_integrations.answer import Answer
+from pace_integrations.llama_index.events import dispatch_memory_use
+
+if TYPE_CHECKING:
+    from pace_integrations.adapters.chat_request import ChatRequest
+
+Step = tuple[Answer | None, str, str]
+FindSources = Callable[[Any], list[NodeWithScore]]
+Done = Callable[[Any], None]
 
 
-def pieces(stream: CompletionResponseGen, ended: Ended | None = None) -> Generator[str, None, None]:
-    """The new text of every step.
+def stream_steps(request: ChatRequest) -> Iterator[Step]:
+    """Yield ``(answer, text so far, new text)``; the last step brings the answer, nothing new."""
+    span, stream = active_span_id.get(), request.stream()
+
+    def generate() -> Iterator[Step]:
+        with stream:
+            text = ""
+            for piece in stream:
+                text += piece
+                yield None, text, piece
+            yield dispatch_memory_use(stream.answer, span), text, ""
+
+    return generate()
+
+
+async def astream_steps(request: ChatRequest) -> AsyncIterator[Step]:
+    """Return `stream_steps` for event loops."""
+    span, stream = active_span_id.get(), await request.astream()
+
+    async def generate() -> AsyncIterator[Step]:
+        async with stream:
+            text = ""
+            async for piece in stream:
+                text += piece
+                yield None, text, piece
+            yield dispatch_memory_use(stream.answer, span), text, ""
+
+    return generate()
+
+
+def yield_deltas(
+    stream: CompletionResponseGen, ended: Done | None = None
+) -> Generator[str, None, None]:
+    """Yield the new text of every step.
 
     Args:
         stream: Steps of a completion.
@@ -32,10 +72,10 @@ def pieces(stream: CompletionResponseGen, ended: Ended | None = None) -> Generat
         ended(raw)
 
 
-async def apieces(
-    stream: CompletionResponseAsyncGen, ended: Ended | None = None
+async def ayield_deltas(
+    stream: CompletionResponseAsyncGen, ended: Done | None = None
 ) -> AsyncGenerator[str, None]:
-    """`pieces` for event loops."""
+    """Yield `yield_deltas` for event loops."""
     raw = None
     async with aclosing(stream):
         async for step in stream:
@@ -46,14 +86,14 @@ async def apieces(
         ended(raw)
 
 
-class _Target:
+class _ResponseCompleter:
     """Fills in what is known only at the end of a stream, if anybody still holds its response.
 
     A response holds its pieces. If they held it too, one that is dropped half-way would write on
     until the garbage collector comes by.
     """
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: FindSources) -> None:
         self._sources = sources
         self.response: weakref.ref[StreamingResponse | AsyncStreamingResponse] | None = None
 
@@ -64,22 +104,26 @@ class _Target:
             response.metadata = said
 
 
-def streamed(stream: CompletionResponseGen, sources: Sources) -> StreamingResponse:
-    """A response that brings its sources and metadata when it has been consumed.
+def make_streaming_response(
+    stream: CompletionResponseGen, sources: FindSources
+) -> StreamingResponse:
+    """Return a response that brings its sources and metadata when it has been consumed.
 
     Args:
         stream: Steps of a completion.
         sources: Makes nodes of what is known of the answer.
     """
-    target = _Target(sources)
-    response = StreamingResponse(response_gen=pieces(stream, target), metadata={})
+    target = _ResponseCompleter(sources)
+    response = StreamingResponse(response_gen=yield_deltas(stream, target), metadata={})
     target.response = weakref.ref(response)
     return response
 
 
-def astreamed(stream: CompletionResponseAsyncGen, sources: Sources) -> AsyncStreamingResponse:
-    """`streamed` for event loops."""
-    target = _Target(sources)
-    response = AsyncStreamingResponse(response_gen=apieces(stream, target), metadata={})
+def amake_streaming_response(
+    stream: CompletionResponseAsyncGen, sources: FindSources
+) -> AsyncStreamingResponse:
+    """Return `make_streaming_response` for event loops."""
+    target = _ResponseCompleter(sources)
+    response = AsyncStreamingResponse(response_gen=ayield_deltas(stream, target), metadata={})
     target.response = weakref.ref(response)
     return response

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse
 from llama_index.core.bridge.pydantic import BaseModel
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from pace_integrations.config import Constraint
-from pace_integrations.llama_index.events import dispatcher, within
+from pace_integrations.llama_index.events import dispatch_within, dispatcher
 
 _TEXT = {"type": "string", "maxLength": 200}
 _REASON = {"type": "string", "maxLength": 80}  # told to people, if at all
@@ -56,10 +56,10 @@ class StructuredLLM(FunctionCallingLLM):
             llm_kwargs: Settings of this call.
             **prompt_args: Values of the prompt's variables.
         """
-        _start(output_cls, prompt, prompt_args)
-        messages = self._schooled(output_cls, prompt, prompt_args)
-        said = self.chat(messages, **_held(output_cls, llm_kwargs))
-        return _end(_whole(output_cls, said))
+        _dispatch_start(output_cls, prompt, prompt_args)
+        messages = self._fill_prompt(prompt, prompt_args)
+        said = self.chat(messages, **_hold_to(output_cls, llm_kwargs))
+        return _dispatch_end(_parse_object(output_cls, said))
 
     async def astructured_predict(
         self,
@@ -69,10 +69,10 @@ class StructuredLLM(FunctionCallingLLM):
         **prompt_args: Any,  # noqa: ANN401
     ) -> Model:
         """`structured_predict` without blocking the event loop."""
-        _start(output_cls, prompt, prompt_args)
-        messages = self._schooled(output_cls, prompt, prompt_args)
-        said = await self.achat(messages, **_held(output_cls, llm_kwargs))
-        return _end(_whole(output_cls, said))
+        _dispatch_start(output_cls, prompt, prompt_args)
+        messages = self._fill_prompt(prompt, prompt_args)
+        said = await self.achat(messages, **_hold_to(output_cls, llm_kwargs))
+        return _dispatch_end(_parse_object(output_cls, said))
 
     def stream_structured_predict(
         self,
@@ -82,19 +82,19 @@ class StructuredLLM(FunctionCallingLLM):
         **prompt_args: Any,  # noqa: ANN401
     ) -> Generator[Model | FlexibleModel, None, None]:
         """`structured_predict`, with every state of the object on the way."""
-        _start(output_cls, prompt, prompt_args)
-        messages = self._schooled(output_cls, prompt, prompt_args)
-        stream = self.stream_chat(messages, **_held(output_cls, llm_kwargs))
-        growing = _Growing(output_cls)
+        _dispatch_start(output_cls, prompt, prompt_args)
+        messages = self._fill_prompt(prompt, prompt_args)
+        stream = self.stream_chat(messages, **_hold_to(output_cls, llm_kwargs))
+        growing = _GrowingObject(output_cls)
 
         def objects() -> Generator[Model | FlexibleModel, None, None]:
             said = None
             with closing(stream):
                 for said in stream:
-                    if (partial := growing.take(said)) is not None:
+                    if (partial := growing.take_response(said)) is not None:
                         yield partial
             if said is not None:
-                yield _end(_whole(output_cls, said), growing.span)
+                yield _dispatch_end(_parse_object(output_cls, said), growing.span)
 
         return objects()
 
@@ -106,71 +106,51 @@ class StructuredLLM(FunctionCallingLLM):
         **prompt_args: Any,  # noqa: ANN401
     ) -> AsyncGenerator[Model | FlexibleModel, None]:
         """`stream_structured_predict` without blocking the event loop."""
-        _start(output_cls, prompt, prompt_args)
-        messages = self._schooled(output_cls, prompt, prompt_args)
-        stream = await self.astream_chat(messages, **_held(output_cls, llm_kwargs))
-        growing = _Growing(output_cls)
+        _dispatch_start(output_cls, prompt, prompt_args)
+        messages = self._fill_prompt(prompt, prompt_args)
+        stream = await self.astream_chat(messages, **_hold_to(output_cls, llm_kwargs))
+        growing = _GrowingObject(output_cls)
 
         async def objects() -> AsyncGenerator[Model | FlexibleModel, None]:
             said = None
             async with aclosing(stream):
                 async for said in stream:
-                    if (partial := growing.take(said)) is not None:
+                    if (partial := growing.take_response(said)) is not None:
                         yield partial
             if said is not None:
-                yield _end(_whole(output_cls, said), growing.span)
+                yield _dispatch_end(_parse_object(output_cls, said), growing.span)
 
         return objects()
 
-    def _schooled(
-        self, output_cls: type[BaseModel], prompt: BasePromptTemplate, values: dict[str, Any]
-    ) -> list[ChatMessage]:
-        """The prompt's messages, with the schema in front."""
-        schema = json.dumps(output_cls.model_json_schema(), ensure_ascii=False)
-        told = ChatMessage(f"Answer with JSON of this schema: {schema}", role=MessageRole.SYSTEM)
-        return [told, *self._extend_messages(prompt.format_messages(llm=self, **values))]
+    def _fill_prompt(self, prompt: BasePromptTemplate, values: dict[str, Any]) -> list[ChatMessage]:
+        return list(self._extend_messages(prompt.format_messages(llm=self, **values)))
 
 
-def _start(output_cls: type[Model], prompt: PromptTemplate, values: dict[str, Any]) -> None:
+def _dispatch_start(
+    output_cls: type[Model], prompt: PromptTemplate, values: dict[str, Any]
+) -> None:
     dispatcher.event(
         LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=values)
     )
 
 
-def _end(made: Model, span: str | None = None) -> Model:
-    within(span, LLMStructuredPredictEndEvent(output=made))
+def _dispatch_end(made: Model, span: str | None = None) -> Model:
+    dispatch_within(span, LLMStructuredPredictEndEvent(output=made))
     return made
 
 
-def _held(output_cls: type[BaseModel], settings: dict[str, Any] | None) -> dict[str, Any]:
-    """Settings of a call whose answer is held to a class's schema."""
-    return {**(settings or {}), "constraint": _constraint(output_cls)}
+def _hold_to(output_cls: type[BaseModel], settings: dict[str, Any] | None) -> dict[str, Any]:
+    """Return settings of a call whose answer is held to a class's schema."""
+    wanted = {"name": output_cls.__name__, "schema": output_cls.model_json_schema()}
+    form = {"type": "json_schema", "json_schema": wanted}
+    return {**(settings or {}), "response_format": form}
 
 
-def _constraint(output_cls: type[BaseModel]) -> Constraint:
-    return Constraint.json_schema(_closed(output_cls.model_json_schema()))
-
-
-def _closed(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
-    """A schema whose objects have no properties but their own, where it does not say otherwise.
-
-    Pydantic's say nothing, and ignore what a model adds.
-    """
-    if isinstance(schema, list):
-        return [_closed(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: _closed(part) for key, part in schema.items()}
-    if made.get("type") == "object" and "properties" in made:
-        made.setdefault("additionalProperties", False)
-    return made
-
-
-def _whole(output_cls: type[Model], said: ChatResponse) -> Model:
+def _parse_object(output_cls: type[Model], said: ChatResponse) -> Model:
     return output_cls.model_validate_json(said.message.content or "")
 
 
-class _Growing:
+class _GrowingObject:
     """An object as far as it can be told from the JSON written so far.
 
     Attributes:
@@ -182,7 +162,7 @@ class _Growing:
         self._partial = create_flexible_model(output_cls)
         self._last: Any = {}
 
-    def take(self, said: ChatResponse) -> FlexibleModel | None:
+    def take_response(self, said: ChatResponse) -> FlexibleModel | None:
         """The object after a piece, or None where nothing new can be told."""
         try:
             values = from_json(said.message.content or "", allow_partial=True)
@@ -192,11 +172,13 @@ class _Growing:
         if values == self._last:
             return None
         self._last = values
-        within(self.span, LLMStructuredPredictInProgressEvent(output=made))
+        dispatch_within(self.span, LLMStructuredPredictInProgressEvent(output=made))
         return made
 
 
-def expected(prompt: BasePromptTemplate, values: Mapping[str, Any]) -> Constraint | None:
+def find_expected_format(
+    prompt: BasePromptTemplate, values: Mapping[str, Any]
+) -> Constraint | None:
     """What the parser of a prompt will be able to read, or None where it takes any text.
 
     Args:
@@ -205,22 +187,22 @@ def expected(prompt: BasePromptTemplate, values: Mapping[str, Any]) -> Constrain
     """
     parser = prompt.output_parser
     if isinstance(parser, PydanticOutputParser):
-        return _constraint(parser.output_cls)
+        return Constraint.json_schema(parser.output_cls.model_json_schema())
     if isinstance(parser, SelectionOutputParser):
-        return Constraint.json_schema(_selection(values))
+        return Constraint.json_schema(_selection_schema(values))
     if isinstance(parser, SubQuestionOutputParser):
-        return Constraint.json_schema(_sub_questions(values))
+        return Constraint.json_schema(_sub_question_schema(values))
     return None
 
 
-def _selection(values: Mapping[str, Any]) -> dict[str, Any]:
+def _selection_schema(values: Mapping[str, Any]) -> dict[str, Any]:
     choices = list(range(1, int(values.get("num_choices", 1)) + 1))
     most = int(values.get("max_outputs", 1))
-    one = _object({"choice": {"enum": choices}, "reason": _REASON})
+    one = _object_schema({"choice": {"enum": choices}, "reason": _REASON})
     return {"type": "array", "items": one, "minItems": 1, "maxItems": most}
 
 
-def selection(name: str, prompt: str) -> dict[str, Any] | None:
+def find_selection_schema(name: str, prompt: str) -> dict[str, Any] | None:
     """The schema of a choice by one of core's Pydantic selectors, or None for any other tool.
 
     Their classes do not say how many choices there are, and a number beyond them is an
@@ -235,23 +217,25 @@ def selection(name: str, prompt: str) -> dict[str, Any] | None:
         return None
     most = int(found[1])
     index = {"type": "integer", "minimum": 1, "maximum": most}
-    one = _object({"index": index, "reason": _REASON})
+    one = _object_schema({"index": index, "reason": _REASON})
     if name == "SingleSelection":
         return one
-    return _object({"selections": {"type": "array", "items": one, "minItems": 1, "maxItems": most}})
+    return _object_schema(
+        {"selections": {"type": "array", "items": one, "minItems": 1, "maxItems": most}}
+    )
 
 
-def _sub_questions(values: Mapping[str, Any]) -> dict[str, Any]:
+def _sub_question_schema(values: Mapping[str, Any]) -> dict[str, Any]:
     try:
         tools: Sequence[str] = list(json.loads(str(values.get("tools_str"))))
     except ValueError:
         tools = ()
     name = {"enum": tools} if tools else _TEXT
-    one = _object({"sub_question": _TEXT, "tool_name": name})
-    return _object({"items": {"type": "array", "items": one, "minItems": 1, "maxItems": 8}})
+    one = _object_schema({"sub_question": _TEXT, "tool_name": name})
+    return _object_schema({"items": {"type": "array", "items": one, "minItems": 1, "maxItems": 8}})
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def _object_schema(properties: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": properties,

@@ -20,23 +20,30 @@ from llama_index.core.instrumentation.events.synthesis import (
     SynthesizeEndEvent,
     SynthesizeStartEvent,
 )
+from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.response_synthesizers.base import BaseSynthesizer
 from llama_index.core.schema import NodeWithScore, QueryBundle, QueryType, TextNode
 from llama_index.core.types import RESPONSE_TEXT_TYPE
 
-from pace_integrations.adapters.session_lru import Shelf
+from pace_integrations.adapters.lru import LruCache
 from pace_integrations.answer import Citation
-from pace_integrations.llama_index.convert import citations
-from pace_integrations.llama_index.events import dispatcher, read
+from pace_integrations.llama_index.convert import read_citations
+from pace_integrations.llama_index.events import dispatcher, read_corpus
+from pace_integrations.llama_index.factories import QuestionPrompt
 from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.nodes import corpus_of_nodes, in_reading_order, text_of
-from pace_integrations.llama_index.streaming import apieces, astreamed, pieces, streamed
+from pace_integrations.llama_index.nodes import get_text, make_node_corpus, sort_for_reading
+from pace_integrations.llama_index.streaming import (
+    amake_streaming_response,
+    ayield_deltas,
+    make_streaming_response,
+    yield_deltas,
+)
 
 # `CitationQueryEngine` numbers its nodes in their text; here the prompt does.
 _NUMBER = re.compile(r"\ASource \d+:\n")
 
 
-class PaceSynthesizer(BaseSynthesizer):
+class PaceSynthesizer(QuestionPrompt, BaseSynthesizer):
     """Reads the nodes that any retriever returns and answers from them.
 
     A set of nodes is read once, whatever order it comes in and however many questions follow; the
@@ -50,6 +57,7 @@ class PaceSynthesizer(BaseSynthesizer):
         streaming: Whether responses are streams.
         callback_manager: LlamaIndex's callbacks; None takes those of `llm`.
         empty_response: What to say when there is no node with text.
+        text_qa_template: How a query becomes a question; None asks the query itself.
     """
 
     def __init__(
@@ -60,6 +68,7 @@ class PaceSynthesizer(BaseSynthesizer):
         streaming: bool = False,
         callback_manager: CallbackManager | None = None,
         empty_response: str | None = None,
+        text_qa_template: BasePromptTemplate | None = None,
     ) -> None:
         super().__init__(
             llm=llm,
@@ -71,13 +80,9 @@ class PaceSynthesizer(BaseSynthesizer):
             chat_prompt_helper=ChatPromptHelper(tokenizer=str.split),
         )
         self._pace_llm = llm
-        self._shelf = Shelf(keep)
-
-    def _get_prompts(self) -> dict[str, Any]:
-        return {}
-
-    def _update_prompts(self, prompts: dict[str, Any]) -> None:
-        """There is no prompt to change: the session has its own."""
+        self._models: LruCache[str, PaceLLM] = LruCache(keep)
+        if text_qa_template is not None:
+            self._question_template = text_qa_template
 
     def get_response(
         self,
@@ -85,11 +90,11 @@ class PaceSynthesizer(BaseSynthesizer):
         text_chunks: Sequence[str],
         **response_kwargs: Any,  # noqa: ANN401
     ) -> RESPONSE_TEXT_TYPE:
-        """Answers from texts alone, without sources."""
-        llm = self._reader(_Set.of_texts(text_chunks))
+        """Answer from texts alone, without sources."""
+        llm = self._find_model(_NodeSet.from_texts(text_chunks))
         if self._streaming:
-            return pieces(llm.stream_complete(query_str))
-        return str(llm.complete(query_str))
+            return yield_deltas(llm.stream_complete(self._make_question(query_str)))
+        return str(llm.complete(self._make_question(query_str)))
 
     async def aget_response(
         self,
@@ -98,10 +103,10 @@ class PaceSynthesizer(BaseSynthesizer):
         **response_kwargs: Any,  # noqa: ANN401
     ) -> RESPONSE_TEXT_TYPE:
         """`get_response` without blocking the event loop."""
-        llm = await self._areader(_Set.of_texts(text_chunks))
+        llm = await self._afind_model(_NodeSet.from_texts(text_chunks))
         if self._streaming:
-            return apieces(await llm.astream_complete(query_str))
-        return str(await llm.acomplete(query_str))
+            return ayield_deltas(await llm.astream_complete(self._make_question(query_str)))
+        return str(await llm.acomplete(self._make_question(query_str)))
 
     def synthesize(
         self,
@@ -110,17 +115,19 @@ class PaceSynthesizer(BaseSynthesizer):
         additional_source_nodes: Sequence[NodeWithScore] | None = None,
         **response_kwargs: Any,  # noqa: ANN401
     ) -> RESPONSE_TYPE:
-        """Answers a query from nodes."""
-        chosen = _Set.of(nodes, additional_source_nodes)
+        """Answer a query from nodes."""
+        chosen = _NodeSet.sort(nodes, additional_source_nodes)
         if not chosen.nodes:
             return super().synthesize(query, [])
         with self._synthesis(query) as work:
-            llm = self._reader(chosen)
+            llm = self._find_model(chosen)
             if self._streaming:
-                work.response = streamed(llm.stream_complete(work.question), chosen.sources)
+                work.response = make_streaming_response(
+                    llm.stream_complete(work.question), chosen.find_sources
+                )
             else:
                 said = llm.complete(work.question)
-                work.response = Response(said.text, chosen.sources(said.raw), said.raw)
+                work.response = Response(said.text, chosen.find_sources(said.raw), said.raw)
         return work.response
 
     async def asynthesize(
@@ -131,34 +138,37 @@ class PaceSynthesizer(BaseSynthesizer):
         **response_kwargs: Any,  # noqa: ANN401
     ) -> RESPONSE_TYPE:
         """`synthesize` without blocking the event loop."""
-        chosen = _Set.of(nodes, additional_source_nodes)
+        chosen = _NodeSet.sort(nodes, additional_source_nodes)
         if not chosen.nodes:
             return await super().asynthesize(query, [])
         with self._synthesis(query) as work:
-            llm = await self._areader(chosen)
+            llm = await self._afind_model(chosen)
             if self._streaming:
                 stream = await llm.astream_complete(work.question)
-                work.response = astreamed(stream, chosen.sources)
+                work.response = amake_streaming_response(stream, chosen.find_sources)
             else:
                 said = await llm.acomplete(work.question)
-                work.response = Response(said.text, chosen.sources(said.raw), said.raw)
+                work.response = Response(said.text, chosen.find_sources(said.raw), said.raw)
         return work.response
 
-    def _reader(self, chosen: _Set) -> PaceLLM:
-        """The model over the session that holds a set of nodes."""
-        pace = self._pace_llm.session.pace
-        corpus = corpus_of_nodes([node.node for node in chosen.nodes])
-        session = self._shelf.get(corpus.fingerprint, lambda: read(pace, corpus))
-        return self._pace_llm.over(session)
+    def _find_model(self, chosen: _NodeSet) -> PaceLLM:
+        """Return the model over the session that holds a set of nodes."""
+        corpus = make_node_corpus([node.node for node in chosen.nodes])
 
-    async def _areader(self, chosen: _Set) -> PaceLLM:
-        return await asyncio.to_thread(self._reader, chosen)
+        def read() -> PaceLLM:
+            return self._pace_llm.over(read_corpus(self._pace_llm.session.pace, corpus))
+
+        return self._models.get_or_create(corpus.fingerprint, read)
+
+    async def _afind_model(self, chosen: _NodeSet) -> PaceLLM:
+        return await asyncio.to_thread(self._find_model, chosen)
 
     @contextmanager
     def _synthesis(self, query: QueryType) -> Iterator[_Synthesis]:
-        """Core's events around a synthesis."""
+        """Dispatch core's events around a synthesis."""
         dispatcher.event(SynthesizeStartEvent(query=query))
-        work = _Synthesis(query.query_str if isinstance(query, QueryBundle) else query)
+        asked = query.query_str if isinstance(query, QueryBundle) else query
+        work = _Synthesis(self._make_question(asked))
         payload: dict[str, Any] = {EventPayload.QUERY_STR: work.question}
         with self._callback_manager.event(CBEventType.SYNTHESIZE, payload=payload) as event:
             yield work
@@ -175,20 +185,22 @@ class _Synthesis:
 
 
 @dataclass(frozen=True)
-class _Set:
+class _NodeSet:
     """Nodes in reading order, which is theirs whatever order they came in, and others to name."""
 
     nodes: Sequence[NodeWithScore]
     others: Sequence[NodeWithScore] = ()
 
     @classmethod
-    def of(cls, nodes: Sequence[NodeWithScore], others: Sequence[NodeWithScore] | None) -> _Set:
-        plain = {found.node.id_: _without_number(found) for found in nodes}
-        ordered = in_reading_order(found.node for found in plain.values())
+    def sort(
+        cls, nodes: Sequence[NodeWithScore], others: Sequence[NodeWithScore] | None
+    ) -> _NodeSet:
+        plain = {found.node.id_: _strip_number(found) for found in nodes}
+        ordered = sort_for_reading(found.node for found in plain.values())
         return cls([plain[node.id_] for node in ordered], others or ())
 
     @classmethod
-    def of_texts(cls, texts: Sequence[str]) -> _Set:
+    def from_texts(cls, texts: Sequence[str]) -> _NodeSet:
         nodes = [
             TextNode(
                 id_=hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
@@ -197,17 +209,17 @@ class _Set:
             )
             for text in texts
         ]
-        return cls.of([NodeWithScore(node=node) for node in nodes], ())
+        return cls.sort([NodeWithScore(node=node) for node in nodes], ())
 
-    def sources(self, said: Any) -> list[NodeWithScore]:  # noqa: ANN401
-        """All nodes, the cited ones marked, then the others."""
-        found = {citation.passage: citation for citation in citations(said)}
-        marked = [_marked(node, found.get(n)) for n, node in enumerate(self.nodes, start=1)]
+    def find_sources(self, said: Any) -> list[NodeWithScore]:  # noqa: ANN401
+        """Return all nodes, the cited ones marked, then the others."""
+        found = {citation.passage: citation for citation in read_citations(said)}
+        marked = [_mark_cited(node, found.get(n)) for n, node in enumerate(self.nodes, start=1)]
         return [*marked, *self.others]
 
 
-def _without_number(found: NodeWithScore) -> NodeWithScore:
-    text = text_of(found.node)
+def _strip_number(found: NodeWithScore) -> NodeWithScore:
+    text = get_text(found.node)
     if not (number := _NUMBER.match(text)):
         return found
     node = found.node.model_copy()
@@ -215,7 +227,7 @@ def _without_number(found: NodeWithScore) -> NodeWithScore:
     return NodeWithScore(node=node, score=found.score)
 
 
-def _marked(found: NodeWithScore, citation: Citation | None) -> NodeWithScore:
+def _mark_cited(found: NodeWithScore, citation: Citation | None) -> NodeWithScore:
     if citation is None:
         return found
     node = found.node.model_copy()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pace_integrations.adapters.argument_grounding import grounded
+from pace_integrations.adapters.argument_grounding import ground_tools
 from pace_integrations.adapters.tool_calls import Tool
 
 ANY = {"type": "string"}
@@ -16,7 +16,7 @@ ANY = {"type": "string"}
 
 def options(schema: dict[str, Any], text: str, name: str = "value") -> Any:
     tool = Tool("f", parameters={"type": "object", "properties": {name: schema}})
-    return grounded([tool], text)[0].parameters["properties"][name].get("enum")
+    return ground_tools([tool], text)[0].parameters["properties"][name].get("enum")
 
 
 @pytest.mark.parametrize(
@@ -51,5 +51,5 @@ def test_every_text_on_offer_stands_in_what_was_said(text: str) -> None:
 def test_arguments_within_arguments_are_held_too() -> None:
     inner = {"type": "object", "properties": {"n": {"type": "integer"}}}
     tool = Tool("f", parameters={"type": "object", "properties": {"inner": inner}})
-    held = grounded([tool], "Take 5.")[0].parameters
+    held = ground_tools([tool], "Take 5.")[0].parameters
     assert held["properties"]["inner"]["properties"]["n"]["enum"] == [5]

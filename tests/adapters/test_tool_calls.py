@@ -16,9 +16,9 @@ from pace_integrations.adapters.tool_calls import (
     Call,
     CallReader,
     Tool,
-    call_text,
-    constraint,
-    instruction,
+    constrain_calls,
+    describe_tools,
+    write_call,
 )
 
 NAMED = {
@@ -47,7 +47,7 @@ def read(pieces: list[str]) -> tuple[str, list[Call]]:
 def test_calls_are_valid_whatever_the_model(parallel: bool) -> None:
     counts = set()
     for seed in range(25):
-        written = roam(constraint(TOOLS, required=True, parallel=parallel), 400, seed)
+        written = roam(constrain_calls(TOOLS, required=True, parallel=parallel), 400, seed)
         text, calls = read([written])
         counts.add(len(calls))
         assert not text.strip()
@@ -63,13 +63,13 @@ def test_calls_are_valid_whatever_the_model(parallel: bool) -> None:
 def test_arguments_of_any_schema_are_kept(properties: dict[str, Any], seed: int) -> None:
     schema = {"type": "object", "properties": properties, "required": sorted(properties)}
     tool = Tool("f", parameters=schema)
-    written = roam(constraint([tool], required=True, parallel=False), 600, seed)
+    written = roam(constrain_calls([tool], required=True, parallel=False), 600, seed)
     (call,) = read([written])[1]
     jsonschema.validate(json.loads(call.arguments), schema)
 
 
 def test_a_model_may_write_text_where_no_call_is_required() -> None:
-    free = constraint(TOOLS, required=False, parallel=True)
+    free = constrain_calls(TOOLS, required=False, parallel=True)
     assert any(not read([roam(free, 50, seed)])[1] for seed in range(5))
 
 
@@ -80,7 +80,7 @@ WORDS = st.text("ab <>/tool_call\n", max_size=12).filter(lambda text: "<tool_cal
 def test_reading_does_not_depend_on_where_pieces_end(
     before: str, arguments: dict[str, int], data: st.DataObject
 ) -> None:
-    whole = f"{before}{call_text('greet', arguments)}\n{call_text('stop', {})}"
+    whole = f"{before}{write_call('greet', arguments)}\n{write_call('stop', {})}"
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
     pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
     text, calls = read(pieces)
@@ -105,7 +105,7 @@ def test_what_is_no_call_has_no_name(broken: str) -> None:
 
 
 def test_the_instruction_names_every_tool_with_its_schema() -> None:
-    listed = re.search("<tools>\n(.*)\n</tools>", instruction(TOOLS), re.DOTALL)
+    listed = re.search("<tools>\n(.*)\n</tools>", describe_tools(TOOLS), re.DOTALL)
     assert listed is not None
     described = [json.loads(line)["function"] for line in listed[1].splitlines()]
     assert [tool["name"] for tool in described] == ["greet", "stop"]

@@ -23,10 +23,10 @@ from pydantic import BaseModel
 
 from pace_integrations import Session
 from pace_integrations.llama_index import (
+    CitedPageRetriever,
     PaceChatEngine,
     PaceLLM,
     PaceQueryEngine,
-    PaceRetriever,
     PaceSynthesizer,
 )
 
@@ -347,7 +347,7 @@ def calling(session: Session, **settings: Any) -> Forms:
 
 def retrieving(session: Session, **settings: Any) -> Forms:
     """Pages, named by their ids; there is nothing to stream."""
-    retriever = PaceRetriever.from_session(session, **settings)
+    retriever = CitedPageRetriever.from_session(session, **settings)
 
     async def acall(question: str) -> str:
         return " ".join(node.node_id for node in await retriever.aretrieve(question))

@@ -55,7 +55,7 @@ def test_a_model_and_paths_are_loaded_and_read_on_first_use(
         chat.invoke(QUESTION).content
         == ChatPace(pace=pace, paths=house, max_tokens=16).invoke(QUESTION).content
     )
-    chat._binding.pace.close()
+    chat.loaded.close()
 
 
 async def test_async_agrees_and_the_loop_goes_on(chat: ChatPace, expected: str) -> None:

@@ -306,7 +306,7 @@ class BrokenModelError(RuntimeError):
 async def test_an_error_in_the_generation_reaches_the_stream_at_once(
     pace: Pace, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    answer = Engine.answer
+    answer = Engine.decode_answer
 
     def failing(self: Engine, *args: Any, **kwargs: Any) -> Iterator[Any]:
         for i, piece in enumerate(answer(self, *args, **kwargs)):
@@ -314,7 +314,7 @@ async def test_an_error_in_the_generation_reaches_the_stream_at_once(
                 raise BrokenModelError("the model broke")
             yield piece
 
-    monkeypatch.setattr(Engine, "answer", failing)
+    monkeypatch.setattr(Engine, "decode_answer", failing)
     chat = ChatPace(pace=pace, max_tokens=500)
     start = time.monotonic()
     with pytest.raises(BrokenModelError, match="the model broke"):

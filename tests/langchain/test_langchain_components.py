@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,11 @@ from pace_integrations.langchain import (
     ChatPace,
     PaceCorpusTool,
     PaceLoader,
-    PaceRetriever,
+    PageRetriever,
     create_corpus_qa_chain,
     create_pace_documents_chain,
 )
-from pace_integrations.langchain.readings import to_corpus
+from pace_integrations.langchain.document_sets import DocumentSet
 
 
 class TestRetriever(RetrieversIntegrationTests):
@@ -35,8 +38,8 @@ class TestRetriever(RetrieversIntegrationTests):
         )
 
     @property
-    def retriever_constructor(self) -> type[PaceRetriever]:
-        return PaceRetriever
+    def retriever_constructor(self) -> type[PageRetriever]:
+        return PageRetriever
 
     @property
     def retriever_constructor_params(self) -> dict[str, Any]:
@@ -80,7 +83,7 @@ class TestToolIntegration(Tool, ToolsIntegrationTests):
 
 
 def test_the_retriever_ranks_the_pages_that_have_the_words_first(corpus: Corpus) -> None:
-    retriever = PaceRetriever(corpus=corpus, k=2)
+    retriever = PageRetriever(corpus=corpus, k=2)
     found = retriever.invoke("Which oven bakes the bread?")
     assert [d.metadata["title"] for d in found] == ["Kitchen"]
     assert found[0].metadata["passage"] == 2
@@ -92,7 +95,7 @@ def test_the_retriever_ranks_the_pages_that_have_the_words_first(corpus: Corpus)
 
 def test_the_retriever_follows_a_session_that_grows(pace: Pace, corpus: Corpus) -> None:
     session = pace.read(Corpus.from_texts({"Old": "A lamp stands here."}))
-    retriever = PaceRetriever(session=session)
+    retriever = PageRetriever(session=session)
     assert retriever.invoke("trunks of letters") == []
     session.add(corpus)
     assert retriever.invoke("trunks of letters")[0].metadata["title"] == "Attic"
@@ -100,7 +103,7 @@ def test_the_retriever_follows_a_session_that_grows(pace: Pace, corpus: Corpus) 
 
 def test_a_retriever_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="session= or a corpus="):
-        PaceRetriever()
+        PageRetriever()
 
 
 def test_the_loader_loads_pages_with_the_usual_metadata(house: Path) -> None:
@@ -172,15 +175,33 @@ def test_documents_of_any_retriever_are_read_once(
         for i, (name, text) in enumerate(TEXTS.items())
     ]
     first = chain.invoke({"context": documents, "input": QUESTION})
-    assert chain.invoke({"context": documents[::-1], "input": QUESTION}) == first
     assert "".join(chain.stream({"context": documents, "input": QUESTION})) == first
+    turned = chain.invoke({"context": documents[::-1], "input": QUESTION})
     assert len(reads) == 1
+    # The same answer from the same reading, under the number that the caller's document has.
+    assert (first, turned) == ("7:30 [1]", "7:30 [2]")
+    for answer, context in ((first, documents), (turned, documents[::-1])):
+        (citation,) = answer.citations
+        assert context[citation["passage"] - 1].metadata["source"] == citation["source"] == "Garden"
+        mark = answer[slice(*citation["mark"])]
+        assert mark == f"[{citation['passage']}]"
     chain.invoke({"context": documents[:1], "input": QUESTION})
     assert len(reads) == 2
-    assert embedded.read(to_corpus(documents)).ask(QUESTION).text.startswith(first)
 
 
-def test_chunks_of_a_page_become_that_page(corpus: Corpus) -> None:
+async def test_marks_are_the_callers_numbers_in_streams_too(embedded: Pace) -> None:
+    chain = create_pace_documents_chain(ChatPace(pace=embedded, max_tokens=16))
+    documents = [Document(text, metadata={"source": name}) for name, text in TEXTS.items()]
+    asked = {"context": [Document(" "), *documents[::-1]], "input": QUESTION}
+    whole = chain.invoke(asked)
+    assert whole == "7:30 [3]"
+    pieces = [piece async for piece in chain.astream(asked)]
+    assert "".join(pieces) == whole
+    assert reduce(add, pieces).citations == whole.citations
+    assert pickle.loads(pickle.dumps(whole)).citations == whole.citations
+
+
+def test_every_chunk_is_a_passage_of_its_page() -> None:
     chunks = [
         Document("End.", metadata={"source": "a.pdf", "page": 4, "start_index": 9}),
         Document(
@@ -191,11 +212,37 @@ def test_chunks_of_a_page_become_that_page(corpus: Corpus) -> None:
             "Start.", metadata={"source": "a.pdf", "page": 4, "start_index": 0, "page_label": "iv"}
         ),
     ]
-    made = to_corpus(chunks)
-    assert [(d.title, p.index, p.label, p.text) for d, p in made.pages()] == [
-        ("a.pdf", 5, "iv", "Start.\n\nEnd."),
+    made = DocumentSet.collect(chunks)
+    assert [(d.title, p.index, p.label, p.text) for d, p in made.corpus.pages()] == [
+        ("a.pdf", 5, "iv", "Start."),
+        ("a.pdf", 5, None, "End."),
         ("b.txt", 1, None, "Alone."),
     ]
+    assert made.numbers == {1: 2, 2: 1, 3: 3}
+
+
+def test_langchain_documents_are_asked_and_ranked_as_they_are(embedded: Pace) -> None:
+    documents = [
+        Document(text, metadata={"source": name, "author": "Ann"}, id=f"id-{name}")
+        for name, text in reversed(TEXTS.items())
+    ]
+    result = create_corpus_qa_chain(ChatPace(pace=embedded), documents).invoke({"input": QUESTION})
+    assert result["answer"] == "7:30 [2]"
+    (found,) = result["context"]
+    assert (found.id, found.metadata["author"], found.metadata["passage"]) == (
+        "id-Garden",
+        "Ann",
+        2,
+    )
+    best = PageRetriever.from_documents(documents).invoke(QUESTION)[0]
+    assert (best.id, best.metadata["author"], best.metadata["passage"]) == ("id-Garden", "Ann", 2)
+    assert "score" not in documents[1].metadata
+
+
+@pytest.mark.parametrize("wrong", [[], 5, [5], {"a": "b"}])
+def test_what_is_no_corpus_is_refused_in_one_line(embedded: Pace, wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="LangChain documents or paths"):
+        create_corpus_qa_chain(ChatPace(pace=embedded), wrong)
 
 
 def test_a_chain_over_another_model_is_refused() -> None:

@@ -94,7 +94,7 @@ async def test_every_form_emits_its_events_and_is_counted(
     assert not [name for name in seen if name.startswith("PaceRead")]
     assert all(event.span_id for event in events)
     usages = [
-        event.response.raw["usage"]
+        {**event.response.raw["usage"], "prompt_tokens_details": None}
         for event in events
         if event.class_name() in ("LLMChatEndEvent", "LLMCompletionEndEvent")
     ]

@@ -38,6 +38,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from pace_integrations import GenerationConfig, Pace, Session
 from pace_integrations.errors import DocumentError
 from pace_integrations.llama_index import (
+    CitedPageRetriever,
     PaceChatEngine,
     PaceCorpusTool,
     PaceLLM,
@@ -47,7 +48,6 @@ from pace_integrations.llama_index import (
     PaceReader,
     PaceReadProgressEvent,
     PaceReadStartEvent,
-    PaceRetriever,
     PaceSynthesizer,
 )
 
@@ -68,8 +68,8 @@ def llm(session: Session) -> PaceLLM:
 
 
 @pytest.fixture
-def retriever(session: Session) -> PaceRetriever:
-    return PaceRetriever.from_session(session, max_new_tokens=8)
+def retriever(session: Session) -> CitedPageRetriever:
+    return CitedPageRetriever.from_session(session, max_new_tokens=8)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def reads(events: list[Any]) -> int:
 
 
 async def test_a_retriever_returns_pages_and_the_synthesizer_reads_them_once(
-    llm: PaceLLM, retriever: PaceRetriever
+    llm: PaceLLM, retriever: CitedPageRetriever
 ) -> None:
     engine = RetrieverQueryEngine.from_args(
         retriever, llm=llm, response_synthesizer=PaceSynthesizer(llm)
@@ -112,7 +112,7 @@ async def test_a_retriever_returns_pages_and_the_synthesizer_reads_them_once(
 
 
 async def test_the_default_synthesizer_works_over_the_llm(
-    llm: PaceLLM, retriever: PaceRetriever
+    llm: PaceLLM, retriever: CitedPageRetriever
 ) -> None:
     for mode in ("compact", "tree_summarize"):
         synthesizer = get_response_synthesizer(llm=llm, response_mode=mode)
@@ -173,7 +173,9 @@ async def test_texts_alone_are_read(llm: PaceLLM, session: Session) -> None:
 
 async def test_retrieved_pages_are_cited_first_and_never_twice(session: Session) -> None:
     for most in (1, 2, 5):
-        retriever = PaceRetriever.from_session(session, max_new_tokens=8, similarity_top_k=most)
+        retriever = CitedPageRetriever.from_session(
+            session, max_new_tokens=8, similarity_top_k=most
+        )
         found = retriever.retrieve("When does the gate open, and when is bread baked?")
         assert len(found) == min(most, 2)
         assert len({node.metadata["page"] for node in found}) == len(found)
@@ -181,7 +183,7 @@ async def test_retrieved_pages_are_cited_first_and_never_twice(session: Session)
         assert [n.node.id_ for n in again] == [n.node.id_ for n in found]
 
 
-async def test_citation_engines(llm: PaceLLM, retriever: PaceRetriever) -> None:
+async def test_citation_engines(llm: PaceLLM, retriever: CitedPageRetriever) -> None:
     plain = CitationQueryEngine.from_args(retriever=retriever, llm=llm, index=None)
     ours = CitationQueryEngine.from_args(
         retriever=retriever, llm=llm, index=None, response_synthesizer=PaceSynthesizer(llm)
@@ -369,8 +371,9 @@ def test_marked_beginnings_are_computed_once(llm: PaceLLM, session: Session) -> 
 
     first, second = asked(QUESTION, marked=True), asked("And the bread?", marked=True)
     plain = asked("And the bread?", marked=False)
-    assert cached(first) == cached(plain) == session.tokens
-    assert cached(second) >= session.tokens + session.pace.count_tokens(rules)
+    assert cached(first) == session.tokens
+    for later in (second, plain):  # the mark only says what is held longest
+        assert cached(later) >= session.tokens + session.pace.count_tokens(rules)
     assert second.message.content == plain.message.content
     assert second.raw["usage"]["prompt_tokens"] == plain.raw["usage"]["prompt_tokens"]
 

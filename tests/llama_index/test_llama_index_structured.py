@@ -18,7 +18,7 @@ from llama_support import listening, no_default_model, user
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from pace_integrations import Constraint, Pace, Session
-from pace_integrations.adapters.tool_calls import Call, CallReader, result_text
+from pace_integrations.adapters.tool_calls import Call, CallReader, write_result
 from pace_integrations.errors import ConfigError, QuestionError
 from pace_integrations.llama_index import PaceLLM
 from pace_integrations.llama_index.convert import to_messages
@@ -56,7 +56,7 @@ def test_objects_are_made_of_what_was_read(house_session: Session) -> None:
     llm = PaceLLM(session=house_session, max_new_tokens=96)
     assert isinstance(llm.structured_predict(Gate, PROMPT, thing="the gate"), Gate)
     calls = llm.chat_with_tools(TOOLS, QUESTION, tool_required=True)
-    assert calls.raw["usage"]["prompt_tokens_details"]["cached_tokens"] == house_session.tokens
+    assert calls.raw["usage"]["prompt_tokens_details"]["cached_tokens"] >= house_session.tokens
 
 
 async def test_a_structured_llm_makes_the_same_objects(llm: PaceLLM) -> None:
@@ -187,10 +187,11 @@ async def test_a_model_that_knows_no_tools_calls_first_and_answers_then(llm: Pac
     assert given["question"].endswith((".", "?"))
     history = [*user(said), first.message, ChatMessage("At 7:30.", role="tool")]
     answered = llm.chat_with_tools([tool], chat_history=history, max_tokens=8)
+    # In plain words, and asked again: without the marks that only a trained model knows.
     free = llm.model_copy(update={"tool_policy": "model"})
-    plain = free.chat_with_tools([tool], chat_history=history)
-    lengths = [one.raw["usage"]["prompt_tokens"] for one in (answered, plain)]
-    assert lengths[0] - lengths[1] == llm.session.pace.count_tokens(f"\n\n{said}")  # asked again
+    marked = free.chat_with_tools([tool], chat_history=history)
+    lengths = [one.raw["usage"]["prompt_tokens"] for one in (answered, marked)]
+    assert lengths[0] < lengths[1] - 100
     texts = [
         answered.message,
         (await llm.achat_with_tools([tool], chat_history=history, max_tokens=8)).message,
@@ -235,7 +236,7 @@ def test_a_history_of_calls_is_read() -> None:
     assert said[1]["content"].startswith("So:")
     (call,) = CallReader().push(said[1]["content"])[1:]
     assert call == Call("add", json.dumps({"a": 1, "b": 2}))
-    assert said[2]["content"] == result_text("3")
+    assert said[2]["content"] == write_result("3")
 
 
 def test_a_parser_on_a_prompt_gets_what_it_can_read(llm: PaceLLM) -> None:

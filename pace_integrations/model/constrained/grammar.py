@@ -16,7 +16,7 @@ from pace_integrations.model.constrained.json_schema import reduce_schema
 logger = logging.getLogger(__name__)
 
 # What the engine does not know in a schema constrains nothing, instead of refusing the whole.
-_LENIENT = {"whitespace_flexible": False, "lenient": True, "coerce_one_of": True}
+_LENIENT: Any = {"whitespace_flexible": False, "lenient": True, "coerce_one_of": True}
 
 
 @lru_cache(maxsize=64)

@@ -46,7 +46,8 @@ def reduce_schema(schema: Any, *, open_objects: bool = False) -> Schema:  # noqa
         open_objects: Whether objects may hold properties that they do not name.
     """
     root = schema if isinstance(schema, Mapping) else ({} if schema else {"not": {}})
-    return _Reducer(root, open_objects=open_objects).reduce(root)
+    reduced: Schema = _Reducer(root, open_objects=open_objects).reduce(root)
+    return reduced
 
 
 def map_subschemas(schema: Any, change: Callable[[Schema], Schema]) -> Any:  # noqa: ANN401

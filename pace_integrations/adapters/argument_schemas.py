@@ -1,0 +1,44 @@
+"""Schemas of arguments: always an object, whatever the schema that is called as a tool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# Where Pydantic's own `RootModel` takes its value from.
+WRAPPING_KEY = "root"
+_OBJECT_KEYS = frozenset({"properties", "additionalProperties", "patternProperties"})
+
+
+def wrap_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema of arguments, which are always an object; see `is_wrapped`."""
+    if _is_object(schema, schema, 0):
+        return dict(schema)
+    definitions = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
+    inner = {name: value for name, value in schema.items() if name not in definitions}
+    return {
+        "type": "object",
+        "properties": {WRAPPING_KEY: inner},
+        "required": [WRAPPING_KEY],
+        **definitions,
+    }
+
+
+def is_wrapped(schema: Mapping[str, Any]) -> bool:
+    """Return whether values of a schema, a list or a union, come under `WRAPPING_KEY`."""
+    return not _is_object(schema, schema, 0)
+
+
+def _is_object(schema: Any, root: Mapping[str, Any], depth: int) -> bool:  # noqa: ANN401
+    if not isinstance(schema, Mapping) or depth > 8:
+        return False
+    if schema.get("type") == "object" or _OBJECT_KEYS & schema.keys():
+        return True
+    name = schema.get("$ref")
+    if isinstance(name, str) and name.startswith("#/"):
+        target: Any = root
+        for step in name[2:].split("/"):
+            target = target.get(step, {}) if isinstance(target, Mapping) else {}
+        return _is_object(target, root, depth + 1)
+    parts = schema.get("allOf") or schema.get("anyOf") or schema.get("oneOf") or ()
+    return bool(parts) and all(_is_object(part, root, depth + 1) for part in parts)
