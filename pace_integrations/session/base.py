@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from pace_integrations.answer import Answer, MemoryCounts, Timings, Usage
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ContextOverflowError
+from pace_integrations.errors import ContextOverflowError, PaceError
 from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.model_thread import Deadline
@@ -51,7 +52,7 @@ class PendingAnswer:
         """The whole answer, from its text and its last piece."""
         assert last.finish is not None
         question = self.messages
-        words = question if isinstance(question, str) else question[-1]["content"]
+        words = question if isinstance(question, str) else _last_question(question)
         memory = get_memory(self.context)
         answer = Answer(
             text=text,
@@ -77,6 +78,12 @@ class SessionBase(ABC):
         self._engine = engine
         self._state = state
         self._config = config
+
+    def __reduce__(self) -> NoReturn:
+        raise PaceError(
+            "a session holds the cache of a loaded model and cannot be pickled or copied; save it "
+            "with session.save(path), and open it elsewhere with Pace.load(...).open(path)"
+        )
 
     @property
     def corpus(self) -> Corpus | None:
@@ -136,8 +143,22 @@ class SessionBase(ABC):
         timeout: float | None = None,
     ) -> Answer:
         """Answers a question without blocking the event loop; see `ask`."""
-        async with self.astream(question, generation=generation, timeout=timeout) as stream:
+        stream = await self.start_stream(question, generation=generation, timeout=timeout)
+        async with stream:
             return await stream.drain()
+
+    async def start_stream(
+        self,
+        question: Question,
+        *,
+        generation: GenerationConfig | None = None,
+        timeout: float | None = None,
+    ) -> AsyncAnswerStream:
+        """Return `astream` with the question tokenized off the event loop; see `ask`."""
+        turn = await asyncio.to_thread(self._prepare_answer, question, generation)
+        return AsyncAnswerStream(
+            self._engine.thread.astream(self._generate_pieces(turn), Deadline(timeout)), turn.finish
+        )
 
     def astream(
         self,
@@ -182,3 +203,9 @@ class SessionBase(ABC):
                 needed=needed,
                 limit=limit,
             )
+
+
+def _last_question(messages: Sequence[Message]) -> str:
+    """Return what the user said last: an answer that was begun may follow it."""
+    asked = (m["content"] for m in reversed(messages) if m["role"] == "user")
+    return next(asked, messages[-1]["content"])
