@@ -9,12 +9,14 @@ from pace_integrations.errors import MissingExtraError
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Run the command line."""
     if any(importlib.util.find_spec(name) is None for name in ("typer", "rich")):
         sys.exit(_print_error(MissingExtraError("the command line", "cli")))
     # Only now: what follows needs the extra.
     from pace_integrations.cli import app
+    from pace_integrations.cli.quiet import silence_libraries
 
+    silence_libraries()
     app()
 
 

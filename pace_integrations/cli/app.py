@@ -7,50 +7,36 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pace_integrations import __version__
-from pace_integrations.cli.arguments import (
-    Beyond,
-    Chunk,
-    Context,
-    Device,
-    Dtype,
-    Json,
-    Keys,
-    MaxNewTokens,
-    Memory,
-    Model,
-    Paths,
-    Quantised,
-    Questions,
-    Seed,
-    Store,
-    Temperature,
-)
 from pace_integrations.cli.commands.bench import bench
 from pace_integrations.cli.commands.cluster import cluster
 from pace_integrations.cli.commands.eval import evaluate
 from pace_integrations.cli.commands.experts import experts
-from pace_integrations.cli.commands.files import (
-    Drop,
-    Engine,
-    Exclude,
-    Hidden,
-    Include,
-    Ocr,
-    Password,
-    TimeLimit,
-    read_options,
-)
 from pace_integrations.cli.commands.files import files as files_command
 from pace_integrations.cli.commands.memory import memory
+from pace_integrations.cli.commands.models import models
 from pace_integrations.cli.commands.sessions import sessions
 from pace_integrations.cli.highlight import Highlight, check_target, finish_answers
-from pace_integrations.cli.options import Held, Options, Overflow
+from pace_integrations.cli.opening import read_documents
+from pace_integrations.cli.options import (
+    AnswerOptions,
+    ContextOptions,
+    FileOptions,
+    Json,
+    MemoryOptions,
+    ModelOptions,
+    Paths,
+    Questions,
+    ReadingOptions,
+    expand_groups,
+)
 from pace_integrations.cli.output import Output, report_errors
+from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import PaceError, QuestionError
 
 if TYPE_CHECKING:
@@ -77,31 +63,17 @@ def _print_version(
 
 
 @app.command()
+@expand_groups
 def ask(
     paths: Paths,
     question: Questions,
-    model: Model = None,
-    quantization: Quantised = None,
-    memory: Memory = True,
+    model: ModelOptions,
+    memory: MemoryOptions,
+    context: ContextOptions,
+    answer: AnswerOptions,
+    reading: ReadingOptions,
+    files: FileOptions,
     json: Json = False,
-    max_new_tokens: MaxNewTokens = 256,
-    temperature: Temperature = 0.0,
-    seed: Seed = None,
-    chunk: Chunk = 1024,
-    dtype: Dtype = "auto",
-    device: Device = None,
-    store: Store = True,
-    overflow: Beyond = Overflow.error,
-    context: Context = None,
-    kv: Keys = Held.full,
-    password: Password = None,
-    ocr: Ocr = None,
-    pdf: Engine = "pypdf",
-    include: Include = None,
-    exclude: Exclude = None,
-    hidden: Hidden = False,
-    drop: Drop = False,
-    time_limit: TimeLimit = 300.0,
     highlight: Highlight = None,
 ) -> None:
     """Read documents and answer questions about them.
@@ -110,56 +82,29 @@ def ask(
     """
     output = Output(json=json)
     with report_errors(output):
-        how = read_options(password, ocr, pdf, include, exclude, hidden, drop, time_limit)
-        options = Options(
-            model,
-            quantization,
-            memory,
-            max_new_tokens,
-            temperature,
-            seed,
-            chunk,
-            dtype,
-            device,
-            store=store,
-            overflow=overflow,
-            context=context,
-            kv=kv,
-            files=how,
-        )
+        generation, options = answer.make_config(), files.make_options()
         if not all(text.strip() for text in question):
             raise QuestionError("a question is empty; write what you want to know after -q")
         check_target(highlight)
-        session = options.read(paths, output)
-        answers = _ask_questions(session, question, options, output)
-        finish_answers(output, session, answers, highlight, how)
+        session = read_documents(
+            paths, output, model=model, reading=reading, files=options,
+            memory=memory.make_config(), **asdict(context),
+        )  # fmt: skip
+        answers = _ask_questions(session, question, generation, output)
+        finish_answers(output, session, answers, highlight, options)
 
 
 @app.command()
+@expand_groups
 def chat(
     paths: Paths,
-    model: Model = None,
-    quantization: Quantised = None,
-    memory: Memory = True,
+    model: ModelOptions,
+    memory: MemoryOptions,
+    context: ContextOptions,
+    answer: AnswerOptions,
+    reading: ReadingOptions,
+    files: FileOptions,
     json: Json = False,
-    max_new_tokens: MaxNewTokens = 256,
-    temperature: Temperature = 0.0,
-    seed: Seed = None,
-    chunk: Chunk = 1024,
-    dtype: Dtype = "auto",
-    device: Device = None,
-    store: Store = True,
-    overflow: Beyond = Overflow.error,
-    context: Context = None,
-    kv: Keys = Held.full,
-    password: Password = None,
-    ocr: Ocr = None,
-    pdf: Engine = "pypdf",
-    include: Include = None,
-    exclude: Exclude = None,
-    hidden: Hidden = False,
-    drop: Drop = False,
-    time_limit: TimeLimit = 300.0,
 ) -> None:
     """Read documents once, then converse from the terminal or from standard input.
 
@@ -168,30 +113,18 @@ def chat(
     """
     output = Output(json=json)
     with report_errors(output):
-        how = read_options(password, ocr, pdf, include, exclude, hidden, drop, time_limit)
-        options = Options(
-            model,
-            quantization,
-            memory,
-            max_new_tokens,
-            temperature,
-            seed,
-            chunk,
-            dtype,
-            device,
-            store=store,
-            overflow=overflow,
-            context=context,
-            kv=kv,
-            files=how,
-        )
-        conversation = options.read(paths, output).fork()
+        generation, options = answer.make_config(), files.make_options()
+        session = read_documents(
+            paths, output, model=model, reading=reading, files=options,
+            memory=memory.make_config(), **asdict(context),
+        )  # fmt: skip
+        conversation = session.fork()
         for text in _read_questions(output):
             if text == "/reset":
                 conversation.reset()
                 continue
             try:
-                output.show_line(text, conversation.stream(text, generation=options.generation()))
+                output.show_line(text, conversation.stream(text, generation=generation))
             except PaceError as error:
                 output.show_error(error)
 
@@ -203,22 +136,23 @@ app.command()(cluster)
 app.command("files")(files_command)
 app.command("eval")(evaluate)
 app.add_typer(sessions)
+app.add_typer(models)
 
 
 def _ask_questions(
-    session: Session, questions: list[str], options: Options, output: Output
+    session: Session, questions: list[str], generation: GenerationConfig, output: Output
 ) -> list[tuple[str, Answer]]:
-    """Asks the questions and shows the answers; gives both back."""
+    """Ask the questions and show the answers; return both."""
     answers = []
     for text in questions:
-        stream = session.stream(text, generation=options.generation())
+        stream = session.stream(text, generation=generation)
         output.show_answer(text, stream)
         answers.append((text, stream.answer))
     return answers
 
 
 def _read_questions(output: Output) -> Iterator[str]:
-    """Questions typed or piped in, up to ``/quit`` or the end."""
+    """Yield questions typed or piped in, up to ``/quit`` or the end."""
     while True:
         try:
             line = output.ask_question() if sys.stdin.isatty() else sys.stdin.readline()

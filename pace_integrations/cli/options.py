@@ -1,156 +1,273 @@
-"""What the commands' options mean."""
+"""Options as groups: a dataclass names each option once, with its type, default and help.
+
+A command takes whole groups as parameters; `expand_groups` shows Typer their fields instead. The
+name of a field is the name of the setting that it stands for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from enum import StrEnum
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any, get_type_hints
 
-from pace_integrations.cli.output import Output
-from pace_integrations.config import GenerationConfig, MemoryConfig, ReadConfig
-from pace_integrations.documents import Corpus, NothingReadError, ReadOptions
-from pace_integrations.errors import SessionFileError
+import typer
 
-if TYPE_CHECKING:
-    from pace_integrations.session import Pace, Session
+from pace_integrations.config import (
+    GenerationConfig,
+    KvDtype,
+    MemoryConfig,
+    Overflow,
+    Quantization,
+    ReadConfig,
+    Rule,
+)
+from pace_integrations.documents.options import PdfEngine, ReadLimits, ReadOptions
 
-
-class Quantization(StrEnum):
-    """Words of ``--quantization``."""
-
-    int8 = "int8"
-    nf4 = "nf4"
-
-
-class Overflow(StrEnum):
-    """Words of ``--overflow``."""
-
-    error = "error"
-    yarn = "yarn"
-    window = "window"
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, folders or globs.")]
+Questions = Annotated[
+    list[str], typer.Option("--question", "-q", help="A question; repeat it to ask several.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_FILES, _ANSWER, CHUNK = ReadOptions(), GenerationConfig(), ReadConfig().chunk
+Chunk = Annotated[int, typer.Option(help="Tokens per prefill step; it bounds memory.")]
 
 
-class Held(StrEnum):
-    """Words of ``--kv``."""
-
-    full = "full"
-    int8 = "int8"
+Model = Annotated[
+    str | None, typer.Option(help="Name or path of a model; default: see pace models.")
+]
+Quantized = Annotated[Quantization | None, typer.Option(help="Quantize the model.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, auto; default: the best.")]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """Options shared by all commands that read and answer."""
+class ModelOptions:
+    """Which model, and in which precision: arguments of `Pace.load`."""
 
-    model: str | None = None
-    quantization: Quantization | None = None
-    memory: bool = True
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    seed: int | None = None
-    chunk: int = 1024
-    dtype: str = "auto"
-    device: str | None = None
-    rule: str | None = None
-    store: bool = False
-    overflow: Overflow = Overflow.error
-    context: int | None = None
-    kv: Held = Held.full
-    files: ReadOptions = field(default_factory=ReadOptions)
+    model: Model = None
+    quantization: Quantized = None
+    dtype: Dtype = "auto"
+    device: Device = None
+    adapter: Annotated[
+        str | None, typer.Option(help="Name or path of a PEFT adapter, merged at load.")
+    ] = None
+    revision: Annotated[
+        str | None, typer.Option(help="Commit, branch or tag of the model on the Hub.")
+    ] = None
 
-    def generation(self) -> GenerationConfig:
-        """How answers are written.
 
-        Raises:
-            ConfigError: An option is outside its range.
-        """
-        return GenerationConfig(
-            max_new_tokens=self.max_new_tokens, temperature=self.temperature, seed=self.seed
-        )
+@dataclass(frozen=True, slots=True)
+class ContextOptions:
+    """How much the model holds: arguments of `Pace.load`."""
 
-    def read(self, paths: Sequence[Path], output: Output) -> Session:
-        """Loads the model and reads the documents; problems of single files are shown.
+    overflow: Annotated[
+        Overflow,
+        typer.Option(
+            help="Beyond the context: refuse, stretch the positions, or slide a window over it."
+        ),
+    ] = "error"
+    context: Annotated[int | None, typer.Option(help="Most tokens held; default: the model's.")] = (
+        None
+    )
+    kv: Annotated[KvDtype, typer.Option(help="KV cache precision: the model's dtype, or int8.")] = (
+        "full"
+    )
 
-        Raises:
-            PaceError: Nothing could be read, loaded or held.
-        """
-        self.generation()
-        ReadConfig(chunk=self.chunk)
-        corpus = open_corpus(paths, output, self.files)
-        output.show_report(corpus.report)
-        return self._read(self.load(output), corpus, output)
 
-    def load(self, output: Output) -> Pace:
-        """Loads the model.
+@dataclass(frozen=True, slots=True)
+class MemoryOptions:
+    """Whether the activation memory is on: an argument of `Pace.load`."""
 
-        Raises:
-            PaceError: It cannot be loaded.
-        """
-        # Imports PyTorch: after everything that can be refused without it.
-        from pace_integrations.session import Pace
+    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="The activation memory.")] = (
+        True
+    )
 
-        with show_loading(self.model, output):
-            return Pace.load(
-                self.model,
-                memory=self._memory(),
-                quantization=self.quantization.value if self.quantization else None,
-                dtype=self.dtype,
-                device=self.device,
-                overflow=self.overflow.value,
-                kv=self.kv.value,
-                context=self.context,
-            )
+    def make_config(self) -> MemoryConfig | None:
+        """Return the memory's settings, or None where it is off."""
+        return MemoryConfig() if self.memory else None
 
-    def _read(self, pace: Pace, corpus: Corpus, output: Output) -> Session:
-        config = ReadConfig(chunk=self.chunk)
-        if self.store:
-            try:
-                with output.track_progress("reading", "tokens") as show:
-                    session = pace.read(corpus, progress=show, config=config, store=True)
-            except SessionFileError as error:  # the store is a help, not a condition
-                output.show_notes([f"nothing is kept: {error}"])
-            else:
-                if kept := session.read_cost.kept:
-                    output.show_notes([f"{kept} tokens were read earlier (see pace sessions list)"])
-                return session
-        with output.track_progress("reading", "tokens") as show:
-            return pace.read(corpus, progress=show, config=config)
 
-    def _memory(self) -> MemoryConfig | None:
-        if not self.memory:
-            return None
+@dataclass(frozen=True, slots=True)
+class RuleOptions:
+    """The memory's rule: a field of `MemoryConfig`."""
+
+    rule: Annotated[Rule | None, typer.Option(help="How the memory mixes and stores.")] = None
+
+    def make_config(self) -> MemoryConfig:
+        """Return the memory's settings."""
         return MemoryConfig(rule=self.rule) if self.rule else MemoryConfig()
 
 
-def show_loading(
-    model: str | None, output: Output, what: str = "loading"
-) -> AbstractContextManager[object]:
-    """Shows that a model is being loaded."""
-    from transformers.utils.logging import disable_progress_bar
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """How answers are written: fields of `GenerationConfig`."""
 
-    if model is None or Path(model).exists():
-        disable_progress_bar()  # a download keeps its bars, a local file needs none
-    return output.show_status(f"{what} {model or 'the embedded model'}")
+    max_new_tokens: Annotated[int, typer.Option(help="Most tokens of an answer.")] = (
+        _ANSWER.max_new_tokens
+    )
+    temperature: Annotated[
+        float, typer.Option(help="0 is greedy; above it, answers are sampled.")
+    ] = _ANSWER.temperature
+    top_p: Annotated[float, typer.Option(help="Probability mass that is sampled from.")] = (
+        _ANSWER.top_p
+    )
+    top_k: Annotated[int, typer.Option(help="Most tokens sampled from; 0: all.")] = _ANSWER.top_k
+    seed: Annotated[int | None, typer.Option(help="Seed of the sampling.")] = None
+    stop: Annotated[list[str] | None, typer.Option(help="Text that ends an answer; repeat it.")] = (
+        None
+    )
+
+    def make_config(self) -> GenerationConfig:
+        """Return the settings of an answer.
+
+        Raises:
+            ConfigError: One is outside its range.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return GenerationConfig(**{**values, "stop": tuple(self.stop or ())})
 
 
-def open_corpus(
-    paths: Sequence[Path],
-    output: Output,
-    options: ReadOptions | None = None,
-    *,
-    quiet: bool = False,
-) -> Corpus:
-    """Opens documents, showing how far that is, and the report where none can be read.
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """How a corpus is read: fields of `ReadConfig`, and whether the session is kept."""
 
-    Raises:
-        DocumentError: Nothing could be read.
+    chunk: Chunk = CHUNK
+    store: Annotated[
+        bool | None,
+        typer.Option(
+            "--store/--no-store",
+            help="Cache the session on disk and reuse it; default: unless a password was needed.",
+        ),
+    ] = None
+
+    def make_config(self) -> ReadConfig:
+        """Return the settings of the reading.
+
+        Raises:
+            ConfigError: One is outside its range.
+        """
+        return ReadConfig(chunk=self.chunk)
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """How files are opened: fields of `ReadOptions` and `ReadLimits`."""
+
+    password: Annotated[
+        str | None, typer.Option(envvar="PACE_PASSWORD", help="Password of encrypted files.")
+    ] = None
+    ocr: Annotated[
+        str | None,
+        typer.Option(help="Recognize scanned pages with Tesseract, in languages such as eng+deu."),
+    ] = None
+    pdf: Annotated[PdfEngine, typer.Option(help="Parser of PDF files.")] = _FILES.pdf
+    include: Annotated[
+        list[str] | None, typer.Option(help="Glob of files to take from folders; repeat it.")
+    ] = None
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Glob of files and folders to skip; repeat it.")
+    ] = None
+    hidden: Annotated[bool, typer.Option("--hidden", help="Take hidden files too.")] = False
+    drop_duplicates: Annotated[
+        bool, typer.Option("--drop-duplicates", help="Skip duplicate files and pages.")
+    ] = False
+    time_limit: Annotated[
+        float, typer.Option(help="Most seconds for one file; OCR needs more.")
+    ] = _FILES.limits.seconds
+
+    def make_options(self) -> ReadOptions:
+        """Return the options of the reading.
+
+        Raises:
+            ConfigError: One is outside its range.
+        """
+        return ReadOptions(
+            limits=ReadLimits(seconds=self.time_limit),
+            pdf=self.pdf,
+            password=self.password,
+            ocr=self.ocr,
+            include=tuple(self.include or ()),
+            exclude=tuple(self.exclude or ()),
+            hidden=self.hidden,
+            drop_duplicates=self.drop_duplicates,
+        )
+
+
+GROUPS = (
+    ModelOptions,
+    ContextOptions,
+    MemoryOptions,
+    RuleOptions,
+    AnswerOptions,
+    ReadingOptions,
+    FileOptions,
+)
+
+
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes the fields of its groups as options of its own."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, type] = {name: kind for name, kind in hints.items() if kind in GROUPS}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            parameters += _list_parameters(groups[name])
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(annotation=hints[name], kind=kind))
+
+    def run(**values: Any) -> None:  # noqa: ANN401 - what Typer has parsed
+        for name, group in groups.items():
+            own = {field.name: values.pop(field.name) for field in fields(group)}
+            values[name] = group(**own)
+        command(**values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run
+
+
+def _list_parameters(group: type) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]
+
+
+def to_shell_words(message: str) -> str:
+    """Return an error's message with settings as the shell spells them.
+
+    >>> to_shell_words("lower max_new_tokens, or overflow='yarn' or 'window'")
+    'lower --max-new-tokens, or --overflow yarn or window'
     """
-    try:
-        with output.track_files() as show:
-            return Corpus.from_paths(paths, options=options, watch=show)
-    except NothingReadError as error:
-        if not quiet:
-            output.show_report(error.report)
-        raise
+
+    def spell_value(found: re.Match[str]) -> str:
+        value = "" if found[2] == "True" else f" {found[2].replace(chr(39), '')}"
+        return _SPELLINGS[found[1]] + value
+
+    message = _WITH_VALUE.sub(spell_value, message)
+    message = _AT_START.sub(lambda found: _SPELLINGS[found[1]], message)
+    return _LONG_NAME.sub(lambda found: _SPELLINGS[found[1]], message)
+
+
+def _list_spellings() -> dict[str, str]:
+    names = {field.name: f"--{field.name.replace('_', '-')}" for g in GROUPS for field in fields(g)}
+    return {**names, "seconds": "--time-limit"}
+
+
+_SPELLINGS = _list_spellings()
+_NAMES = "|".join(_SPELLINGS)
+_LONG_NAMES = "|".join(name for name in _SPELLINGS if "_" in name)  # no words of a sentence
+_WITH_VALUE = re.compile(rf"(?<![\w.'-])(?:\w+\.)?({_NAMES})=('[^']*'(?: or '[^']*')*|[\w.]+)")
+_AT_START = re.compile(rf"^(?:\w+\.)?({_NAMES})(?= must )")
+_LONG_NAME = re.compile(rf"(?<![\w.'-])(?:\w+\.)?({_LONG_NAMES})(?![\w'=(])")

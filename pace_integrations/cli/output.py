@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-import os
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -21,12 +23,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from pace_integrations.cli.options import to_shell_words
 from pace_integrations.errors import PaceError
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer, Citation
     from pace_integrations.documents import ReadProgress, Report
     from pace_integrations.session import AnswerStream, Session
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Output:
@@ -41,7 +47,10 @@ class Output:
         self._answers: list[dict[str, Any]] = []
         self._out = Console(highlight=False, markup=False, soft_wrap=True)
         self._err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        silence_libraries()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # what a terminal cannot show is no error
+        _show_own_log(self)
 
     def show_answer(self, question: str, stream: AnswerStream) -> None:
         """Shows one answer of several as it is written; JSON waits for `finish_answers`."""
@@ -91,22 +100,27 @@ class Output:
             self._out.print()
 
     def show_notes(self, lines: Sequence[str]) -> None:
-        """Shows what else there is to say."""
+        """Show what else there is to say, each in one line."""
         for line in lines:
-            self._err.print(to_printable(line), style="dim")
+            self._err.print(to_line(to_shell_words(line)), style="dim")
+
+    def show_details(self, lines: Sequence[str]) -> None:
+        """Show what helps a person who watches: nothing where no terminal is."""
+        if self._err.is_terminal:
+            self.show_notes(lines)
 
     def show_error(self, error: Exception) -> None:
-        """Shows what went wrong, in one line."""
+        """Show what went wrong, in one line."""
         if self._json:
             self._print_json(_error_dict(error))
         else:
-            self._err.print(f"pace: {to_printable(str(error))}")
+            self._err.print(f"pace: {to_line(to_shell_words(str(error)))}")
 
     def show_report(self, report: Report) -> None:
         """Shows the files that were not read whole, what to do about them, and what OCR read."""
         for file in report.problems:
             remedy = f"; {file.remedy}" if file.remedy else ""
-            self._err.print(to_printable(f"{file.path}: {file.status}{remedy}"), style="yellow")
+            self._err.print(to_line(f"{file.path}: {file.status}{remedy}"), style="yellow")
         self.show_notes([f"{file.path}: {line}" for file in report.files for line in file.on_pages])
 
     def ask_question(self) -> str:
@@ -154,11 +168,12 @@ class Output:
         answer = stream.answer
         if answer.citations:
             self._out.print(_make_citation_table(answer.citations))
-        self._err.print(_format_usage(answer), style="dim")
+        self.show_details([_format_usage(answer)])
 
     def _print_json(self, value: dict[str, Any]) -> None:
-        # Not through rich: JSON must stay as it is, byte for byte.
-        print(json.dumps(value, ensure_ascii=False), flush=True)  # noqa: T201
+        # Not through rich: JSON must stay as it is, byte for byte, whatever the locale.
+        text = _SURROGATES.sub(_escape_surrogate, json.dumps(value, ensure_ascii=False))
+        typer.echo(text.encode())
 
 
 @contextmanager
@@ -174,12 +189,22 @@ def report_errors(output: Output) -> Iterator[None]:
 
 
 def _error_dict(error: Exception) -> dict[str, Any]:
-    return {"error": {"type": type(error).__name__, "message": str(error)}}
+    return {"error": {"type": type(error).__name__, "message": to_shell_words(str(error))}}
 
 
 def to_printable(text: str) -> str:
-    """Text without the control characters by which a document could steer the terminal."""
+    """Return text without the control characters by which a document could steer the terminal."""
     return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+def to_line(text: str) -> str:
+    """Return text of others on one line, so that a file's name makes no line of its own."""
+    return " ".join(to_printable(text).split("\n"))
+
+
+def _escape_surrogate(found: re.Match[str]) -> str:
+    """Return JSON's escape of half a character, as names that are no UTF-8 have."""
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _make_citation_table(citations: Sequence[Citation]) -> Table:
@@ -206,8 +231,31 @@ def _format_usage(answer: Answer) -> str:
     )
 
 
-def silence_libraries() -> None:
-    """Keeps the libraries' own log lines and bars off the screen."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    for name in ("bitsandbytes", "huggingface_hub"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+def format_size(count: float) -> str:
+    """Return a number of bytes with three digits and a unit."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+class _OwnLog(logging.Handler):
+    """Shows this package's warnings as notes; advice only to people who watch."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.WARNING)
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        advice = getattr(record, "advice", False)
+        show = self._output.show_details if advice else self._output.show_notes
+        show([record.getMessage()])
+
+
+def _show_own_log(output: Output) -> None:
+    logger = logging.getLogger("pace_integrations")
+    for handler in [h for h in logger.handlers if isinstance(h, _OwnLog)]:
+        logger.removeHandler(handler)
+    logger.addHandler(_OwnLog(output))

@@ -38,7 +38,7 @@ from pace_integrations.library.selectors import make_selector
 from pace_integrations.model.engine import Engine
 from pace_integrations.session.citations import Passage
 from pace_integrations.session.read_job import Progress, ProgressDisplay
-from pace_integrations.store.store import parse_size
+from pace_integrations.store.budget import parse_size
 
 
 class Holdings:

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import torch
 
@@ -21,7 +21,7 @@ from pace_integrations.config import (
     ReadConfig,
 )
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ConfigError
+from pace_integrations.errors import ConfigError, PaceError
 from pace_integrations.memory import Calibration, MemoryPatch
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.expert_checkpoint import divide_into_experts
@@ -325,6 +325,12 @@ class Pace:
     def close(self) -> None:
         """Ends the model's thread; what is running fails with an error."""
         self._finalizer()
+
+    def __reduce__(self) -> NoReturn:
+        raise PaceError(
+            "a loaded model cannot be pickled or copied; load it in the other process, with "
+            "Pace.load()"
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -26,6 +26,7 @@ from pace_integrations.session.read_job import Progress, ReadJob
 from pace_integrations.session.state import ReadCost, ReadState
 from pace_integrations.store import session_folder as files
 from pace_integrations.store.manifest import FILE, UNFINISHED, Verify, damage_error
+from pace_integrations.store.ownership import claim_folder, remove_session, save_error
 
 SHARE = 0.1  # most of the time of a reading that is spent on keeping its beginning
 _log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class SessionFolder:
             namespace=self._namespace,
         )
         if not unfinished:
-            files.remove_session(self._path / UNFINISHED)
+            remove_session(self._path / UNFINISHED)
 
     def open(self, *, verify: Verify = "full", unfinished: bool = False) -> ReadState:
         """Opens what `save` wrote.
@@ -175,7 +176,7 @@ class SessionFolder:
     @contextmanager
     def _lock_folder(self) -> Iterator[None]:
         """Waits until no other process or thread reads into this folder."""
-        files.claim_folder(self._path)
+        claim_folder(self._path)
         lock = make_lock(self._path / ".reading", timeout=0)
         try:
             lock.acquire()
@@ -183,7 +184,7 @@ class SessionFolder:
             _log.warning("%s is being read by another process; waiting for it", self._path)
             lock.acquire(timeout=-1)
         except OSError as error:
-            raise files.save_error(self._path, error) from error
+            raise save_error(self._path, error) from error
         try:
             yield
         finally:

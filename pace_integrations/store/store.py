@@ -19,10 +19,9 @@ import logging
 import os
 import re
 import uuid
-import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from filelock import BaseFileLock, Timeout
 
@@ -38,39 +37,17 @@ from pace_integrations._files import (
 )
 from pace_integrations._paths import cache_folder, folder_size
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ConfigError, SessionFileError
+from pace_integrations.errors import SessionFileError
 from pace_integrations.store import manifest as manifests
+from pace_integrations.store.budget import BUDGET, parse_size
 from pace_integrations.store.entries import Entry, describe_entry, last_used
+from pace_integrations.store.lease import Lease
 from pace_integrations.store.manifest import Verify, check_namespace
-from pace_integrations.store.session_folder import claim_folder, is_session_folder, remove_session
+from pace_integrations.store.ownership import claim_folder, is_session_folder, remove_session
 
-BUDGET = 32 * 2**30
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
-}
 _ENTRY = re.compile(r"[0-9a-f]{32}\.pace")
 _OWN = re.compile(r"\.lock|in-use|\.gone-[0-9a-f]{12}|[0-9a-f]{32}\.pace")
 _log = logging.getLogger(__name__)
-
-
-class Lease:
-    """Use of an entry. It ends with `close`, with its last reference or with the process."""
-
-    def __init__(self, lock: BaseFileLock) -> None:
-        self._end = weakref.finalize(self, _release_lock, lock)
-
-    def close(self) -> None:
-        """End the use."""
-        self._end()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Sessions:
@@ -310,20 +287,3 @@ class Sessions:
 
 def _entries(root: Path) -> Iterator[Path]:
     return (root / name for name in os.listdir(root))  # noqa: PTH208 - the name may not be text
-
-
-def _release_lock(lock: BaseFileLock) -> None:
-    lock.release()
-    remove_file(Path(lock.lock_file))
-
-
-def parse_size(value: int | str) -> int:
-    """Return the bytes of a number or from words like ``"20GB"`` and ``"512 MiB"``.
-
-    Raises:
-        ConfigError: It is neither.
-    """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
-    if not match or match[2] not in _UNITS:
-        raise ConfigError(f"a size is a number of bytes or like '20GB' or '512 MiB', got {value!r}")
-    return int(float(match[1]) * _UNITS[match[2]])

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pdfs import encrypted, typeset
 from typer.testing import CliRunner, Result
 
+from pace_integrations._files import make_cache_folder
 from pace_integrations.cli import app
 
 
@@ -40,7 +42,10 @@ def listed() -> list[dict[str, object]]:
     return list(json.loads(run("sessions", "list", "--json").stdout)["sessions"])
 
 
-def test_a_second_question_reads_nothing(notes: Path, tiny_path: Path) -> None:
+def test_a_second_question_reads_nothing(
+    notes: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # such details are for people who watch
     first, second = ask(notes, tiny_path), ask(notes, tiny_path)
     one, two = json.loads(first.stdout), json.loads(second.stdout)
     assert (one["text"], one["citations"]) == (two["text"], two["citations"])
@@ -120,3 +125,39 @@ def test_listing_loads_no_torch() -> None:
     )
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr
+
+
+def test_wiping_removes_what_is_kept_and_asks_before(
+    notes: Path, tiny_path: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    ask(notes, tiny_path)
+    make_cache_folder(home / "experts")
+    make_cache_folder(home / "pages" / "deep")
+    (home / "experts" / "a.safetensors").write_bytes(b"order")
+    (home / "mine.txt").write_text("mine")
+    kept = CliRunner().invoke(app, ["sessions", "wipe"], input="n\n")
+    assert kept.exit_code == 1
+    assert len(listed()) == 1
+    result = run("sessions", "wipe", "--yes")
+    assert "could not be removed" in result.stderr  # pages has no mark: others may use it
+    assert listed() == []
+    assert not (home / "experts").exists()
+    assert (home / "mine.txt").read_text() == "mine"
+    (home / "pages" / "deep").rename(home / "deep")
+    (home / "pages").rmdir()
+    assert run("sessions", "wipe", "--yes").exit_code == 0
+
+
+def test_documents_behind_a_password_are_kept_only_when_asked(
+    tmp_path: Path, tiny_path: Path
+) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    (folder / "a.pdf").write_bytes(encrypted(typeset("The gate opens at 7:30."), "secret"))
+    secret = ["--password", "secret", "--max-new-tokens", 2, "--model", tiny_path]
+    first = run("ask", folder, "-q", "When?", *secret)
+    assert "needed a password" in first.stderr
+    assert listed() == []
+    run("ask", folder, "-q", "When?", *secret, "--store")
+    assert len(listed()) == 1

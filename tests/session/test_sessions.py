@@ -16,7 +16,8 @@ import pytest
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, Session
 from pace_integrations.errors import ConfigError, SessionFileError
-from pace_integrations.store.store import Sessions, parse_size
+from pace_integrations.store.budget import parse_size
+from pace_integrations.store.store import Sessions
 
 SHORT = GenerationConfig(max_new_tokens=8)
 

@@ -13,7 +13,8 @@ from file_faults import disturb_each_operation, interrupt_each_line
 import pace_integrations.store
 from pace_integrations import Corpus
 from pace_integrations.errors import SessionFileError
-from pace_integrations.store.session_folder import read_session, remove_session, write_session
+from pace_integrations.store.ownership import remove_session
+from pace_integrations.store.session_folder import read_session, write_session
 from pace_integrations.store.store import Sessions
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked to be killed")

@@ -13,7 +13,8 @@ import torch
 import pace_integrations.store.session_folder as folders
 from pace_integrations import Corpus
 from pace_integrations.errors import SessionFileError
-from pace_integrations.store.session_folder import read_session, remove_session, write_session
+from pace_integrations.store.ownership import remove_session
+from pace_integrations.store.session_folder import read_session, write_session
 from pace_integrations.store.store import Sessions
 
 FINGERPRINT = {"model": "m"}

@@ -2,64 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from pace_integrations.cli.arguments import (
-    Beyond,
-    Context,
-    Device,
-    Dtype,
+from pace_integrations.cli.estimates import TOKENS_PER_PAGE, Estimate, estimate_model
+from pace_integrations.cli.opening import load_model
+from pace_integrations.cli.options import (
+    ContextOptions,
     Json,
-    Keys,
-    Memory,
-    Model,
-    Quantised,
+    MemoryOptions,
+    ModelOptions,
+    expand_groups,
 )
-from pace_integrations.cli.options import Held, Options, Overflow
 from pace_integrations.cli.output import Output, report_errors
-
-if TYPE_CHECKING:
-    from pace_integrations.session.estimates import Estimate
 
 _PAGES = (10, 50, 200, 1000)
 
 Seconds = Annotated[float, typer.Option(help="Time after which no more is read.", min=1.0)]
 
 
+@expand_groups
 def bench(
-    model: Model = None,
-    quantization: Quantised = None,
-    memory: Memory = True,
+    model: ModelOptions,
+    memory: MemoryOptions,
+    context: ContextOptions,
     json: Json = False,
     seconds: Seconds = 60.0,
-    dtype: Dtype = "auto",
-    device: Device = None,
-    overflow: Beyond = Overflow.error,
-    context: Context = None,
-    kv: Keys = Held.full,
 ) -> None:
     """Try a model for a minute or two and say what to expect of it on this machine.
 
     Reads made-up notes, asks about them, and derives times and memory for documents of any length.
     """
-    options = Options(
-        model=model,
-        quantization=quantization,
-        memory=memory,
-        dtype=dtype,
-        device=device,
-        overflow=overflow,
-        context=context,
-        kv=kv,
-    )
     output = Output(json=json)
     with report_errors(output):
-        pace = options.load(output)
-        from pace_integrations.session.estimates import TOKENS_PER_PAGE, estimate_model
-
+        pace = load_model(output, model, memory=memory.make_config(), **asdict(context))
         with output.show_status("reading and asking"):
             found = estimate_model(pace, seconds=seconds)
         pages = [_estimate_pages(found, count, TOKENS_PER_PAGE) for count in _PAGES]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pace_integrations.cli.arguments import Dtype, Json
-from pace_integrations.cli.options import show_loading
+from pace_integrations.cli.opening import show_loading
+from pace_integrations.cli.options import Dtype, Json
 from pace_integrations.cli.output import Output, report_errors
-from pace_integrations.config import ExpertConfig
+from pace_integrations.config import ExpertConfig, Solver
 
 Name = Annotated[
     str | None, typer.Argument(metavar="[MODEL]", help="Name or path; default: embedded.")
@@ -25,13 +24,6 @@ Text = Annotated[
 ]
 
 
-class Solver(StrEnum):
-    """Words of ``--solver``."""
-
-    fast = "fast"
-    constrained = "constrained"
-
-
 Solving = Annotated[Solver, typer.Option(help="constrained is the paper's, and slow.")]
 
 
@@ -39,7 +31,7 @@ def cluster(
     output: Into,
     model: Name = None,
     experts: Experts = 64,
-    solver: Solving = Solver.fast,
+    solver: Solving = "fast",
     seed: ClusterSeed = 0,
     coactivation: Text = None,
     dtype: Dtype = "auto",
@@ -54,7 +46,7 @@ def cluster(
     with report_errors(show):
         config = ExpertConfig(
             experts=experts,
-            solver=solver.value,
+            solver=solver,
             seed=seed,
             by="coactivation" if coactivation else "weights",
             text=_read_text(coactivation),
@@ -77,7 +69,7 @@ def _read_text(file: Path | None) -> str:
 def _cluster_model(
     name: str | None, dtype: str, config: ExpertConfig, folder: Path, show: Output
 ) -> dict[str, object]:
-    """Loads, divides and writes; imports PyTorch."""
+    """Load, divide and write; imports PyTorch."""
     from pace_integrations.model import expert_checkpoint as divide
     from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME, load_model
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pace_integrations.cli.arguments import Chunk, Device, Dtype, Model, Quantised
+from pace_integrations.cli.options import CHUNK, Chunk, Device, Dtype, Model, Quantized
 from pace_integrations.cli.output import Output, report_errors
 from pace_integrations.errors import ConfigError
 
@@ -54,13 +54,13 @@ class _RowRequest:
 
 
 def evaluate(
+    report: Into,
     tasks: Tasks = None,
     model: Model = None,
     arms: Arms = DEFAULT_ARMS,
     lengths: Lengths = "1024,2048",
     rows: Rows = 20,
     orders: Orders = 3,
-    report: Into = Path("pace-eval"),
     on: On = None,
     haystack: Haystack = "prose",
     processes: Processes = 1,
@@ -68,8 +68,8 @@ def evaluate(
     max_new_tokens: Limit = 128,
     prefix: Prefix = False,
     seed: Seed = 0,
-    chunk: Chunk = 1024,
-    quantization: Quantised = None,
+    chunk: Chunk = CHUNK,
+    quantization: Quantized = None,
     dtype: Dtype = "auto",
     device: Device = None,
 ) -> None:
@@ -92,7 +92,7 @@ def evaluate(
                 model=model,
                 dtype=dtype,
                 device=device,
-                quantization=quantization.value if quantization else None,
+                quantization=quantization,
                 chunk=chunk,
                 share=share,
                 max_new_tokens=max_new_tokens,
@@ -112,12 +112,9 @@ def _run_arms(
     processes: int,
     output: Output,
 ) -> None:
-    from transformers.utils.logging import disable_progress_bar
-
     from pace_integrations.evaluation.arms import choose_arms
     from pace_integrations.evaluation.runner import run_arms
 
-    disable_progress_bar()
     chosen = choose_arms(arms)
     made = _make_rows(wanted, setting)
     with output.track_progress("answering", "answers") as show:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from pace_integrations.cli.arguments import Device, Dtype, Json, Model, Paths
-from pace_integrations.cli.commands.cluster import ClusterSeed, Experts, Solver, Solving
-from pace_integrations.cli.options import open_corpus, show_loading
-from pace_integrations.cli.output import Output, report_errors, to_printable
+from pace_integrations.cli.commands.cluster import ClusterSeed, Experts, Solving
+from pace_integrations.cli.opening import open_corpus, show_loading
+from pace_integrations.cli.options import Json, ModelOptions, Paths, expand_groups
+from pace_integrations.cli.output import Output, report_errors, to_line
 from pace_integrations.config import ExpertConfig
 from pace_integrations.errors import MissingExtraError
 
@@ -26,18 +27,17 @@ Layers = Annotated[
 Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the heat map as a PNG.")]
 
 
+@expand_groups
 def experts(
     paths: Paths,
-    model: Model = None,
+    model: ModelOptions,
     experts: Experts = 64,
     top: Top = 5,
     layer: Layers = None,
-    solver: Solving = Solver.fast,
+    solver: Solving = "fast",
     seed: ClusterSeed = 0,
     plot: Plot = None,
     json: Json = False,
-    dtype: Dtype = "auto",
-    device: Device = None,
 ) -> None:
     """Show which modules fire for which documents.
 
@@ -49,9 +49,9 @@ def experts(
         if plot and importlib.util.find_spec("matplotlib") is None:
             raise MissingExtraError("--plot", "eval")  # before anything is read
         config = ExpertConfig(
-            experts=experts, solver=solver.value, seed=seed, layers=tuple(layer) if layer else None
+            experts=experts, solver=solver, seed=seed, layers=tuple(layer) if layer else None
         )
-        usage = _measure_usage(paths, model, config, dtype, device, output)
+        usage = _measure_usage(paths, model, config, output)
         if plot:
             usage.plot(plot)
         drawn = str(plot) if plot else None
@@ -61,18 +61,16 @@ def experts(
 
 def _measure_usage(
     paths: list[Path],
-    model: str | None,
+    model: ModelOptions,
     config: ExpertConfig,
-    dtype: str,
-    device: str | None,
     output: Output,
 ) -> ModuleUsage:
     corpus = open_corpus(paths, output)
     output.show_report(corpus.report)
     from pace_integrations.session import Pace
 
-    with show_loading(model, output, "loading and clustering"):
-        pace = Pace.load(model, memory=None, experts=config, dtype=dtype, device=device)
+    with show_loading(model.model, output, "loading and clustering"):
+        pace = Pace.load(**asdict(model), memory=None, experts=config)
     with pace, output.track_progress("reading", "tokens") as show:
         return pace.module_usage(corpus, progress=show)
 
@@ -85,7 +83,7 @@ def _make_table(usage: ModuleUsage, top: int) -> Table:
     for column in ("layer", "module", "usage", against):
         table.add_column(column, justify="right")
     for document in usage.documents:
-        title = to_printable(document.title)
+        title = to_line(document.title)
         for found in usage.specific(document, top):
             numbers = (str(found.layer), str(found.module), f"{found.usage:.4g}")
             table.add_row(title, *numbers, f"{found.times:.2f}")

@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pace_integrations import config
-from pace_integrations.cli.arguments import Chunk, Device, Dtype, Json, Model, Paths, Quantised
-from pace_integrations.cli.options import Options
-from pace_integrations.cli.output import Output, report_errors, to_printable
+from pace_integrations.cli.opening import read_documents
+from pace_integrations.cli.options import (
+    CHUNK,
+    Chunk,
+    Json,
+    ModelOptions,
+    Paths,
+    ReadingOptions,
+    RuleOptions,
+    expand_groups,
+)
+from pace_integrations.cli.output import Output, report_errors, to_line
 from pace_integrations.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -24,34 +32,30 @@ if TYPE_CHECKING:
 _MOST_STEPS = 12  # rows of hit rates; more steps than that are shown in groups
 _MOST_PAGES = 10  # pages per layer, those with the most slots
 
-Rule = Annotated[config.Rule | None, typer.Option(help="How the memory mixes and stores.")]
 Plot = Annotated[Path | None, typer.Option(metavar="DIR", help="Draw two PNGs into a folder.")]
 
 
+@expand_groups
 def memory(
     paths: Paths,
-    model: Model = None,
-    quantization: Quantised = None,
-    rule: Rule = None,
+    model: ModelOptions,
+    rule: RuleOptions,
     json: Json = False,
     plot: Plot = None,
-    chunk: Chunk = 1024,
-    dtype: Dtype = "auto",
-    device: Device = None,
+    chunk: Chunk = CHUNK,
 ) -> None:
     """Read documents and show what the activation memory made of them.
 
     Shows how often tokens met something similar, how diverse and how old the slots are, and the
     pages they came from. With --plot, draws the activations and a map of the slots' origins.
     """
-    options = Options(
-        model=model, quantization=quantization, chunk=chunk, dtype=dtype, device=device, rule=rule
-    )
     output = Output(json=json)
     with report_errors(output):
         if plot and importlib.util.find_spec("matplotlib") is None:
             raise MissingExtraError("--plot", "eval")  # before anything is read
-        session = options.read(paths, output)
+        reading = ReadingOptions(chunk=chunk, store=False)
+        memory = rule.make_config()
+        session = read_documents(paths, output, model=model, reading=reading, memory=memory)
         report = session.memory_report()
         files = session.plot_memory(plot) if plot else ()
         tables = [_make_layer_table(report), _make_step_table(report), _make_page_table(report)]
@@ -92,7 +96,7 @@ def _make_page_table(report: MemoryReport) -> Table:
         pages = sorted(report.by_page(layer).items(), key=lambda item: -len(item[1]))
         for span, slots in pages[:_MOST_PAGES]:
             used = max(slots, key=lambda slot: slot.usage)
-            words = to_printable(report.origin(used).words)
+            words = to_line(report.origin(used).words)
             uses = sum(slot.usage for slot in slots)
             table.add_row(str(layer.layer), str(len(slots)), str(uses), *_format_page(span), words)
         if more := pages[_MOST_PAGES:]:
@@ -127,7 +131,7 @@ def _format_page(span: Span | None) -> tuple[str, str]:
         return "(the instruction)", ""
     label = span.page_label
     page = str(span.page) if label in (None, str(span.page)) else f"{label} ({span.page})"
-    return to_printable(span.document), to_printable(page)
+    return to_line(span.document), to_line(page)
 
 
 def _make_table(title: str, *columns: str) -> Table:

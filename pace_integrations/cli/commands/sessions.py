@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from pace_integrations.cli.arguments import Json
-from pace_integrations.cli.output import Output, report_errors, to_printable
+from pace_integrations._paths import cache_folder, home_folder
+from pace_integrations.cli.options import Json
+from pace_integrations.cli.output import Output, format_size, report_errors, to_line
 from pace_integrations.store.entries import Entry
 from pace_integrations.store.store import Sessions
+from pace_integrations.store.wipe import wipe_rooms
 
 sessions = typer.Typer(
     name="sessions",
@@ -24,6 +26,7 @@ sessions = typer.Typer(
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A key or the beginning of it.")]
 Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys or beginnings of them.")]
 OneKey = Annotated[str | None, typer.Argument(metavar="[KEY]", help="A key; default: all.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before.")]
 Fast = Annotated[bool, typer.Option("--fast", help="Compare sizes of tensors, do not hash them.")]
 Budget = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Most to keep, such as 20GB; default: 32GiB.")
@@ -46,7 +49,7 @@ def describe_session(key: Key, json: Json = False) -> None:
         entry = Sessions().describe(key)
         table = _make_table("", "")
         for name, value in _flatten_value(entry.to_dict()):
-            table.add_row(name, to_printable(value))
+            table.add_row(name, to_line(value))
         output.show_tables([table], entry.to_dict())
 
 
@@ -81,6 +84,26 @@ def remove_sessions(keys: Keys, json: Json = False) -> None:
         _show_removed(output, [store.remove(key) for key in dict.fromkeys(known)])
 
 
+@sessions.command("wipe")
+def wipe_sessions(yes: Yes = False, json: Json = False) -> None:
+    """Remove everything that was kept by itself: sessions, page states and neuron orders.
+
+    What is in use stays, and so does what you saved to a path of your own.
+    """
+    output = Output(json=json)
+    with report_errors(output):
+        if not yes:
+            typer.confirm(f"Remove all that is kept in {home_folder()}?", abort=True, err=True)
+        removed = Sessions().wipe()
+        left = [str(cache_folder(room)) for room in wipe_rooms()]
+        _show_removed(output, removed)
+        output.show_notes([f"could not be removed: {path}" for path in left])
+        kept = Sessions().list()
+        output.show_notes([f"still in use: {entry.key[:12]}" for entry in kept])
+        if left or kept:
+            raise typer.Exit(1)
+
+
 def _show_entries(output: Output, entries: Sequence[Entry]) -> None:
     columns = ("key", "status", "namespace", "model", "tokens", "size", "used", "documents")
     table = _make_table(*columns)
@@ -88,18 +111,18 @@ def _show_entries(output: Output, entries: Sequence[Entry]) -> None:
         row = (e.key[:12], e.status, e.namespace or "", e.model or "", str(e.tokens))
         ago = "now" if e.in_use else _format_age(time.time() - e.used)
         table.add_row(
-            *(to_printable(cell) for cell in (*row, _format_size(e.bytes), ago, _format_titles(e)))
+            *(to_line(cell) for cell in (*row, format_size(e.bytes), ago, _format_titles(e)))
         )
     total = sum(entry.bytes for entry in entries)
     value = {"sessions": [entry.to_dict() for entry in entries], "bytes": total}
     output.show_tables([table] if entries else [], value)
-    output.show_notes([f"{_count_sessions(entries)}, {_format_size(total)}, in {Sessions().root}"])
+    output.show_notes([f"{_count_sessions(entries)}, {format_size(total)}, in {Sessions().root}"])
 
 
 def _show_removed(output: Output, entries: Sequence[Entry]) -> None:
     freed = sum(entry.bytes for entry in entries)
     output.show_tables([], {"removed": [entry.to_dict() for entry in entries], "bytes": freed})
-    output.show_notes([f"removed {_count_sessions(entries)}, {_format_size(freed)}"])
+    output.show_notes([f"removed {_count_sessions(entries)}, {format_size(freed)}"])
 
 
 def _make_table(*columns: str) -> Table:
@@ -129,14 +152,6 @@ def _count_sessions(entries: Sequence[Entry]) -> str:
 def _format_titles(entry: Entry) -> str:
     first = ", ".join(entry.documents[:2])
     return first + (f" and {len(entry.documents) - 2} more" if len(entry.documents) > 2 else "")
-
-
-def _format_size(count: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 def _format_age(seconds: float) -> str:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from pace_integrations import Pace
 from pace_integrations.cli.app import app
-from pace_integrations.session.estimates import Estimate, estimate_model
+from pace_integrations.cli.estimates import Estimate, estimate_model
 
 
 def test_times_and_bytes_follow_from_the_rates() -> None:
