@@ -37,6 +37,7 @@ def judge(items: Sequence[Item], replies: Sequence[Reply]) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     refusals: dict[bool, list[float]] = {True: [], False: []}
     supports: dict[bool, list[float]] = {True: [], False: []}
+    scores: dict[bool, list[float]] = {True: [], False: []}
     for item, reply in zip(items, replies, strict=True):
         answer, page = metrics.split_citation(reply.text)
         refused = float(metrics.refuses(answer))
@@ -45,15 +46,20 @@ def judge(items: Sequence[Item], replies: Sequence[Reply]) -> dict[str, float]:
         if not item.answers:
             found.setdefault("unanswerable refused", []).append(refused)
             supports[False].append(reply.support)
+            scores[False].append(reply.score)
             continue
         found.setdefault("F1", []).append(metrics.token_f1(answer, item.answers))
         found.setdefault("citation", []).append(float(page in item.pages))
         found.setdefault("answerable refused", []).append(refused)
         found.setdefault("F1 insisting", []).append(metrics.token_f1(insisted, item.answers))
-        supports[metrics.token_f1(insisted, item.answers) > 0.5].append(reply.support)
+        right = metrics.token_f1(insisted, item.answers) > 0.5
+        supports[right].append(reply.support)
+        scores[right].append(reply.score)
     shares = {name: mean(values) for name, values in found.items()}
     if refusals[False]:
         shares["refusal AUC"] = order_chance(refusals[False], refusals[True])
+    if scores[True] and scores[False]:
+        shares["score AUC"] = order_chance(scores[True], scores[False])
     if supports[True] and supports[True][0] == supports[True][0]:
         shares["support AUC"] = order_chance(supports[True], supports[False])
     return shares

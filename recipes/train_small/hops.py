@@ -40,6 +40,13 @@ ASKED = (
 )
 
 
+SAME = (
+    "Are {a} and {b} from the same country?",
+    "Do {a} and {b} have the same nationality?",
+    "Were {a} and {b} of the same nationality?",
+)
+
+
 @dataclass(frozen=True)
 class Life:
     """A person with what the article says.
@@ -54,6 +61,25 @@ class Life:
     name: str
     year: int
     values: dict[str, str]
+    article: Passage
+
+
+@dataclass(frozen=True)
+class Work:
+    """A work with its maker.
+
+    Args:
+        name: What it is and its title.
+        year: Year of its appearance.
+        role: What its maker is called.
+        life: The maker.
+        article: The article.
+    """
+
+    name: str
+    year: int
+    role: str
+    life: Life
     article: Passage
 
 
@@ -72,12 +98,19 @@ class Hops:
         maker = Maker(np.random.default_rng(rng.getrandbits(63)), self._words)
         made: list[Passage] = []
         lives: list[Life] = []
+        works: list[Work] = []
         while len(made) < max(4, count):
             lives.append(_live(rng, maker))
-            linked = _work if rng.random() < 0.7 else _relative
-            made += [linked(rng, maker, lives[-1]), lives[-1].article]
+            if rng.random() < 0.7:
+                works.append(_work(rng, maker, lives[-1]))
+                made.append(works[-1].article)
+            else:
+                made.append(_relative(rng, maker, lives[-1]))
+            made.append(lives[-1].article)
         for one, other in pairwise(lives):
             _compare(rng, one, other)
+        for first, second in pairwise(works):
+            _compare_works(rng, first, second)
         return made
 
 
@@ -125,7 +158,7 @@ def _ask(rng: random.Random, life: Life, through: str, also: str, count: int) ->
         life.article.asked.append(Asked(posed, life.values[value], key, also=also))
 
 
-def _work(rng: random.Random, maker: Maker, life: Life) -> Passage:
+def _work(rng: random.Random, maker: Maker, life: Life) -> Work:
     """Write the article of a work, and ask about its maker."""
     kind, role, by = rng.choice(WORKS)
     noun = maker.make("noun").title()
@@ -141,7 +174,7 @@ def _work(rng: random.Random, maker: Maker, life: Life) -> Passage:
         Asked(f"Who is the {role} of the {kind} {title}?", life.name, title),
         Asked(f"When did the {kind} {title} come out?", str(year), title),
     ]
-    return Passage(title, None, text, own)
+    return Work(f"{kind} {title}", year, role, life, Passage(title, None, text, own))
 
 
 def _relative(rng: random.Random, maker: Maker, life: Life) -> Passage:
@@ -162,7 +195,12 @@ def _relative(rng: random.Random, maker: Maker, life: Life) -> Passage:
 
 
 def _compare(rng: random.Random, one: Life, other: Life) -> None:
-    """Ask which of two people is older or younger."""
+    """Ask which of two people is older or younger, or whether they share a country."""
+    same = "yes" if one.values["nation"] == other.values["nation"] else "no"
+    key = f"{one.name} ({one.values['born']}"
+    question = rng.choice(SAME).format(a=one.name, b=other.name)
+    also = other.article.text[:60]
+    one.article.asked.append(Asked(question, same, key, also=also, free=True))
     if one.year == other.year:
         return
     first, last = sorted((one, other), key=lambda life: life.year)
@@ -172,3 +210,14 @@ def _compare(rng: random.Random, one: Life, other: Life) -> None:
     question = f"Who was {word}, {one.name} or {other.name}?"
     also = wrong.article.text[:60]
     right.article.asked.append(Asked(question, right.name, right.name, (wrong.name,), also))
+
+
+def _compare_works(rng: random.Random, one: Work, other: Work) -> None:
+    """Ask which of two works is older."""
+    if one.year == other.year:
+        return
+    first, last = sorted((one, other), key=lambda work: work.year)
+    word, right, wrong = rng.choice((("first", first, last), ("later", last, first)))
+    question = f"Which came out {word}, the {one.name} or the {other.name}?"
+    title, also = right.article.title, wrong.article.text[:60]
+    right.article.asked.append(Asked(question, title, title, (wrong.article.title,), also))

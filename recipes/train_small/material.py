@@ -31,6 +31,7 @@ class Asked:
         key: What a text must contain to answer it; where empty, the answer itself.
         others: Spans of the same kind that do not answer it.
         also: What another page must contain, where the question needs two.
+        free: Whether the answer need not stand in the text.
     """
 
     question: str
@@ -38,6 +39,7 @@ class Asked:
     key: str = ""
     others: tuple[str, ...] = ()
     also: str = ""
+    free: bool = False
 
     def is_missing_in(self, text: str) -> bool:
         """Say whether a text certainly does not answer the question."""

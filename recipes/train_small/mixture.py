@@ -139,7 +139,7 @@ class Mixture:
         for i, passage in enumerate(shown):
             for asked in passage.asked:
                 if (
-                    asked.answer not in fold_spaces(passage.text)
+                    (not asked.free and asked.answer not in fold_spaces(passage.text))
                     or (asked.also and asked.also not in text)
                     or often[asked.question] > 1
                 ):
@@ -183,7 +183,7 @@ def _wrong(rng: random.Random, asked: Asked, passage: Passage, number: int) -> l
     near = asked.others or tuple(a.answer for a in passage.asked)
     digits = any(c.isdigit() for c in asked.answer)
     others = [o for o in near if o in text and any(c.isdigit() for c in o) == digits]
-    wrong = find_kin(rng, asked.answer, passage.text, others)
+    wrong = "" if asked.free else find_kin(rng, asked.answer, passage.text, others)
     if not wrong:
         return []
     return [Turn(asked.question, formats.cited(fold_spaces(wrong), number), "given", (), WRONG)]
