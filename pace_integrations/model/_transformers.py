@@ -7,6 +7,7 @@ Knows nothing of prompts, sessions or files.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -251,6 +252,18 @@ def gguf_arguments(file: str) -> dict[str, Any]:
     # Since 5.23 weights stay packed where a kernel is found, in modules that nothing else knows.
     plain = getattr(transformers, "GgufConfig", None)
     return {"gguf_file": file} | ({"quantization_config": plain(dequantize=True)} if plain else {})
+
+
+@contextmanager
+def gguf_bar_hidden() -> Iterator[None]:
+    """Read GGUF files inside without the bar that no setting turns off."""
+    module: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    bar = getattr(module, "tqdm", None)
+    module.tqdm = lambda items, *_, **__: items
+    try:
+        yield
+    finally:
+        module.tqdm = bar
 
 
 def forget_quantization(model: PreTrainedModel) -> None:

@@ -46,7 +46,7 @@ class ForwardPatch(Protocol):
 
     def reading(
         self,
-        state: Any,
+        state: Any,  # noqa: ANN401 - a state of its own making
         *,
         cuts: Sequence[int] = (),
     ) -> AbstractContextManager[object]:

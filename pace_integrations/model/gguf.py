@@ -14,7 +14,11 @@ from transformers import (
 )
 
 from pace_integrations.errors import MissingExtraError, ModelLoadError
-from pace_integrations.model._transformers import forget_quantization, gguf_arguments
+from pace_integrations.model._transformers import (
+    forget_quantization,
+    gguf_arguments,
+    gguf_bar_hidden,
+)
 
 GGUF_SUFFIX = ".gguf"
 
@@ -50,9 +54,10 @@ def convert_gguf(file: Path, folder: Path) -> None:
     require_gguf()
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-        model = AutoModelForCausalLM.from_pretrained(
-            file.parent, dtype=torch.bfloat16, **gguf_arguments(file.name)
-        )
+        with gguf_bar_hidden():
+            model = AutoModelForCausalLM.from_pretrained(
+                file.parent, dtype=torch.bfloat16, **gguf_arguments(file.name)
+            )
     except Exception as error:  # from_pretrained raises a dozen kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelLoadError(f"cannot read {str(file)!r} as a GGUF file: {reason}") from error

@@ -6,6 +6,8 @@ The weights come from a name, a folder or a GGUF file, quantized or not, with or
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +25,11 @@ from transformers import (
 
 from pace_integrations.config import KvDtype, Overflow, Quantization
 from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
-from pace_integrations.model._transformers import forget_quantization, gguf_arguments
+from pace_integrations.model._transformers import (
+    forget_quantization,
+    gguf_arguments,
+    gguf_bar_hidden,
+)
 from pace_integrations.model.gguf import repair_end_token, require_gguf
 from pace_integrations.model.model_files import (
     ModelFiles,
@@ -148,30 +154,20 @@ def load_model(
     files = locate_model(model, adapter)
     if quantized is not None and (files.gguf or files.adapter):
         raise ConfigError(
-            "quantization= does not go with an adapter or a GGUF file, whose weights are merged "
-            "or expanded at load; leave one of them out"
+            f"quantization={quantization!r} does not go with an adapter or a GGUF file, whose "
+            f"weights are merged or expanded at load ({files.name!r}); leave one of them out"
         )
-    local = Path(files.path).exists() or not hub_in_reach()
-    options: dict[str, Any] = {
+    source: dict[str, Any] = {
         "revision": revision,
         "trust_remote_code": trust_remote_code,
-        "local_files_only": local,
+        "local_files_only": Path(files.path).exists() or not hub_in_reach(),
     }
-    folder = locate_adapter(files.adapter, local_files_only=local) if files.adapter else None
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        network, tokenizer = _load_network(
-            files, options, dtype, device, quantized, overflow, context
-        )
-    except (ConfigError, MissingExtraError):
-        raise
-    except ImportError as error:
-        raise ModelLoadError(
-            f"model {files.name!r} needs a package: {_first_line(error)}"
-        ) from error
-    except Exception as error:
-        # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
-        raise ModelLoadError(_explain_failure(files.name, files.path, error)) from error
+    folder = None
+    if files.adapter:
+        folder = locate_adapter(files.adapter, local_files_only=source["local_files_only"])
+    with _translated_errors(files):
+        placing = _placing_arguments(files, source, dtype, device, quantized)
+        network, tokenizer = _load_network(files, source, placing, context, overflow == "yarn")
     if folder is not None:
         network = merge_adapter(network, folder)
     if overflow == "yarn":
@@ -190,42 +186,66 @@ def load_model(
     )
 
 
+def _placing_arguments(
+    files: ModelFiles,
+    source: dict[str, Any],
+    dtype: str | torch.dtype,
+    device: str | None,
+    quantized: BitsAndBytesConfig | None,
+) -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` that say in which form and where weights lie."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    placing: dict[str, Any] = {"device_map": device, "dtype": torch.bfloat16}
+    if quantized is not None:
+        placing["quantization_config"] = quantized
+        if dtype == "auto":
+            return placing
+    on_cpu, counted = device == "cpu", 0
+    if on_cpu and dtype == "auto":
+        counted = count_parameters(files.path, source, gguf=files.gguf)
+    expanded = files.gguf is not None
+    placing["dtype"] = choose_dtype(dtype, parameters=counted, on_cpu=on_cpu, expanded=expanded)
+    return placing
+
+
 def _load_network(
     files: ModelFiles,
-    options: dict[str, Any],
-    dtype: str | torch.dtype,
-    device: str,
-    quantized: BitsAndBytesConfig | None,
-    overflow: Overflow,
+    source: dict[str, Any],
+    placing: dict[str, Any],
     context: int | None,
+    stretch: bool,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load weights and tokenizer; errors are whatever Transformers raises."""
-    source = {"gguf_file": files.gguf.name} if files.gguf else {}
+    gguf = {"gguf_file": files.gguf.name} if files.gguf else {}
     if files.gguf:
         require_gguf()
-    placing: dict[str, Any] = {"device_map": device, **options}
-    if quantized is not None:
-        placing |= {"quantization_config": quantized, "dtype": torch.bfloat16}
-        if dtype != "auto":
-            placing["dtype"] = choose_dtype(dtype, parameters=0, on_cpu=device == "cpu")
-    else:
-        on_cpu = device == "cpu"
-        needed = dtype == "auto" and on_cpu
-        parameters = count_parameters(files.path, options, gguf=files.gguf) if needed else 0
-        placing["dtype"] = choose_dtype(
-            dtype, parameters=parameters, on_cpu=on_cpu, expanded=files.gguf is not None
-        )
-    tokenizer = AutoTokenizer.from_pretrained(files.path, **source, **options)
-    if overflow == "yarn":
-        config = AutoConfig.from_pretrained(files.path, **source, **options)
+    tokenizer = AutoTokenizer.from_pretrained(files.path, **gguf, **source)
+    if stretch:
+        config = AutoConfig.from_pretrained(files.path, **gguf, **source)
         placing["config"] = stretch_positions(config, context)
-    if files.gguf:
-        placing |= gguf_arguments(files.gguf.name)
-    network = AutoModelForCausalLM.from_pretrained(files.path, **placing)
-    if files.gguf:
-        forget_quantization(network)
-        repair_end_token(tokenizer, network)
+    if files.gguf is None:
+        return AutoModelForCausalLM.from_pretrained(files.path, **source, **placing), tokenizer
+    placing |= gguf_arguments(files.gguf.name)
+    with gguf_bar_hidden():
+        network = AutoModelForCausalLM.from_pretrained(files.path, **source, **placing)
+    forget_quantization(network)
+    repair_end_token(tokenizer, network)
     return network, tokenizer
+
+
+@contextmanager
+def _translated_errors(files: ModelFiles) -> Iterator[None]:
+    """Turn whatever Transformers raises inside into a `ModelLoadError` that says what to do."""
+    try:
+        yield
+    except (ConfigError, MissingExtraError):
+        raise
+    except ImportError as error:
+        reason = _first_line(error)
+        raise ModelLoadError(f"model {files.name!r} needs a package: {reason}") from error
+    except Exception as error:
+        # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
+        raise ModelLoadError(_explain_failure(files.name, files.path, error)) from error
 
 
 def _check_words(overflow: str, context: int | None, kv: str) -> None:

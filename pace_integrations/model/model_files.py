@@ -7,15 +7,12 @@ import logging
 import os
 import socket
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from huggingface_hub import is_offline_mode
 from huggingface_hub.constants import ENDPOINT as HUB
-from transformers import AutoConfig
 
 from pace_integrations.errors import ModelLoadError
 from pace_integrations.model.fetching import prepare_checkpoint
@@ -85,7 +82,7 @@ def _tell_default() -> None:
     line = explain_default()
     if line is not None and line not in _told:
         _told.add(line)
-        _LOG.warning(line)
+        _LOG.warning(line, extra={"advice": True})  # the shell tells it to those who watch
 
 
 def hub_in_reach() -> bool:
@@ -98,30 +95,6 @@ def hub_in_reach() -> bool:
         return bool(socket.getaddrinfo(urlsplit(HUB).hostname, 443))
     except OSError:
         return False
-
-
-def read_context_window(model: str | os.PathLike[str] | None) -> int | None:
-    """Return the context of a model whose configuration lies on this machine, without loading it.
-
-    Args:
-        model: Name or path, as for `load_model`.
-
-    Returns:
-        Most tokens of one sequence; None where the configuration is not here, sets no limit, or
-        needs code of its own.
-    """
-    name = default_model_name() if model is None else os.fspath(model)
-    return _read_window(str(MODELS[name].checkpoint) if name in MODELS else name)
-
-
-@lru_cache
-def _read_window(path: str) -> int | None:
-    try:
-        config: Any = AutoConfig.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError):
-        return None
-    window = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return int(window) if window else None
 
 
 def hash_files(folder: Path) -> str:

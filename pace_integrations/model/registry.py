@@ -123,7 +123,7 @@ MODELS: Mapping[str, NamedModel] = {
             name=DEMONSTRATION,
             summary="a demonstration that needs no fetching: answers plain look-ups, often wrongly",
             license="Apache-2.0",
-            parameters=3_000_000,
+            parameters=3_049_664,
             folder=_HERE / "nano",
         ),
     )
