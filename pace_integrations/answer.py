@@ -100,7 +100,8 @@ class SelectedPage:
         tokens: Tokens of it.
         score: How well it fits the question, by the selector; comparable within one selection.
         reason: Why it was chosen.
-        answer: What it answered when it was asked by itself, or None.
+        answer: What it answered when it was asked by itself; None where it was not, or where it
+            was given up because another answer was sure to be better.
         likelihood: Geometric mean of the probabilities of that answer's tokens, or None.
         refusal: Probability with which it refused to answer, or None.
     """

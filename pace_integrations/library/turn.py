@@ -266,8 +266,8 @@ class LibraryTurn:
                     tokens=self.reader.count_tokens(block),
                     score=scored.score,
                     reason=scored.reason,
-                    answer=candidate.text if candidate else None,
-                    likelihood=candidate.likelihood if candidate else None,
+                    answer=candidate.text if candidate and candidate.complete else None,
+                    likelihood=candidate.likelihood if candidate and candidate.complete else None,
                     refusal=candidate.refusal if candidate else None,
                 )
             )

@@ -34,6 +34,7 @@ class Candidate:
         refusal: Probability with which the row refuses to answer, word for word.
         tokens: Tokens written.
         finish: Why it ends.
+        complete: False where it was given up, since it could no longer be the best.
     """
 
     text: str
@@ -41,11 +42,13 @@ class Candidate:
     refusal: float
     tokens: int
     finish: FinishReason
+    complete: bool = True
 
     @property
     def score(self) -> float:
-        """What candidates are compared by: (1 - refusal) times likelihood; 0 for no words."""
-        return (1.0 - self.refusal) * self.likelihood if self.text.strip() else 0.0
+        """What candidates are compared by: (1 - refusal) times likelihood; 0 for no answer."""
+        answers = self.complete and bool(self.text.strip())
+        return (1.0 - self.refusal) * self.likelihood if answers else 0.0
 
 
 def write_candidates(
@@ -69,8 +72,8 @@ def write_candidates(
         config: Length, sampling and stop strings of each answer.
         refusal: Token ids of the model's refusal, its end included.
         around: Makes the context that each forward runs in.
-        insist: Whether a row that would refuse gives its next best answer instead: how likely it
-            refuses is known by then, and a threshold can be set afterwards.
+        insist: Whether rows compete. One that would refuse then gives its next best answer (how
+            likely it refuses is known by then), and one that can no longer win is given up.
 
     Yields:
         For every step the pieces of the answers still being written, with their row.
@@ -95,7 +98,14 @@ def write_candidates(
         parts = zip(going, logits.split(1), logs.split(1), strict=True)
         taken = [answers[i].add(row, own) for i, row, own in parts]
         yield [(i, delta) for i, (_, delta) in zip(going, taken, strict=True)]
-        left = [n for n, (_, delta) in enumerate(taken) if delta.finish is None]
+        done = [answer.finish().score for answer in answers if answer.is_finished()]
+        bar = max(done, default=0.0) if insist else -1.0
+        left = [
+            n
+            for n, (_, delta) in enumerate(taken)
+            # A score is at most what the refusal leaves.
+            if delta.finish is None and 1.0 - answers[going[n]].refusal > bar
+        ]
         if len(left) < len(taken):
             going = [going[n] for n in left]
             if positions is not None:
@@ -142,7 +152,7 @@ def _ask(
 def _score_refusal(logits: Tensor, refusal: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Return how likely each row refuses ``(rows,)``, and which rows would ``(rows,)``."""
     wanted = torch.tensor(list(refusal), device=logits.device)
-    chances = logits.log_softmax(-1)[:, torch.arange(len(refusal)), wanted]
+    chances = logits[:, torch.arange(len(refusal)), wanted] - logits.logsumexp(-1)
     # The end does not count: a refusal that goes on is one too.
     refusing = (logits.argmax(-1) == wanted)[:, :-1].all(-1)
     return chances.sum(-1).exp(), refusing
@@ -165,10 +175,16 @@ class _Writing:
         self.texts.append(self.last.text)
         return token, self.last
 
+    def is_finished(self) -> bool:
+        """Return True if it is written to its end."""
+        return self.last is not None and self.last.finish is not None
+
     def finish(self) -> Candidate:
-        """Return the answer."""
+        """Return the answer, as far as it was written."""
         assert self.last is not None
-        assert self.last.finish is not None
         likelihood = math.exp(sum(self.logs) / len(self.logs))
-        text = "".join(self.texts).lstrip()
-        return Candidate(text, likelihood, self.refusal, self.last.tokens, self.last.finish)
+        text, finish = "".join(self.texts).lstrip(), self.last.finish
+        complete = finish is not None
+        return Candidate(
+            text, likelihood, self.refusal, self.last.tokens, finish or "length", complete
+        )

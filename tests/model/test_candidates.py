@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -61,6 +62,27 @@ def test_each_row_answers_what_it_answers_alone() -> None:
         )
         assert alone.likelihood == pytest.approx(candidate.likelihood, rel=1e-3)
         assert alone.refusal == pytest.approx(candidate.refusal, rel=1e-3)
+
+
+def test_a_row_that_can_no_longer_win_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [candidate.text for candidate in ask(*BLOCKS)]
+    start, other = texts[:2]
+    at = next(i for i in range(1, 6) if start[i] not in start[:i] + other[: i + 2])
+    monkeypatch.setattr(f"{__name__}.CONFIG", replace(CONFIG, stop=(start[at],)))
+    monkeypatch.setattr(
+        "pace_integrations.model.candidates._score_refusal",
+        lambda logits, refusal: (
+            torch.tensor([0.0, 1.0, 0.0, 0.0]),
+            torch.zeros(4, dtype=torch.bool),
+        ),
+    )
+    first, hopeless, *others = ask(*BLOCKS)
+    assert first.complete
+    assert first.text == start[:at]
+    # It was written as long as nothing better was known, and no longer.
+    assert not hopeless.complete
+    assert (hopeless.score, hopeless.tokens) == (0.0, first.tokens)
+    assert all(candidate.complete for candidate in others)
 
 
 def test_greedy_tokens_are_those_of_the_token_loop() -> None:
