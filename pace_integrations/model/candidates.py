@@ -99,7 +99,7 @@ def write_candidates(
         taken = [answers[i].add(row, own) for i, row, own in parts]
         yield [(i, delta) for i, (_, delta) in zip(going, taken, strict=True)]
         done = [answer.finish().score for answer in answers if answer.is_finished()]
-        bar = max(done, default=0.0) if insist else -1.0
+        bar = max(done, default=-1.0) if insist else -1.0
         left = [
             n
             for n, (_, delta) in enumerate(taken)
