@@ -31,7 +31,7 @@ class Plan:
     ways: Mapping[str, float]
     sources: Mapping[str, float]
     refusals: float = 0.38
-    verdicts: float = 0.5
+    verdicts: float = 0.25
     full_each: float = 0.2
 
 
