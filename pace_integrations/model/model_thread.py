@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pace_integrations.errors import ConfigError, DeadlineExceededError, PaceError
 
@@ -54,12 +54,30 @@ NEVER = Deadline(None)
 
 
 class _Job(Generic[T]):
-    """An iterator on the owner's thread and where its items go."""
+    """An iterator on the model's thread and where its items go.
 
-    def __init__(self, work: Iterator[T], deliver: Callable[[T | BaseException], None]) -> None:
+    Attributes:
+        closed: Whether it is to stop before its next step.
+        ahead: Most items that wait for the consumer; the job rests meanwhile. None is any number.
+        unread: Items that wait.
+    """
+
+    def __init__(
+        self,
+        work: Iterator[T],
+        deliver: Callable[[T | BaseException], None],
+        ahead: int | None = None,
+    ) -> None:
         self._work = work
         self._deliver = deliver
         self.closed = False
+        self.ahead = ahead
+        self.unread = 0
+
+    @property
+    def rests(self) -> bool:
+        """True while the consumer has more to take than it may."""
+        return self.ahead is not None and self.unread >= self.ahead and not self.closed
 
     def run_step(self) -> bool:
         """Takes one step; False when there is no other."""
@@ -97,20 +115,36 @@ class ModelThread:
     def __init__(self, name: str) -> None:
         self._name = name
         self._jobs: deque[_Job[object]] = deque()
+        self._resting: list[_Job[object]] = []
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._open = True
         self._process = os.getpid()
 
-    def stream(self, work: Iterator[T], deadline: Deadline | None = None) -> Stream[T]:
-        """Runs `work` on the thread; the result iterates over its items here.
+    def stream(
+        self, work: Iterator[T], deadline: Deadline | None = None, *, ahead: int | None = None
+    ) -> Stream[T]:
+        """Run `work` on the thread; the result iterates over its items here.
 
         Args:
             work: What to run.
             deadline: When it is stopped and the consumer gets an error; None is never.
+            ahead: Most items that the work may be ahead of the consumer; None is any number.
         """
         items: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
-        return Stream(self._submit(work, items.put), items, deadline or NEVER)
+        job = self._submit(work, items.put, ahead)
+        return Stream(job, items, deadline or NEVER, self.note_taken)
+
+    def note_taken(self, job: _Job[Any], items: int = 1) -> None:
+        """Count items that a consumer has taken, and let its job go on."""
+        if self._process != os.getpid():
+            return  # see `close`
+        with self._wake:
+            job.unread -= items
+            if job in self._resting and not job.rests:
+                self._resting.remove(job)
+                self._jobs.append(job)
+                self._wake.notify()
 
     def astream(self, work: Iterator[T], deadline: Deadline | None = None) -> AsyncStream[T]:
         """Runs `work` on the thread; the result iterates over its items in the running loop."""
@@ -132,14 +166,19 @@ class ModelThread:
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _submit(self, work: Iterator[T], deliver: Callable[[T | BaseException], None]) -> _Job[T]:
+    def _submit(
+        self,
+        work: Iterator[T],
+        deliver: Callable[[T | BaseException], None],
+        ahead: int | None = None,
+    ) -> _Job[T]:
         if self._process != os.getpid():
             raise PaceError(
                 "this model was loaded before the process was forked, and its thread stayed "
                 "behind; load it with Pace.load() in the child, or start children with "
                 "multiprocessing's 'spawn'"
             )
-        job = _Job(work, deliver)
+        job = _Job(work, deliver, ahead)
         with self._wake:
             if not self._open:
                 raise PaceError("this model was closed; load it again with Pace.load()")
@@ -154,10 +193,12 @@ class ModelThread:
         while (job := self._next()) is not None:
             if job.run_step():
                 with self._wake:
-                    self._jobs.append(job)
-        for job in self._jobs:
+                    job.unread += 1
+                    (self._resting if job.rests else self._jobs).append(job)
+        for job in (*self._jobs, *self._resting):
             job.abort_job(PaceError("the model was closed while this was running"))
         self._jobs.clear()
+        self._resting.clear()
 
     def _next(self) -> _Job[object] | None:
         with self._wake:
@@ -170,11 +211,16 @@ class Stream(Iterator[T]):
     """Items of a job, waited for in the caller's thread."""
 
     def __init__(
-        self, job: _Job[T], items: queue.SimpleQueue[T | BaseException], deadline: Deadline
+        self,
+        job: _Job[T],
+        items: queue.SimpleQueue[T | BaseException],
+        deadline: Deadline,
+        note_taken: Callable[[_Job[T], int], None],
     ) -> None:
         self._job = job
         self._items = items
         self._deadline = deadline
+        self._note_taken = note_taken
         self._ended = False
 
     def __next__(self) -> T:
@@ -188,11 +234,15 @@ class Stream(Iterator[T]):
         if isinstance(item, BaseException):
             self._ended = True
             raise StopIteration if item is _END else item
+        if self._job.ahead is not None:
+            self._note_taken(self._job, 1)
         return item
 
     def close(self) -> None:
-        """Stops the work before its next step."""
+        """Stop the work before its next step."""
         self._ended = self._job.closed = True
+        if self._job.ahead is not None:
+            self._note_taken(self._job, 0)  # one that rests wakes to end
 
     def __del__(self) -> None:
         self.close()

@@ -38,6 +38,7 @@ class ReadJob:
         state: The state after the last document that was read to its end and kept. Also after an
             interruption it is whole.
         kept: Tokens that need not be read again.
+        corpus: What is to be held, with the tokens of every document in its report.
         ids: Tokens to read.
 
     Raises:
@@ -51,7 +52,7 @@ class ReadJob:
         if not corpus.documents:
             raise DocumentError("the corpus is empty; see its report for what became of each file")
         self._engine = engine
-        self._corpus = corpus
+        self.corpus = corpus
         self._config = config
         start = before.longest_prefix(corpus.documents)
         self.kept = start.tokens if start else 0
@@ -67,7 +68,7 @@ class ReadJob:
                 before.lease,
             )
         self.ids, self._starts = self._encode_documents()
-        self._corpus = replace(corpus, report=corpus.report.with_tokens(self._count_tokens(before)))
+        self.corpus = replace(corpus, report=corpus.report.with_tokens(self._count_tokens(before)))
         self._check_room()
 
     @property
@@ -86,7 +87,8 @@ class ReadJob:
             The state with the whole corpus.
         """
         with (
-            closing(self._engine.thread.stream(self.read_chunks())) as steps,
+            # A step ahead at most: who interrupts `progress` stops the reading after that chunk.
+            closing(self._engine.thread.stream(self.read_chunks(), ahead=1)) as steps,
             ProgressDisplay(progress) as show,
         ):
             seen = self.state
@@ -94,6 +96,8 @@ class ReadJob:
                 show(done, len(self.ids))
                 if keep and self.state is not seen:
                     keep(seen := self.state)
+        # Also where nothing was left to read, the report is that of the corpus asked for.
+        self.state = replace(self.state, corpus=self.corpus)
         return self.state
 
     def read_chunks(self) -> Iterator[int]:
@@ -125,15 +129,13 @@ class ReadJob:
         self.state = ReadState(reached.context, reached.tokens, corpus, checkpoints, old.lease)
 
     def _corpus_prefix(self, documents: int) -> Corpus | None:
-        if documents == len(self._corpus.documents):
-            return self._corpus
-        return (
-            Corpus(self._corpus.documents[:documents], self._corpus.report) if documents else None
-        )
+        if documents == len(self.corpus.documents):
+            return self.corpus
+        return Corpus(self.corpus.documents[:documents], self.corpus.report) if documents else None
 
     def _encode_documents(self) -> tuple[list[int], list[int]]:
         """The tokens to read, and where in the whole sequence each of their documents starts."""
-        prompts, documents = self._engine.prompts, self._corpus.documents
+        prompts, documents = self._engine.prompts, self.corpus.documents
         ids: list[int] = [] if self.kept else prompts.encode_prefix()
         starts: list[int] = []
         number = sum(len(document.pages) for document in documents[: self._first])
@@ -149,7 +151,7 @@ class ReadJob:
         known = before.corpus.report.files if before.corpus else ()
         counts = {file.path: file.tokens for file in known if file.tokens is not None}
         ends = [*self._starts, self.kept + len(self.ids)][1:]
-        documents = self._corpus.documents[self._first :]
+        documents = self.corpus.documents[self._first :]
         for document, start, end in zip(documents, self._starts, ends, strict=True):
             counts[document.source or document.title] = end - start
         return counts
@@ -159,7 +161,7 @@ class ReadJob:
         ends = [start - self.kept for start in (*self._starts, self.kept + len(self.ids))][1:]
         last = 0
         for documents, end in enumerate(ends, self._first + 1):
-            if end - last >= self._config.chunk or documents == len(self._corpus.documents):
+            if end - last >= self._config.chunk or documents == len(self.corpus.documents):
                 yield documents, end
                 last = end
 
@@ -185,6 +187,7 @@ class ProgressDisplay:
         self._bar: tqdm[Any] | None = None
 
     def __call__(self, done: int, total: int) -> None:
+        """Show how many tokens of all are done."""
         if self._call:
             self._call(done, total)
         elif self._draw:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import zip_longest
@@ -120,7 +120,7 @@ class SessionFolder:
         if kept := reading.kept:
             total = kept + len(reading.ids)
             _log.info("%d of %d tokens were read before: %s", kept, total, self._path)
-        return replace(state, corpus=corpus), reading.read_cost
+        return replace(state, corpus=reading.corpus), reading.read_cost
 
     def _make_job(
         self, corpus: Corpus, config: ReadConfig, *, warn: bool = False
@@ -157,7 +157,7 @@ class SessionFolder:
         for unfinished in (False, True):
             found = self._try_open(unfinished=unfinished, warn=warn)
             if found is not None:
-                found = replace(found, corpus=_adopt_documents(found.documents, corpus))
+                found = replace(found, corpus=_adopt_documents(found.corpus, corpus))
                 start = found.longest_prefix(corpus.documents)
                 if start is not None and start.tokens > length:
                     best, length, whole = found, start.tokens, not unfinished
@@ -222,11 +222,21 @@ class _ThrottledSaver:
             _log.warning("what has been read so far is not kept: %s", error)
 
 
-def _adopt_documents(held: Sequence[Document], corpus: Corpus) -> Corpus:
-    """Documents held, each as `corpus` has it where only its place and metadata differ."""
-    pairs = zip_longest(held, corpus.documents[: len(held)])
-    same = (new if new and _strip_source(new) == _strip_source(old) else old for old, new in pairs)
-    return Corpus(tuple(same))
+def _adopt_documents(held: Corpus | None, corpus: Corpus) -> Corpus:
+    """Return documents held, each as `corpus` has it where only its place and metadata differ.
+
+    Their report is that of `corpus`, with the tokens that were counted when they were read.
+    """
+    old = held or Corpus(())
+    pairs = list(zip_longest(old.documents, corpus.documents[: len(old.documents)]))
+    same = [new if new and _strip_source(new) == _strip_source(was) else was for was, new in pairs]
+    counted = {file.path: file.tokens for file in old.report.files}
+    tokens = {
+        now.source or now.title: count
+        for (was, _), now in zip(pairs, same, strict=True)
+        if (count := counted.get(was.source or was.title)) is not None
+    }
+    return Corpus(tuple(same), corpus.report.with_tokens(tokens))
 
 
 def _strip_source(document: Document) -> Document:

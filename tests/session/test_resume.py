@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -199,3 +201,56 @@ def test_a_killed_process_leaves_what_it_kept(
     # Ctrl-C keeps all whole documents; a kill at least the first boundary that was kept.
     assert session.read_cost.kept > (0.4 if kind == signal.SIGINT else 0.0) * session.tokens
     assert answer(session) == answer(pace.read(texts(*NAMES)))
+
+
+def reported(session: Session) -> list[tuple[str, str, int | None]]:
+    assert session.corpus is not None
+    return [(file.path, file.status, file.tokens) for file in session.corpus.report.files]
+
+
+class Slow:
+    """Progress that is much slower than the reading, and then interrupts it."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def __call__(self, done: int, total: int) -> None:
+        time.sleep(0.05)
+        self.calls -= 1
+        if not self.calls:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("calls", [1, 3, 5])
+def test_a_reading_interrupted_in_a_slow_callback_keeps_its_report(
+    pace: Pace, tmp_path: Path, calls: int
+) -> None:
+    path, whole = tmp_path / "trees.pace", pace.read(texts(*NAMES), config=CHUNKED)
+    with pytest.raises(KeyboardInterrupt):
+        pace.read(texts(*NAMES), config=CHUNKED, progress=Slow(calls), path=path)
+    session = pace.read(texts(*NAMES), config=CHUNKED, path=path)
+    again = pace.read(texts(*NAMES), config=CHUNKED, path=path)
+    for read in (session, pace.open(path), again):
+        assert reported(read) == reported(whole)
+        assert len(reported(read)) == len(NAMES)
+
+
+def test_an_interrupted_callback_stops_the_reading_after_the_current_chunk(
+    pace: Pace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's thread is a chunk ahead of who watches, and no further."""
+    done: list[int] = []
+    real = pace._engine.read
+
+    def counted(*args: object, **kwargs: object) -> Iterator[int]:
+        for step in real(*args, **kwargs):
+            done.append(step)
+            yield step
+
+    monkeypatch.setattr(pace._engine, "read", counted)
+    with pytest.raises(KeyboardInterrupt):
+        pace.read(texts(*NAMES), config=ReadConfig(chunk=16), progress=Slow(4))
+    time.sleep(0.2)
+    assert 4 <= len(done) <= 5
+    session = pace.read(texts("oak"))  # the thread goes on with others
+    assert answer(session)
