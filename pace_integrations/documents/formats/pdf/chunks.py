@@ -17,6 +17,7 @@ RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _MAX_SPACE = 0.75  # between words of a chunk; more is the gap between cells or columns
 _MAX_OVERLAP = 0.6
 _GLUED = 0.15  # words nearer than this have no space between them
+_NO_SPACE = 0.03
 _RAISED = 0.2
 _SMALL = 0.86
 
@@ -76,6 +77,13 @@ def _is_raised(word: Word, last: Word) -> bool:
     return small and last.bottom - word.bottom > _RAISED * last.height
 
 
+def _is_torn(last: Word, word: Word, gap: float) -> bool:
+    """Tell whether a parser saw a space inside a word: there is no room for one."""
+    level = abs(last.bottom - word.bottom) < 0.02 * word.height
+    within = last.text[-1].islower() and word.text[0].islower()
+    return within and level and abs(gap) < _NO_SPACE * word.height
+
+
 def build_chunks(words: Iterable[Word]) -> list[Chunk]:
     """Put neighboring words of the drawing order together."""
     chunks: list[Chunk] = []
@@ -91,7 +99,7 @@ def build_chunks(words: Iterable[Word]) -> list[Chunk]:
         if raised:
             chunk.text += raise_text(chunk.text, word.text, after_words="")
         else:
-            spaced = word.space or gap > _GLUED * word.height
+            spaced = gap > _GLUED * word.height or (word.space and not _is_torn(last, word, gap))
             chunk.text += f" {word.text}" if spaced else word.text
             chunk.words += spaced
         chunk.left, chunk.right = min(chunk.left, word.left), max(chunk.right, word.right)

@@ -40,6 +40,7 @@ _XFA = "Its form needs Adobe Reader: open it there, print it to a new PDF and re
 # Past this share of its time a file ends of itself, before the process that parses it is ended.
 _SOFT = 0.85
 _MAX_NAMES = 8
+_COVER = 2  # pages of a portfolio's cover, at most
 
 _TOKEN = re.compile(r"\S+")
 _LONE = re.compile(r"[^\W\d_aAIiOoyYuUeEàÀ]|[.,:;]")
@@ -234,7 +235,7 @@ def _parse_page(file: OpenPdf, other: _SecondOpinion, index: int) -> RawPage:
 def _take_inventory(file: OpenPdf, data: bytes, warnings: list[str]) -> Inventory:
     try:
         found = file.inventory()
-        if found.attachments and not found.is_portfolio:
+        if found.attachments and not found.is_portfolio and file.count <= _COVER:
             return replace(found, is_portfolio=_is_portfolio(data))
         return found
     except Exception as error:  # a parser of hostile input may raise anything

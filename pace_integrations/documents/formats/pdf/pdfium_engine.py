@@ -14,6 +14,7 @@ from pace_integrations.documents.formats.pdf.layout import build_lines
 from pace_integrations.documents.formats.pdf.metadata import SCAN, Inventory
 from pace_integrations.documents.formats.pdf.pdfium_annotations import read_annotation
 from pace_integrations.documents.formats.pdf.pdfium_words import (
+    Advances,
     Letters,
     find_pieces,
     has_stacked_letters,
@@ -24,6 +25,8 @@ from pace_integrations.documents.formats.pdf.pdfium_words import (
 from pace_integrations.documents.formats.running_lines import Line
 
 raw: Any = pypdfium2.raw
+
+_MAX_RULES = 12
 
 
 @dataclass(slots=True)
@@ -39,18 +42,30 @@ class PdfiumFile:
     document: pypdfium2.PdfDocument
     outside: list[int] = field(default_factory=list)
     doubtful: list[int] = field(default_factory=list)
+    _advances: Advances = field(default_factory=dict)
+    _open: tuple[int, pypdfium2.PdfPage] | None = None
 
     @property
     def count(self) -> int:
         """How many pages there are."""
         return len(self.document)
 
+    def _open_page(self, index: int) -> pypdfium2.PdfPage:
+        """Return a page; the latest one stays open, since parsing it takes time."""
+        if self._open is None or self._open[0] != index:
+            if self._open is not None:
+                self._open[1].close()
+            self._open = None
+            self._open = (index, self.document[index - 1])
+        return self._open[1]
+
     def lines(self, index: int) -> list[Line]:
         """Return the lines of the page with a 1-based index, in reading order."""
-        with closing(self.document[index - 1]) as page, closing(page.get_textpage()) as text:
+        page = self._open_page(index)
+        with closing(page.get_textpage()) as text:
             area = page.get_bbox()
-            letters = Letters(text)
-            pieces = list(find_pieces(letters))
+            letters = Letters(text, self._advances)
+            pieces = find_pieces(letters)
             if letters.text and not letters.text.isascii() and has_stacked_letters(letters):
                 self.doubtful.append(index)
         shown = [piece for piece in pieces if is_inside(piece.box, area)]
@@ -68,14 +83,17 @@ class PdfiumFile:
 
     def has_picture(self, index: int) -> bool:
         """Tell whether a page has a picture as large as a scan."""
-        with closing(self.document[index - 1]) as page:
-            images = page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3)
-            return any(math.prod(image.get_px_size()) >= SCAN for image in images)
+        page = self._open_page(index)
+        images = page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3)
+        return any(math.prod(image.get_px_size()) >= SCAN for image in images)
 
     def is_blank(self, index: int) -> bool:
-        """Tell whether a page without text draws nothing at all."""
-        with closing(self.document[index - 1]) as page:
-            return bool(raw.FPDFPage_CountObjects(page.raw) == 0)
+        """Tell whether a page without text draws nothing, or but a few rules."""
+        page = self._open_page(index)
+        if raw.FPDFPage_CountObjects(page.raw) > _MAX_RULES:
+            return False
+        kinds = (thing.type for thing in page.get_objects(max_depth=1))
+        return all(kind == raw.FPDF_PAGEOBJ_PATH for kind in kinds)
 
     def labels(self) -> list[str]:
         """Return the labels that the file defines; blank ones where it defines none."""
@@ -108,8 +126,8 @@ class PdfiumFile:
 
     def notes(self, index: int) -> list[Line]:
         """Return the words that people wrote on a page: typed annotations, fields of a form."""
-        with closing(self.document[index - 1]) as page:
-            count = raw.FPDFPage_GetAnnotCount(page.raw)
-            form = self.document.formenv.raw if self.document.formenv is not None else None
-            found = [read_annotation(page, number, form) for number in range(count)]
+        page = self._open_page(index)
+        count = raw.FPDFPage_GetAnnotCount(page.raw)
+        form = self.document.formenv.raw if self.document.formenv is not None else None
+        found = [read_annotation(page, number, form) for number in range(count)]
         return [Line(text) for text in dict.fromkeys(found) if text]

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import median
 from typing import Any, TypeAlias
 
 import pypdfium2
@@ -18,27 +19,36 @@ from pace_integrations.documents.formats.pdf.chunks import Word
 raw: Any = pypdfium2.raw
 
 Box: TypeAlias = tuple[float, float, float, float]
+Advances: TypeAlias = dict[int, dict[str, float]]
 
 # What PDFium writes for a hyphen at a line's end that it takes for a broken word's.
 _BROKEN = "\ufffe\x02"
 _WORD = re.compile(rf"[^\s{_BROKEN}]+[{_BROKEN}]?|[{_BROKEN}]")
 _ARABIC = re.compile("[\u0590-\u08ff]{3,}")
 _DIGIT = re.compile(r"\d")
-_WIDE = 1.1  # letters' heights that a letter of a word takes on the average, at most
-_GAP = 0.22  # letters' heights between digits of two cells
+_GAP = 0.17  # letters' heights between two words or cells
+_SLACK = 0.08  # letters' heights that a word may be wider than its letters at their least
 _SPREAD = 0.6  # even gaps below it are those of a spaced number
+_FAR = 1e9
 _SMALL = 0.86
 _RAISED = 0.12
 
 
 class Letters:
-    """The characters of a text page and their boxes."""
+    """The characters of a text page and their boxes.
 
-    def __init__(self, text: pypdfium2.PdfTextPage) -> None:
+    Args:
+        text: The text page.
+        advances: The least width of every character by the height of its font, as far as the pages
+            before have shown it; it grows.
+    """
+
+    def __init__(self, text: pypdfium2.PdfTextPage, advances: Advances) -> None:
         self._handle = text.raw
         self.count = int(text.count_chars())
         whole = text.get_text_range() if self.count else ""
         self.text = whole if len(whole) == self.count else self._read_one_by_one()
+        self._advances = advances
         self._rect = raw.FS_RECTF()
         self._pointer = ctypes.byref(self._rect)
 
@@ -52,6 +62,20 @@ class Letters:
         raw.FPDFText_GetLooseCharBox(self._handle, index, self._pointer)
         rect = self._rect
         return rect.left, rect.bottom, rect.right, rect.top
+
+    def learn_advance(self, char: str, box: Box) -> None:
+        """Keep the least width of a character in its font."""
+        widths = self._advances.setdefault(round(box[3] - box[1]), {})
+        width = box[2] - box[0]
+        if width < widths.get(char, _FAR):
+            widths[char] = width
+
+    def expected_width(self, word: str, height: float) -> float | None:
+        """Return the least width of a word; None: not all of its letters are known yet."""
+        try:
+            return sum(map(self._advances[round(height)].__getitem__, word))
+        except KeyError:
+            return None
 
     def quarters(self, index: int) -> int:
         """Return how far a character is turned, in quarters counterclockwise."""
@@ -75,8 +99,43 @@ class Piece:
     turned: int = 0  # quarters counterclockwise
 
 
-def find_pieces(letters: Letters) -> Iterator[Piece]:
-    """Yield the words of a page, those that PDFium glued together parted."""
+@dataclass(slots=True)
+class _Doubtful:
+    """A word that may be several."""
+
+    word: str
+    start: int
+    boxes: list[Box]
+    space: bool
+
+    @property
+    def height(self) -> float:
+        return max(box[3] - box[1] for box in self.boxes)
+
+    @property
+    def gaps(self) -> list[float]:
+        return [b[0] - a[2] for a, b in pairwise(self.boxes)]
+
+
+def find_pieces(letters: Letters) -> list[Piece]:
+    """Return the words of a page, those that PDFium glued together parted."""
+    found = list(_find_words(letters))
+    # Letters of a spaced font stand apart as a rule; what is wider than that parts words.
+    usual: dict[int, list[float]] = {}
+    for item in found:
+        if isinstance(item, _Doubtful):
+            usual.setdefault(round(item.height), []).extend(item.gaps)
+    rules = {height: max(0.0, median(gaps)) for height, gaps in usual.items() if gaps}
+    pieces: list[Piece] = []
+    for item in found:
+        if isinstance(item, _Doubtful):
+            pieces += _split_word(letters, item, rules.get(round(item.height), 0.0))
+        else:
+            pieces.append(item)
+    return pieces
+
+
+def _find_words(letters: Letters) -> Iterator[Piece | _Doubtful]:
     text, end = letters.text, -1
     for match in _WORD.finditer(text):
         start, stop = match.span()
@@ -89,14 +148,27 @@ def find_pieces(letters: Letters) -> Iterator[Piece]:
             yield Piece(word, first, space)
             continue
         last = letters.box(stop - 1)
-        if _is_suspicious(word, first, last):
-            yield from _split_word(letters, start, word, space)
+        letters.learn_advance(text[start], first)
+        letters.learn_advance(text[stop - 1], last)
+        turn = _find_turn(letters, start, first, last)
+        if turn:
+            yield Piece(word, _unite(first, last), space, turn)
+        elif _is_suspicious(letters, text[start:stop], first, last):
+            boxes = [letters.box(place) for place in range(start, stop)]
+            for char, box in zip(word, boxes, strict=True):
+                letters.learn_advance(char, box)
+            yield _Doubtful(word, start, boxes, space)
         else:
-            yield Piece(word, _unite(first, last), space, _find_turn(letters, start, first, last))
+            yield Piece(word, _unite(first, last), space)
 
 
 def _unite(a: Box, b: Box) -> Box:
-    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+    return (
+        a[0] if a[0] < b[0] else b[0],
+        a[1] if a[1] < b[1] else b[1],
+        a[2] if a[2] > b[2] else b[2],
+        a[3] if a[3] > b[3] else b[3],
+    )
 
 
 def _find_turn(letters: Letters, start: int, first: Box, last: Box) -> int:
@@ -111,33 +183,35 @@ def _find_turn(letters: Letters, start: int, first: Box, last: Box) -> int:
     return 2 if quarters == 2 and across < 0 else 0
 
 
-def _is_suspicious(word: str, first: Box, last: Box) -> bool:
-    """Tell whether a word may be several: digits, a width or a step that letters do not have."""
-    height = max(first[3] - first[1], last[3] - last[1])
-    if _DIGIT.search(word):
+def _is_suspicious(letters: Letters, word: str, first: Box, last: Box) -> bool:
+    """Tell whether a word may be several: a step, or more width than its letters have.
+
+    Digits may also be raised, which makes them smaller and the word less wide.
+    """
+    height = first[3] - first[1]
+    if abs(first[1] - last[1]) > 0.1 * height or last[0] < first[0]:
         return True
-    level = abs(first[1] - last[1]) < 0.5 * height
-    return level and last[2] - first[0] > _WIDE * height * len(word)
+    expected = letters.expected_width(word, height)
+    if expected is None:
+        return True
+    wider = last[2] - first[0] - expected
+    return wider > _SLACK * height or (wider < -_SLACK * height and bool(_DIGIT.search(word)))
 
 
-def _split_word(letters: Letters, start: int, word: str, space: bool) -> Iterator[Piece]:
+def _split_word(letters: Letters, doubtful: _Doubtful, usual: float) -> Iterator[Piece]:
     """Yield the parts of a word that stand apart, and mark digits that are raised."""
-    boxes = [letters.box(start + n) for n in range(len(word))]
-    turn = _find_turn(letters, start, boxes[0], boxes[-1])
-    if turn:
-        yield Piece(word, _unite(boxes[0], boxes[-1]), space, turn)
-        return
+    word, start, boxes = doubtful.word, doubtful.start, doubtful.boxes
+    space, gaps, height = doubtful.space, doubtful.gaps, doubtful.height
     heights = [box[3] - box[1] for box in boxes]
-    height = max(heights)
     uneven = min(heights) < _SMALL * height
     lines = [letters.baseline(start + n) for n in range(len(word))] if uneven else []
-    gaps = [b[0] - a[2] for a, b in pairwise(boxes)]
     even = len(gaps) > 1 and max(gaps) - min(gaps) < 0.1 * height and max(gaps) < _SPREAD * height
+    widest = _GAP * height + min(usual, _SPREAD * height)
     part, box = word[0], boxes[0]
     for n in range(1, len(word)):
         here, gap = boxes[n], gaps[n - 1]
         level = min(box[3], here[3]) - max(box[1], here[1]) > 0.4 * min(heights[n], height)
-        apart = gap > _GAP * height and not even and _is_between_cells(word, n)
+        apart = gap > widest and not even and _parts_words(word, n)
         if not level or apart or gap < -height:
             yield Piece(part, box, space, 0)
             part, box, space = word[n], here, True
@@ -151,8 +225,10 @@ def _split_word(letters: Letters, start: int, word: str, space: bool) -> Iterato
     yield Piece(part, box, space, 0)
 
 
-def _is_between_cells(word: str, place: int) -> bool:
-    return word[place].isdigit() or word[place - 1].isdigit()
+def _parts_words(word: str, place: int) -> bool:
+    """Tell whether a gap in a word may part two: between digits, or letters of a long word."""
+    before, after = word[place - 1], word[place]
+    return before.isdigit() or after.isdigit() or (len(word) > 2 and before.isalnum())
 
 
 def _is_raised(n: int, heights: Sequence[float], lines: Sequence[float]) -> bool:

@@ -1,0 +1,223 @@
+"""Compares the reading of PDF files with pdftotext, and its speed with that of another checkout.
+
+    python -m recipes.bench_documents words FOLDER [FILE ...]
+    python -m recipes.bench_documents speed FOLDER [FILE ...] --against CHECKOUT [--rounds 3]
+    python -m recipes.bench_documents quotes FOLDER [FILE ...] [--count 278]
+
+``words`` needs pdftotext (poppler-utils). For every file it prints the share of pdftotext's words
+that are read (each as often as it stands there), the share of its sequences of five words, the same
+share for the bare text of PDFium, and the numbers with separators that are lost. ``speed`` reads
+every file by this checkout and by another one in turn, each in a process of its own, and compares
+the best of several rounds. ``quotes`` takes sentences at random from what is read, looks for each
+on its page and counts those that are found and could be highlighted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pypdfium2
+
+from pace_integrations.documents import Corpus, Document, Evidence, highlight
+from pace_integrations.documents.formats.clean import clean_characters
+from pace_integrations.documents.ingest import read_file
+from pace_integrations.documents.quotes.alignment import occurrence_of
+from pace_integrations.documents.quotes.sentences import split_sentences
+
+_WORD = re.compile(r"\w+")
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)+")
+_RUN = 5
+_SERVE = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from pace_integrations.documents.ingest import read_file
+for line in sys.stdin:
+    start = time.perf_counter()
+    document, report = read_file(Path(line.rstrip("\\n")))
+    seconds = time.perf_counter() - start
+    print(json.dumps([seconds, report.status, report.pages]), flush=True)
+"""
+
+
+def find_pdfs(places: Sequence[Path]) -> list[Path]:
+    """Return the PDF files among paths and below folders."""
+    found = [p for place in places for p in (place.rglob("*.pdf") if place.is_dir() else [place])]
+    return sorted(path for path in found if path.is_file())
+
+
+def split_words(text: str) -> list[str]:
+    """Return the words of a text; hyphens, line ends and ligatures do not count."""
+    text = unicodedata.normalize("NFKC", clean_characters(text)).casefold()
+    return _WORD.findall(re.sub(r"-\s*\n|-", "", text))
+
+
+def run_pdftotext(path: Path) -> str:
+    """Return what pdftotext reads."""
+    command = ["pdftotext", "-enc", "UTF-8", str(path), "-"]
+    return subprocess.run(command, capture_output=True, check=True).stdout.decode(
+        "utf-8", "replace"
+    )
+
+
+def read_bare(path: Path) -> str:
+    """Return PDFium's text as it comes."""
+    document = pypdfium2.PdfDocument(path)
+    try:
+        return "\n".join(
+            document[index].get_textpage().get_text_range() for index in range(len(document))
+        ).replace("\ufffe", "")
+    finally:
+        document.close()
+
+
+def recall(wanted: Sequence[object], found: Sequence[object]) -> float:
+    """Return the share of a list that another one has, each as often as it stands there."""
+    counts = Counter(found)
+    total = sum(min(count, counts[key]) for key, count in Counter(wanted).items())
+    return total / len(wanted) if wanted else 1.0
+
+
+def _runs(words: Sequence[str]) -> list[tuple[str, ...]]:
+    return list(zip(*(words[start:] for start in range(_RUN)), strict=False))
+
+
+def _all_text(document: Document) -> str:
+    parts = ((page.header, page.text, page.footer) for page in document.pages)
+    return "\n".join("\n".join(filter(None, part)) for part in parts)
+
+
+def compare_words(paths: Sequence[Path]) -> Iterator[dict[str, object]]:
+    """Yield for every file how much of pdftotext's words, order and numbers is read."""
+    for path in paths:
+        document, report = read_file(path)
+        if document is None:
+            yield {"file": path.name, "status": report.status}
+            continue
+        theirs, ours = run_pdftotext(path), _all_text(document)
+        wanted, found, bare = map(split_words, (theirs, ours, read_bare(path)))
+        numbers = Counter(_NUMBER.findall(theirs)) - Counter(_NUMBER.findall(ours))
+        yield {
+            "file": path.name,
+            "pages": report.pages,
+            "words": len(wanted),
+            "recall": round(recall(wanted, found), 4),
+            "order": round(recall(_runs(wanted), _runs(found)), 4),
+            "pdfium": round(recall(_runs(wanted), _runs(bare)), 4),
+            "numbers": f"{sum(numbers.values())} of {len(_NUMBER.findall(theirs))} lost",
+        }
+
+
+class _Checkout:
+    """A process that reads files by the package of one checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SERVE, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=folder,
+        )
+
+    def read(self, path: Path) -> tuple[float, str]:
+        """Return the seconds that a file takes, and its status."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{path.absolute()}\n")
+        self._process.stdin.flush()
+        seconds, status, _ = json.loads(self._process.stdout.readline())
+        return seconds, status
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate()
+
+
+def compare_speed(paths: Sequence[Path], against: Path, rounds: int) -> Iterator[dict[str, object]]:
+    """Yield for every file, and for all together, the best seconds of both checkouts."""
+    here, there = _Checkout(Path(__file__).resolve().parents[1]), _Checkout(against.resolve())
+    totals = [0.0, 0.0]
+    try:
+        for checkout in (here, there):  # the first file pays for what is loaded once
+            checkout.read(paths[0])
+        for path in paths:
+            times: list[list[float]] = [[], []]
+            status = ["", ""]
+            for turn in range(rounds):
+                for side, checkout in list(enumerate((here, there)))[:: 1 if turn % 2 else -1]:
+                    seconds, status[side] = checkout.read(path)
+                    times[side].append(seconds)
+            best = [min(side) for side in times]
+            totals = [total + seconds for total, seconds in zip(totals, best, strict=True)]
+            ratio = round(best[1] / best[0], 2)
+            shown = [round(1000 * seconds, 1) for seconds in best]
+            yield {"file": path.name, "ms": shown[0], "before": shown[1], "times": ratio} | (
+                {"status": status} if status[0] != status[1] else {}
+            )
+    finally:
+        here.close()
+        there.close()
+    shown = [round(1000 * seconds) for seconds in totals]
+    yield {"all": shown[0], "before": shown[1], "times": round(totals[1] / totals[0], 2)}
+
+
+def find_quotes(paths: Sequence[Path], count: int, seed: int = 0) -> dict[str, object]:
+    """Return how many sentences, taken at random, are found on the pages of their files."""
+    corpus = Corpus.from_paths(paths)
+    chance, quotes = random.Random(seed), list[tuple[Document, Evidence]]()
+    pages = [(d, page) for d, page in corpus.pages() if len(page.text) > 200]
+    for document, page in chance.choices(pages, k=count):
+        spans = [s for s in split_sentences(page.text) if 25 <= s[1] - s[0] <= 300]
+        if spans:
+            start, end = chance.choice(spans)
+            place = occurrence_of(page.text, start, end)
+            quotes.append((document, Evidence(page.index, page.text[start:end], place)))
+    found, missed = 0, list[str]()
+    for document in corpus.documents:
+        mine = [evidence for owner, evidence in quotes if owner is document]
+        if mine:
+            boxes = highlight(document.source or "", mine)
+            found += sum(map(bool, boxes))
+            missed += [e.quote for e, box in zip(mine, boxes, strict=True) if not box]
+    return {"quotes": len(quotes), "found": found, "missed": missed[:20]}
+
+
+def main() -> None:
+    """Run one comparison and print its figures, a line for each file."""
+    parser = argparse.ArgumentParser(description="Compares the reading of PDF files.")
+    parser.add_argument("check", choices=("words", "speed", "quotes"))
+    parser.add_argument("places", nargs="+", type=Path, help="PDF files, or folders of them")
+    parser.add_argument("--against", type=Path, help="checkout to compare the speed with")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=278)
+    given = parser.parse_args()
+    paths = find_pdfs(given.places)
+    if given.check == "quotes":
+        print(json.dumps(find_quotes(paths, given.count), ensure_ascii=False, indent=1))
+        return
+    if given.check == "speed" and given.against is None:
+        parser.error("speed needs another checkout: --against")
+    rows = (
+        compare_words(paths)
+        if given.check == "words"
+        else compare_speed(paths, given.against, given.rounds)
+    )
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
