@@ -114,7 +114,7 @@ def test_a_read_session_answers_as_one_long_prompt(
     model = AutoModelForCausalLM.from_pretrained(tmp_path)
     out = model.generate(torch.tensor([ids]), do_sample=False, max_new_tokens=16)
     expected = tokenizer.decode(out[0, len(ids) :], skip_special_tokens=True)
-    assert texts == [expected.lstrip()] * 2
+    assert texts == [expected.lstrip().rstrip("\ufffd")] * 2  # but for a character that is cut
 
 
 def test_usage_counts_what_was_read_once(session: Session) -> None:
