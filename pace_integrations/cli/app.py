@@ -18,11 +18,12 @@ from pace_integrations.cli.commands.cluster import cluster
 from pace_integrations.cli.commands.eval import evaluate
 from pace_integrations.cli.commands.experts import experts
 from pace_integrations.cli.commands.files import files as files_command
+from pace_integrations.cli.commands.library import library
 from pace_integrations.cli.commands.memory import memory
 from pace_integrations.cli.commands.models import models
 from pace_integrations.cli.commands.sessions import sessions
 from pace_integrations.cli.highlight import Highlight, check_target, finish_answers
-from pace_integrations.cli.opening import read_documents
+from pace_integrations.cli.opening import ShelvedDocuments, open_documents, read_documents
 from pace_integrations.cli.options import (
     AnswerOptions,
     ContextOptions,
@@ -86,7 +87,7 @@ def ask(
         if not all(text.strip() for text in question):
             raise QuestionError("a question is empty; write what you want to know after -q")
         check_target(highlight)
-        session = read_documents(
+        session = open_documents(
             paths, output, model=model, reading=reading, files=options,
             memory=memory.make_config(), **asdict(context),
         )  # fmt: skip
@@ -137,10 +138,14 @@ app.command("files")(files_command)
 app.command("eval")(evaluate)
 app.add_typer(sessions)
 app.add_typer(models)
+app.add_typer(library)
 
 
 def _ask_questions(
-    session: Session, questions: list[str], generation: GenerationConfig, output: Output
+    session: Session | ShelvedDocuments,
+    questions: list[str],
+    generation: GenerationConfig,
+    output: Output,
 ) -> list[tuple[str, Answer]]:
     """Ask the questions and show the answers; return both."""
     answers = []

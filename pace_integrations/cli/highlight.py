@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from pace_integrations.answer import Answer
-from pace_integrations.cli.output import Output
+from pace_integrations.cli.output import HoldsCorpus, Output
 from pace_integrations.documents import HighlightedCopy, ReadOptions, highlight_answers
 from pace_integrations.documents.highlight import check_target as check_target
 from pace_integrations.errors import PaceError
-
-if TYPE_CHECKING:
-    from pace_integrations.session import Session
 
 Highlight = Annotated[
     Path | None,
@@ -25,7 +22,7 @@ Highlight = Annotated[
 
 def finish_answers(
     output: Output,
-    session: Session,
+    asked: HoldsCorpus,
     answers: Sequence[tuple[str, Answer]],
     target: Path | None,
     options: ReadOptions,
@@ -36,16 +33,16 @@ def finish_answers(
         typer.Exit: A copy could not be written.
     """
     if target is None:
-        output.finish_answers(session)
+        output.finish_answers(asked)
         return
-    documents = session.corpus.documents if session.corpus is not None else ()
+    documents = asked.corpus.documents if asked.corpus is not None else ()
     try:
         copies = highlight_answers(answers, documents, target, options=options)
     except PaceError as error:
-        output.finish_answers(session, problem=error)
+        output.finish_answers(asked, problem=error)
         raise typer.Exit(2) from None
     output.show_notes([_describe_copy(copy) for copy in copies])
-    output.finish_answers(session, [_to_json(copy) for copy in copies])
+    output.finish_answers(asked, [_to_json(copy) for copy in copies])
 
 
 def _describe_copy(copy: HighlightedCopy) -> str:

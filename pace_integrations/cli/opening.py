@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from pace_integrations._paths import cache_folder
 from pace_integrations.cli.options import ModelOptions, ReadingOptions
 from pace_integrations.cli.output import Output
 from pace_integrations.documents import Corpus, NothingReadError, ReadOptions
-from pace_integrations.errors import SessionFileError
+from pace_integrations.errors import ContextOverflowError, SessionFileError
+from pace_integrations.library.maintenance import is_library
 from pace_integrations.model.registry import explain_default
 
 if TYPE_CHECKING:
-    from pace_integrations.session import Pace, Session
+    from pace_integrations.config import GenerationConfig, ReadConfig
+    from pace_integrations.library import Library
+    from pace_integrations.session import AnswerStream, Pace, Session
 
 
 def open_corpus(
@@ -78,15 +84,27 @@ def read_documents(
         PaceError: Nothing could be read, loaded or held.
     """
     config = reading.make_config()
+    corpus, store = _open_for_reading(paths, output, reading, files)
+    return _read_corpus(load_model(output, model, **settings), corpus, output, config, store)
+
+
+def _open_for_reading(
+    paths: Sequence[Path], output: Output, reading: ReadingOptions, files: ReadOptions | None
+) -> tuple[Corpus, bool]:
+    """Open documents; returns them, and whether what is read of them may be kept on disk."""
     corpus = open_corpus(paths, output, files)
     output.show_report(corpus.report)
-    store = reading.store
-    if store is None:
-        locked = [file.path for file in corpus.report.files if file.encrypted]
-        store = not locked
-        if locked:
-            output.show_notes([f"{locked[0]} needed a password: nothing is kept without --store"])
-    pace = load_model(output, model, **settings)
+    if reading.store is not None:
+        return corpus, reading.store
+    locked = [file.path for file in corpus.report.files if file.encrypted]
+    if locked:
+        output.show_notes([f"{locked[0]} needed a password: nothing is kept without --store"])
+    return corpus, not locked
+
+
+def _read_corpus(
+    pace: Pace, corpus: Corpus, output: Output, config: ReadConfig, store: bool
+) -> Session:
     try:
         with output.track_progress("reading", "tokens") as show:
             session = pace.read(corpus, progress=show, config=config, store=store)
@@ -97,6 +115,81 @@ def read_documents(
     if kept := session.read_cost.kept:
         output.show_details([f"{kept} tokens were read earlier (see pace sessions list)"])
     return session
+
+
+class ShelvedDocuments:
+    """Documents that do not fit a context, asked as a library.
+
+    Args:
+        library: The library.
+        corpus: The documents with the report of how they were opened.
+        folder: A folder that ends with this, or None.
+    """
+
+    def __init__(
+        self, library: Library, corpus: Corpus | None, folder: TemporaryDirectory[str] | None = None
+    ) -> None:
+        self._library = library
+        self._folder = folder
+        self.corpus = corpus
+
+    def stream(self, question: str, *, generation: GenerationConfig) -> AnswerStream:
+        """Answer a question from the pages that fit it best."""
+        return self._library.stream(question, generation=generation)
+
+
+def open_documents(
+    paths: Sequence[Path],
+    output: Output,
+    *,
+    model: ModelOptions,
+    reading: ReadingOptions,
+    files: ReadOptions | None = None,
+    **settings: Any,  # noqa: ANN401 - arguments of Pace.load
+) -> Session | ShelvedDocuments:
+    """Read documents as `read_documents` does, or as a library where they do not fit the context.
+
+    A path that is a library itself is asked as it is.
+
+    Raises:
+        PaceError: Nothing could be read, loaded or held.
+    """
+    if len(paths) == 1 and is_library(paths[0]):
+        library = load_model(output, model, **settings).library(paths[0])
+        return ShelvedDocuments(library, library.corpus)
+    config = reading.make_config()
+    corpus, store = _open_for_reading(paths, output, reading, files)
+    pace = load_model(output, model, **settings)
+    try:
+        return _read_corpus(pace, corpus, output, config, store)
+    except ContextOverflowError as error:
+        if settings.get("overflow", "error") != "error":
+            raise
+        return _shelve_corpus(pace, corpus, paths, output, error, store)
+
+
+def _shelve_corpus(
+    pace: Pace,
+    corpus: Corpus,
+    paths: Sequence[Path],
+    output: Output,
+    error: ContextOverflowError,
+    store: bool,
+) -> ShelvedDocuments:
+    """Read documents into a library of their own; kept, it is found again by their paths."""
+    temporary = None if store else TemporaryDirectory(prefix="pace-")
+    if temporary is not None:
+        place = Path(temporary.name) / "library"
+    else:
+        names = "\n".join(sorted(str(path.resolve()) for path in paths))
+        place = cache_folder("pages") / hashlib.sha256(names.encode()).hexdigest()[:32]
+    library: Library = pace.library(place)
+    how = "page by page" if library.attention == "pages" else "pages chosen for each question"
+    needs = f"the documents need {error.needed} tokens and {error.limit} fit"
+    output.show_notes([f"{needs}: asked as a library, {how}"])
+    with output.track_progress("reading", "tokens") as show:
+        library.set_documents(corpus, progress=show)
+    return ShelvedDocuments(library, corpus, temporary)
 
 
 def show_loading(

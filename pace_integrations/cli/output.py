@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -28,11 +28,20 @@ from pace_integrations.errors import PaceError
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer, Citation
-    from pace_integrations.documents import ReadProgress, Report
-    from pace_integrations.session import AnswerStream, Session
+    from pace_integrations.documents import Corpus, ReadProgress, Report
+    from pace_integrations.session import AnswerStream
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class HoldsCorpus(Protocol):
+    """What was asked: a session, or a library."""
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """The documents, with the report of how they were opened."""
+        ...
 
 
 class Output:
@@ -73,7 +82,7 @@ class Output:
 
     def finish_answers(
         self,
-        session: Session,
+        asked: HoldsCorpus,
         highlights: Sequence[Mapping[str, Any]] = (),
         problem: Exception | None = None,
     ) -> None:
@@ -82,7 +91,7 @@ class Output:
             if problem is not None:
                 self.show_error(problem)
             return
-        corpus = session.corpus
+        corpus = asked.corpus
         report = corpus.report.to_dict() if corpus else {}
         answers = self._answers
         whole = answers[0] if len(answers) == 1 else {"answers": answers}
@@ -166,6 +175,9 @@ class Output:
             self._out.print(to_printable(piece), end="")
         self._out.print()
         answer = stream.answer
+        if answer.supported is False:
+            self._out.print("(not supported by the pages; these fit the question best)")
+            self._out.print(_make_citation_table(answer.evidence))
         if answer.citations:
             self._out.print(_make_citation_table(answer.citations))
         self.show_details([_format_usage(answer)])

@@ -1,14 +1,37 @@
-"""The library: documents of any number, every page read once, asked like one session."""
+"""The library: documents of any number, every page read once, asked like one session.
+
+Names are resolved when they are first used, so that listing a library loads no PyTorch.
+"""
 
 from __future__ import annotations
 
-from pace_integrations.library.blocks import Block, SearchView
-from pace_integrations.library.changes import LibraryChange
-from pace_integrations.library.choice import Budget, Choice, ScoredBlock, Selector
-from pace_integrations.library.config import LibraryConfig, LibraryStats
-from pace_integrations.library.library import Library
-from pace_integrations.library.profile import ReadingProfile
-from pace_integrations.library.selectors import SELECTORS, PagesSelector
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pace_integrations.library.blocks import Block, SearchView
+    from pace_integrations.library.changes import LibraryChange
+    from pace_integrations.library.choice import Budget, Choice, ScoredBlock, Selector
+    from pace_integrations.library.config import LibraryConfig, LibraryStats
+    from pace_integrations.library.library import Library
+    from pace_integrations.library.profile import ReadingProfile
+    from pace_integrations.library.selectors import SELECTORS, PagesSelector
+
+_HOMES = {
+    "SELECTORS": "selectors",
+    "Block": "blocks",
+    "Budget": "choice",
+    "Choice": "choice",
+    "Library": "library",
+    "LibraryChange": "changes",
+    "LibraryConfig": "config",
+    "LibraryStats": "config",
+    "PagesSelector": "selectors",
+    "ReadingProfile": "profile",
+    "ScoredBlock": "choice",
+    "SearchView": "blocks",
+    "Selector": "choice",
+}
 
 __all__ = [
     "SELECTORS",
@@ -25,3 +48,15 @@ __all__ = [
     "SearchView",
     "Selector",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | set(globals()))

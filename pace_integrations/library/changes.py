@@ -124,6 +124,18 @@ def remove_documents(listing: Listing, names: Iterable[str]) -> Edit:
     return Edit(left, listing.next_number, LibraryChange(removed=titles, unchanged=len(left)))
 
 
+def match_documents(listing: Listing, corpus: Corpus) -> Edit:
+    """Make a library hold the documents of a corpus and no others."""
+    wanted = {_place_key(document) for document in corpus.documents}
+    left = tuple(item for item in listing.held if _place_key(item.document) in wanted)
+    gone = tuple(
+        item.document.title for item in listing.held if _place_key(item.document) not in wanted
+    )
+    first = Edit(left, listing.next_number, LibraryChange(removed=gone, unchanged=len(left)))
+    between = dataclasses.replace(listing, held=left)
+    return join_edits(listing, first, put_documents(between, corpus, replace=True))
+
+
 def join_edits(listing: Listing, first: Edit, second: Edit) -> Edit:
     """Return two edits, one made after the other, as one."""
     one, other = first.change, second.change

@@ -18,6 +18,7 @@ from pace_integrations.library.changes import (
     Edit,
     LibraryChange,
     join_edits,
+    match_documents,
     put_documents,
     read_changed,
     remove_documents,
@@ -89,6 +90,12 @@ class Holdings:
         return tuple(item.document for item in self._catalog.load().held)
 
     @property
+    def corpus(self) -> Corpus | None:
+        """The documents as a corpus, or None where there are none."""
+        documents = self.documents
+        return Corpus(documents) if documents else None
+
+    @property
     def passages(self) -> tuple[Passage, ...]:
         """The pages under the numbers that answers cite."""
         return tuple(
@@ -107,17 +114,25 @@ class Holdings:
         unread, size = len(self._reader.unread(blocks)), self._reader.store.size()
         return LibraryStats(len(listing.held), pages, len(blocks), unread, size)
 
-    def add(self, corpus: Corpus, *, progress: bool | Progress = False) -> LibraryChange:
+    def add(
+        self, corpus: Corpus, *, progress: bool | Progress = False, read: bool = True
+    ) -> LibraryChange:
         """Add documents and read their pages; those that are there already are passed over.
 
         Args:
             corpus: What to add.
             progress: True draws a bar; a function is called with tokens done and in all. What was
                 read before an interruption is kept, and the next change reads the rest.
+            read: False leaves the reading to the next change; until then pages are read when they
+                are chosen.
         """
-        return self._edit(lambda listing: put_documents(listing, corpus, replace=False), progress)
+        return self._edit(
+            lambda listing: put_documents(listing, corpus, replace=False), progress, read
+        )
 
-    def replace(self, corpus: Corpus, *, progress: bool | Progress = False) -> LibraryChange:
+    def replace(
+        self, corpus: Corpus, *, progress: bool | Progress = False, read: bool = True
+    ) -> LibraryChange:
         """Put documents in the place of those with the same source, or title where there is none.
 
         Only pages that are different are read. Documents that fit none that is there are added.
@@ -125,8 +140,23 @@ class Holdings:
         Args:
             corpus: New versions of documents.
             progress: As in `add`.
+            read: As in `add`.
         """
-        return self._edit(lambda listing: put_documents(listing, corpus, replace=True), progress)
+        return self._edit(
+            lambda listing: put_documents(listing, corpus, replace=True), progress, read
+        )
+
+    def set_documents(
+        self, corpus: Corpus, *, progress: bool | Progress = False, read: bool = True
+    ) -> LibraryChange:
+        """Hold the documents of a corpus and no others; what is held already is not read again.
+
+        Args:
+            corpus: All that the library shall hold.
+            progress: As in `add`.
+            read: As in `add`.
+        """
+        return self._edit(lambda listing: match_documents(listing, corpus), progress, read)
 
     def remove(self, *names: str) -> LibraryChange:
         """Remove documents with all that was read of them; nothing else is read again.
@@ -137,7 +167,7 @@ class Holdings:
         Raises:
             DocumentError: A name fits no document.
         """
-        return self._edit(lambda listing: remove_documents(listing, names), False)
+        return self._edit(lambda listing: remove_documents(listing, names), False, False)
 
     def sync(
         self,
@@ -145,6 +175,7 @@ class Holdings:
         *,
         options: ReadOptions | None = None,
         progress: bool | Progress = False,
+        read: bool = True,
     ) -> LibraryChange:
         """Make the library hold what a folder holds: add, replace and remove its files.
 
@@ -154,6 +185,7 @@ class Holdings:
             folder: The folder.
             options: How files are found and read.
             progress: As in `add`.
+            read: As in `add`.
 
         Raises:
             DocumentError: There is no such folder.
@@ -169,25 +201,28 @@ class Holdings:
             between = replace(listing, held=first.held)
             return join_edits(listing, first, put_documents(between, corpus, replace=True))
 
-        return self._edit(step, progress)
+        return self._edit(step, progress, read)
 
     def wipe(self) -> None:
         """Remove all states; texts, numbers and index stay, and pages are read when chosen."""
         if isinstance(self._reader, BlockReader):
             self._reader.store.wipe()
 
-    def _edit(self, change: Callable[[Listing], Edit], progress: bool | Progress) -> LibraryChange:
+    def _edit(
+        self, change: Callable[[Listing], Edit], progress: bool | Progress, read: bool
+    ) -> LibraryChange:
         with self._catalog.change() as listing:
             edit = change(listing)
             self._catalog.save(edit.held, edit.next_number, listing.settings)
-        blocks, read = self._view().blocks, 0
+        blocks, tokens = self._view().blocks, 0
         if isinstance(self._reader, BlockReader):
             store = self._reader.store
             store.refresh()
             if edit.change.removed or edit.change.replaced:
                 store.keep_only({b.key for b in blocks}, {item.key for item in edit.held})
-            read = self._read(self._reader.unread(blocks), progress)
-        return replace(edit.change, read=read)
+            if read:
+                tokens = self._read(self._reader.unread(blocks), progress)
+        return replace(edit.change, read=tokens)
 
     def _read(self, blocks: Sequence[Block], progress: bool | Progress) -> int:
         reader = self._reader

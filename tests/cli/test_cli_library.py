@@ -1,0 +1,125 @@
+"""``pace library``, and ``pace ask`` where the documents do not fit the context."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from checkpoints import save_tiny
+from typer.testing import CliRunner, Result
+
+from pace_integrations.cli import app
+
+PLACES = ["harbor", "bakery", "station", "castle"]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PACE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model that says of itself that it reads page by page."""
+    folder = save_tiny(tmp_path_factory.mktemp("model"), "llama", max_position_embeddings=2048)
+    (folder / "reading.json").write_text(json.dumps({"index_layers": [1, 2], "threshold": 1.0}))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "papers").mkdir()
+    for place in PLACES:
+        text = f"The {place} has an oak door. The {place} keeper rings a bell.\n"
+        (tmp_path / "papers" / f"{place}.txt").write_text(text)
+    return tmp_path / "papers"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def library(command: str, *arguments: object) -> dict[str, object]:
+    result = run("library", command, *arguments, "--json")
+    assert result.exit_code == 0, result.stderr
+    return dict(json.loads(result.stdout))
+
+
+def test_a_library_from_beginning_to_end(tmp_path: Path, folder: Path, model: Path) -> None:
+    place = tmp_path / "lib"
+    added = library("add", place, folder, "--model", model)
+    assert len(added["added"]) == 4
+    assert added["read"] > 0
+    (folder / "harbor.txt").unlink()
+    (folder / "castle.txt").write_text("The castle has an iron door.\n")
+    synced = library("sync", place, folder, "--model", model)
+    assert (len(synced["removed"]), len(synced["replaced"])) == (1, 1)
+    entry = library("list", place)
+    assert [document["title"] for document in entry["documents"]] == [
+        "bakery.txt",
+        "castle.txt",
+        "station.txt",
+    ]
+    assert [document["numbers"][0] for document in entry["documents"]] == [1, 5, 4]
+    stats = library("stats", place)
+    assert (stats["documents"], stats["models"]) == (3, 1)
+    assert stats["state_bytes"] > stats["index_bytes"] > 0
+    assert library("wipe", place)["bytes"] == stats["state_bytes"]
+    assert library("stats", place)["state_bytes"] == 0
+    assert library("remove", place, "bakery.txt")["removed"] == ["bakery.txt"]
+    assert len(library("list", place)["documents"]) == 2
+
+
+def test_text_may_come_first_and_be_read_when_it_is_asked(
+    tmp_path: Path, folder: Path, model: Path
+) -> None:
+    place = tmp_path / "lib"
+    assert library("add", place, folder, "--model", model, "--later")["read"] == 0
+    asked = ["ask", place, "-q", "What has an oak door?", "--model", model, "--json"]
+    answers = [json.loads(run(*asked, "--max-new-tokens", 4).stdout) for _ in range(2)]
+    assert [answer["selection"]["read"] > 0 for answer in answers] == [True, False]
+    assert answers[0]["text"] == answers[1]["text"]
+    assert answers[0]["selection"]["strategy"] == "each"
+    assert all("oak door" in c["quote"] for c in answers[0]["evidence"])
+
+
+def test_what_does_not_fit_the_context_is_asked_as_a_library(
+    folder: Path, model: Path, home: Path
+) -> None:
+    for i in range(20):
+        (folder / f"tower{i}.txt").write_text(f"Tower {i} is {i + 10} m high. " * 6)
+    asked = ["ask", folder, "-q", "How high is tower 7?", "--model", model, "--json"]
+    first = run(*asked, "--max-new-tokens", 4)
+    assert first.exit_code == 0, first.stderr
+    assert "asked as a library, page by page" in first.stderr
+    answer = json.loads(first.stdout)
+    assert answer["selection"]["pages"][0]["document"]
+    assert len(answer["report"]["files"]) == 24
+    (kept,) = (home / "pages").iterdir()
+    assert json.loads(run(*asked, "--max-new-tokens", 4).stdout)["text"] == answer["text"]
+    assert library("stats", kept)["documents"] == 24
+    # Elsewhere or not at all, as it is asked for.
+    again = run(*asked, "--max-new-tokens", 4, "--no-store")
+    assert json.loads(again.stdout)["text"] == answer["text"]
+    assert len(list((home / "pages").iterdir())) == 1
+
+
+def test_an_unsupported_answer_is_marked_and_shown_with_the_evidence(
+    tmp_path: Path, folder: Path, model: Path
+) -> None:
+    place = tmp_path / "lib"
+    library("add", place, folder, "--model", model)
+    shown = run(
+        "ask", place, "-q", "Who rings a castle bell?", "--model", model, "--max-new-tokens", 4
+    )
+    assert "not supported by the pages" in shown.stdout
+    assert "The castle keeper rings a bell." in " ".join(shown.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["list", "stats", "wipe"])
+def test_a_folder_that_is_no_library_is_named(command: str, folder: Path) -> None:
+    result = run("library", command, folder)
+    assert result.exit_code == 2
+    assert "is no library" in result.stderr
