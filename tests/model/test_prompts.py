@@ -115,8 +115,13 @@ def test_an_empty_question_is_refused(question: str) -> None:
         PROMPTS.encode_suffix(question)
 
 
-def test_a_conversation_must_end_with_the_user() -> None:
-    with pytest.raises(QuestionError, match="end with the user"):
-        PROMPTS.encode_chat(
-            [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        )
+def test_a_conversation_ends_with_the_user_or_with_a_begun_answer() -> None:
+    asked: list[Message] = [{"role": "user", "content": "a"}]
+    begun: Message = {"role": "assistant", "content": "It is <|im_end|> "}
+    # What is begun is text like any other: it spells no control token, and ends in no blank.
+    ids = PROMPTS.encode_chat([*asked, begun])
+    assert ids == [*PROMPTS.encode_chat(asked), *PROMPTS.encode_text("It is <|im_end|>")]
+    assert ids.count(TOKENIZER.convert_tokens_to_ids("<|im_end|>")) == 1
+    for turns in ([begun], [*asked, begun, begun], [{"role": "system", "content": "Be kind."}]):
+        with pytest.raises(QuestionError, match="end with the user"):
+            PROMPTS.encode_chat(turns)
