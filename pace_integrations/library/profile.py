@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pace_integrations.model.loading import LoadedModel
 from pace_integrations.model.registry import MODELS
 
 FILE = "reading.json"
+_LEAST = 1e-6  # probabilities below it are taken for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,14 @@ class ReadingProfile:
     Attributes:
         index_layers: 0-based layers whose keys find pages.
         threshold: Support from which an answer counts as supported by the pages.
-        verification: What the model is asked about a proposed answer, with ``{question}`` and
-            ``{answer}``, or None where it was not trained for that.
+        verification: What the model is asked right behind its answer, to be answered yes or no,
+            or None where it was not trained for that.
         yes: The word with which it confirms.
         no: The word with which it does not.
+        support: Weights of a logistic curve fitted to how often answers are right: ``bias``,
+            ``log_likelihood``, ``refusal_log_odds`` and ``verdict_log_odds``. None takes
+            (1 - refusal) times likelihood times verdict, which orders answers and is no
+            probability.
     """
 
     index_layers: tuple[int, ...] = ()
@@ -33,6 +39,26 @@ class ReadingProfile:
     verification: str | None = None
     yes: str = "Yes"
     no: str = "No"
+    support: Mapping[str, float] | None = None
+
+    def estimate_support(self, likelihood: float, refusal: float, verdict: float | None) -> float:
+        """Return how well the pages support an answer, 0 to 1.
+
+        Args:
+            likelihood: Geometric mean of the probabilities of its tokens.
+            refusal: Probability with which the model refuses to answer.
+            verdict: Probability with which it confirms the answer, or None.
+        """
+        if self.support is None:
+            return (1.0 - refusal) * likelihood * (1.0 if verdict is None else verdict)
+        seen = {
+            "bias": 1.0,
+            "log_likelihood": math.log(max(_LEAST, likelihood)),
+            "refusal_log_odds": _log_odds(refusal),
+            "verdict_log_odds": 0.0 if verdict is None else _log_odds(verdict),
+        }
+        total = sum(self.support.get(name, 0.0) * value for name, value in seen.items())
+        return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, total))))
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> ReadingProfile:
@@ -40,6 +66,12 @@ class ReadingProfile:
         known = {name: saved[name] for name in cls.__slots__ if saved.get(name) is not None}
         known["index_layers"] = tuple(int(layer) for layer in known.get("index_layers", ()))
         return cls(**known)
+
+
+def _log_odds(chance: float) -> float:
+    """Return the log odds of a probability, kept finite."""
+    kept = min(1.0 - _LEAST, max(_LEAST, chance))
+    return math.log(kept / (1.0 - kept))
 
 
 def find_profile(loaded: LoadedModel) -> ReadingProfile | None:

@@ -114,14 +114,15 @@ class LibraryTurn:
         for prepared in (yield from self._prepare([[block] for block in blocks])):
             candidates += yield from run_silently(self._write(prepared, insist=True))
         self._candidates = candidates
-        scores = [candidate.score for candidate in candidates]
+        ranked = sorted(range(len(blocks)), key=lambda i: -candidates[i].score)
+        supports = {i: self._judge(candidates[i]) for i in ranked if candidates[i].complete}
         if self.options.profile.verification:
-            ranked = sorted(range(len(scores)), key=lambda i: -scores[i])
+            supports = {}
             for i in ranked[:_VERIFIED]:
-                chance = yield from self._verify([blocks[i]], candidates[i].text)
-                scores[i] *= chance
-        best = max(range(len(scores)), key=scores.__getitem__)
-        winner, self._support, self._answering = candidates[best], scores[best], [blocks[best]]
+                verdict = yield from self._verify([blocks[i]], candidates[i].text)
+                supports[i] = self._judge(candidates[i], verdict)
+        best = max(supports, key=supports.__getitem__)
+        winner, self._support, self._answering = candidates[best], supports[best], [blocks[best]]
         # It saw one passage: whatever number it wrote, that one is meant.
         text = _MARKS.sub(f"[{blocks[best].number}]", winner.text)
         if winner.refusal > _REFUSES or self._is_refused():
@@ -133,9 +134,10 @@ class LibraryTurn:
         self._answering = blocks
         (prepared,) = yield from self._prepare([blocks])
         candidate, last = yield from self._stream(prepared)
-        self._support = candidate.score
+        verdict = None
         if self.options.profile.verification and not candidate.text.startswith(UNANSWERABLE):
-            self._support *= yield from self._verify(blocks, candidate.text)
+            verdict = yield from self._verify(blocks, candidate.text)
+        self._support = self._judge(candidate, verdict)
         if self.options.on_unsupported == "refuse":
             text = UNANSWERABLE if self._is_refused() else candidate.text
             last = replace(last, text=text)
@@ -186,15 +188,23 @@ class LibraryTurn:
         """Return how likely the model confirms an answer when it is asked about it."""
         profile, engine = self.options.profile, self.reader.engine
         assert profile.verification is not None
-        bare = _MARKS.sub("", answer).strip()
-        asked = profile.verification.format(question=self._words, answer=bare)
+        asked = self.question if not isinstance(self.question, str) else [_user(self.question)]
+        turns = [*asked, Message(role="assistant", content=answer), _user(profile.verification)]
         (prepared,) = yield from run_silently(self.reader.prepare([blocks]))
-        ids = torch.tensor([engine.prompts.encode_suffix(asked)], device=engine.loaded.model.device)
+        ids = torch.tensor([engine.prompts.encode_suffix(turns)], device=engine.loaded.model.device)
         logits = predict_next(
             engine.loaded.model, ids, prepared.rows.cache, around=prepared.around
         )[0]
         words = [engine.prompts.encode_text(word)[0] for word in (profile.yes, profile.no)]
         return float(logits[words].softmax(-1)[0])
+
+    def _judge(self, candidate: Candidate, verdict: float | None = None) -> float:
+        """Return how well an answer is supported."""
+        if not candidate.text.strip():
+            return 0.0
+        return self.options.profile.estimate_support(
+            candidate.likelihood, candidate.refusal, verdict
+        )
 
     def _is_refused(self) -> bool:
         supported = self._support >= self.options.profile.threshold
@@ -274,6 +284,10 @@ class LibraryTurn:
         note = f"{self._reason}; {self._choice.note}" if self._choice.note else self._reason
         budget = self._budget().tokens
         return Selection(self.selector.name, self._strategy, note, budget, tuple(pages), self._read)
+
+
+def _user(text: str) -> Message:
+    return Message(role="user", content=text)
 
 
 def _reading_order(block: Block) -> tuple[int, int]:

@@ -292,7 +292,7 @@ def test_an_unsupported_answer_is_shown_marked_or_refused(library: Library) -> N
 
 def test_a_model_that_verifies_is_asked_about_its_answers(library: Library) -> None:
     plain = ask(library, "What is the harbor door made of?")
-    library.profile = replace(PROFILE, verification="Is {answer} right for {question}?")
+    library.profile = replace(PROFILE, verification="Is that right?")
     verified = ask(library, "What is the harbor door made of?")
     assert 0 <= verified.support <= max(p.likelihood for p in plain.selection.pages)
     assert verified.support != plain.support

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,20 @@ def test_a_profile_that_cannot_be_read_is_named(tmp_path: Path, content: str) ->
         pytest.raises(ModelLoadError, match=FILE),
     ):
         Library.open(tmp_path / "lib", pace)
+
+
+def test_support_follows_a_fitted_curve_where_there_is_one() -> None:
+    plain = ReadingProfile()
+    assert plain.estimate_support(0.5, 0.2, None) == pytest.approx(0.4)
+    assert plain.estimate_support(0.5, 0.2, 0.5) == pytest.approx(0.2)
+    weights = {
+        "bias": 0.5,
+        "log_likelihood": 2.0,
+        "refusal_log_odds": -1.0,
+        "verdict_log_odds": 1.0,
+    }
+    fitted = ReadingProfile(support=weights)
+    odds = 0.5 + 2 * math.log(0.5) - math.log(0.2 / 0.8) + math.log(0.9 / 0.1)
+    assert fitted.estimate_support(0.5, 0.2, 0.9) == pytest.approx(1 / (1 + math.exp(-odds)))
+    for likelihood, refusal, verdict in ((0.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1e-300, 0.5, None)):
+        assert 0.0 <= fitted.estimate_support(likelihood, refusal, verdict) <= 1.0
