@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from pace_integrations import __version__
 from pace_integrations.server.core import ServerCore
@@ -21,12 +24,15 @@ from pace_integrations.server.routes import (
     messages,
     pages,
     responses,
+    start_page,
     status,
     vector_stores,
 )
 from pace_integrations.server.settings import ServerSettings
 
 if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
     from pace_integrations.session import Pace
 
 _ROUTERS = (
@@ -36,6 +42,7 @@ _ROUTERS = (
     files.router,
     vector_stores.router,
     pages.router,
+    start_page.router,
     status.router,
 )
 
@@ -51,9 +58,12 @@ def make_app(pace: Pace, settings: ServerSettings | None = None) -> FastAPI:
     """
     core = ServerCore(pace, settings or ServerSettings())
 
+    sessions = _make_mcp_sessions(core)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with sessions.run() if sessions else nullcontext():
+            yield
         core.close()
 
     # The interactive pages of FastAPI load scripts from elsewhere.
@@ -68,9 +78,35 @@ def make_app(pace: Pace, settings: ServerSettings | None = None) -> FastAPI:
     app.state.core = core
     for router in _ROUTERS:
         app.include_router(router)
+    if sessions:
+        app.router.routes.append(Route("/mcp", McpEndpoint(sessions), name="mcp"))
     app.add_exception_handler(HTTPException, _reply_to_http_error)
     app.add_middleware(Gate, core=core)
     return app
+
+
+class McpEndpoint:
+    """The address of the Model Context Protocol; the gate has checked host, origin and key."""
+
+    def __init__(self, sessions: StreamableHTTPSessionManager) -> None:
+        self._sessions = sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self._sessions.handle_request(scope, receive, send)
+
+
+def _make_mcp_sessions(core: ServerCore) -> StreamableHTTPSessionManager | None:
+    """Return what answers assistants, or None without the ``mcp`` extra."""
+    if importlib.util.find_spec("mcp") is None:
+        return None
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from pace_integrations.server.assistant_tools import make_mcp_server
+
+    # No state between requests: a restart or a second server loses nothing.
+    server = make_mcp_server(core)
+    return StreamableHTTPSessionManager(server._lowlevel_server, stateless=True)
 
 
 async def _reply_to_http_error(request: Request, error: Exception) -> Response:

@@ -23,7 +23,7 @@ from pace_integrations.errors import (
     SessionFileError,
 )
 from pace_integrations.session.citations import Passage, make_citation
-from pace_integrations.store.session_folder import remove_session
+from pace_integrations.store.ownership import remove_session
 
 if TYPE_CHECKING:
     from pace_integrations.model.prompts import Message

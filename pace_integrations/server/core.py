@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from pace_integrations.adapters.answer_format import ToolPolicy
 from pace_integrations.answer import Answer, Citation
+from pace_integrations.documents import ReadOptions
+from pace_integrations.documents.discovery import expand_paths
+from pace_integrations.documents.formats.sniffing import is_supported
 from pace_integrations.model.prompts import UNANSWERABLE
 from pace_integrations.server.admission import Admission
 from pace_integrations.server.backend import Backend, Call, SessionBackend
@@ -167,6 +170,34 @@ class ServerCore:
         """Return the pages of a library that fit a query best."""
         backend = await library.wait_until_open()
         return await asyncio.to_thread(backend.find_pages, query, count)
+
+    def import_paths(self, namespace: str, paths: Sequence[str], name: str) -> Library:
+        """Copy files of this machine into a library and start reading them.
+
+        Args:
+            namespace: Whose library it is.
+            paths: Files and folders, all below a root.
+            name: Name of the library; a new one is made where there is none.
+
+        Raises:
+            ConfigError: A path, or a file that it leads to, does not lie below a root.
+            DocumentError: A path leads nowhere.
+            ApiError: A file is too large or of a kind that is not read.
+        """
+        check = self.settings.find_below_root
+        wanted = expand_paths([check(path) for path in paths], ReadOptions())
+        files = [check(str(path)) for path in wanted if is_supported(path)]
+        for path in files:
+            self.uploads.check_size(path.stat().st_size)
+        uploads = [
+            self.uploads.add(namespace, path.name, path.read_bytes(), "assistants")
+            for path in files
+        ]
+        own = (lib for lib in self.libraries.list_visible(namespace) if lib.source is None)
+        library = next((lib for lib in own if name in (lib.name, lib.id)), None)
+        library = library or self.libraries.create(namespace, name)
+        self.libraries.add_uploads(library, [upload.id for upload in uploads])
+        return library
 
     def store_response(self, response: StoredResponse) -> None:
         """Keep an answer for requests that go on from it; the least recently used one goes."""

@@ -54,7 +54,7 @@ def not_found(what: str, name: str) -> ApiError:
     return ApiError(404, f"there is no {what} {name!r}", code=f"{what.replace(' ', '_')}_not_found")
 
 
-def unsupported(param: str, advice: str) -> ApiError:
+def option_error(param: str, advice: str) -> ApiError:
     """Return the error for a part of a request that this server cannot honor."""
     message = f"{param} is not supported: {advice}"
     return ApiError(400, message, param=param, code="unsupported_parameter")

@@ -16,7 +16,7 @@ from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import QuestionError
 from pace_integrations.server.backend import Call
 from pace_integrations.server.bodies import Body
-from pace_integrations.server.errors import ApiError, unsupported
+from pace_integrations.server.errors import ApiError, option_error
 
 if TYPE_CHECKING:
     from pace_integrations.model.prompts import Message
@@ -190,7 +190,7 @@ def _read_tools(body: Body) -> list[Mapping[str, Any]]:
         if not isinstance(tool, Mapping):
             raise ApiError(400, f"tools[{i}] must be an object", param=f"tools[{i}]")
         if tool.get("type", "function") not in ("function", "custom", "file_search"):
-            raise unsupported(f"tools[{i}].type", "send functions and file_search")
+            raise option_error(f"tools[{i}].type", "send functions and file_search")
     return [tool for tool in tools if tool.get("type") != "file_search"]
 
 
@@ -234,12 +234,12 @@ def refuse_unsupported(body: Body) -> None:
         ApiError: The request asks for it.
     """
     if body.read("n", int, 1) != 1:
-        raise unsupported("n", "one answer is written for each request; send n=1")
+        raise option_error("n", "one answer is written for each request; send n=1")
     if body.get("logprobs") not in (None, False) or body.get("top_logprobs"):
-        raise unsupported("logprobs", "leave it out")
+        raise option_error("logprobs", "leave it out")
     for name in ("logit_bias", "functions", "audio", "best_of", "echo", "suffix"):
         if body.get(name) not in (None, False, {}, [], 1, ""):
-            raise unsupported(name, "leave it out; tools= takes functions")
+            raise option_error(name, "leave it out; tools= takes functions")
     for name in ("frequency_penalty", "presence_penalty"):
         if body.read(name, float, 0.0) != 0:
-            raise unsupported(name, "leave it out or send 0")
+            raise option_error(name, "leave it out or send 0")

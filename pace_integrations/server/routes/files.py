@@ -36,7 +36,7 @@ async def upload_file(request: Request) -> Response:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise ApiError(415, "send the file as multipart/form-data", code="unsupported_media_type")
 
-    async def bounded() -> AsyncGenerator[bytes]:
+    async def read_bounded() -> AsyncGenerator[bytes]:
         size = 0
         async for part in request.stream():
             size += len(part)
@@ -44,7 +44,7 @@ async def upload_file(request: Request) -> Response:
             yield part
 
     try:
-        form = await MultiPartParser(request.headers, bounded(), max_files=1).parse()
+        form = await MultiPartParser(request.headers, read_bounded(), max_files=1).parse()
     except (MultiPartException, KeyError) as error:
         raise ApiError(400, f"the form cannot be read: {error}", code="invalid_form") from None
     try:

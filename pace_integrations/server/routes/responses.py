@@ -18,7 +18,7 @@ from pace_integrations.server.backend import Call
 from pace_integrations.server.bodies import Body
 from pace_integrations.server.citations import CitationWriter, describe_support
 from pace_integrations.server.core import ServerCore, StoredResponse, Target
-from pace_integrations.server.errors import ApiError, unsupported
+from pace_integrations.server.errors import ApiError, option_error
 from pace_integrations.server.requests import Turn, parse_turns, plan_call
 from pace_integrations.server.response_items import (
     EventWriter,
@@ -122,7 +122,7 @@ async def delete_response(request: Request, response_id: str) -> Response:
 def _open_exchange(request: Request, body: Body) -> _Exchange:
     core, namespace = get_core(request), get_namespace(request)
     if body.get("background"):
-        raise unsupported("background", "send stream=true for long answers")
+        raise option_error("background", "send stream=true for long answers")
     given = body.get("input")
     items = given
     if isinstance(given, str):
