@@ -48,10 +48,12 @@ class Choice:
     Attributes:
         scored: The passages, the best first.
         note: What was not looked at, or an empty string.
+        partial: Whether passages could not be ranked because the model has not read them.
     """
 
     scored: tuple[ScoredBlock, ...]
     note: str = ""
+    partial: bool = False
 
 
 class Selector(Protocol):

@@ -120,20 +120,23 @@ class HeadsSelector(RankedSelector):
             )
             blocks = [blocks[i] for i in order]
         pairs = [(b, v) for b in blocks if (v := self._view.vectors(b)) is not None and len(v)]
-        if len(pairs) < len(blocks):
+        partial = len(pairs) < len(blocks)
+        if partial:
             missing = f"{len(blocks) - len(pairs)} passages were not read yet"
             note = f"{note}; {missing}" if note else missing
         if not pairs:
-            return Choice((), note)
+            return Choice((), note, partial)
         scores = score_by_keys(self._view.query_vectors(question), [v for _, v in pairs])
         ranked = sorted(zip(scores, pairs, strict=True), key=lambda item: -item[0])
-        return Choice(
-            tuple(ScoredBlock(b, s, f"keys alike by {s:.3f}") for s, (b, _) in ranked), note
-        )
+        found = (ScoredBlock(b, s, f"keys alike by {s:.3f}") for s, (b, _) in ranked)
+        return Choice(tuple(found), note, partial)
 
 
 class FusedSelector(RankedSelector):
-    """Ranks passages by their places in the orders of words and of keys (reciprocal ranks)."""
+    """Ranks passages by their places in the orders of words and of keys (reciprocal ranks).
+
+    Keys have no say while some of the passages are not read yet: those that are would come first.
+    """
 
     name = "fused"
 
@@ -145,6 +148,9 @@ class FusedSelector(RankedSelector):
     def rank(self, question: str) -> Choice:
         """Rank what either of the two ranks."""
         lists = {"words": self._words.rank(question), "keys": self._heads.rank(question)}
+        note = lists["keys"].note
+        if lists["keys"].partial:
+            del lists["keys"]
         scores: dict[str, float] = {}
         found: dict[str, Block] = {}
         places: dict[str, list[str]] = {}
@@ -156,7 +162,7 @@ class FusedSelector(RankedSelector):
                 places.setdefault(key, []).append(f"place {place} by {name}")
         order = sorted(scores, key=lambda key: -scores[key])
         ranked = (ScoredBlock(found[k], scores[k], ", ".join(places[k])) for k in order)
-        return Choice(tuple(ranked), lists["keys"].note)
+        return Choice(tuple(ranked), note)
 
 
 class PagesSelector(RankedSelector):

@@ -195,6 +195,22 @@ def test_keys_find_the_text_that_is_the_question(library: Library) -> None:
     assert {scored.block.number for scored in found.scored} == set(range(1, 9))
 
 
+def test_keys_have_no_say_while_pages_are_unread(tmp_path: Path, reader: Pace) -> None:
+    library = open_library(tmp_path / "lib", reader)
+    library.add(corpus(*PLACES), read=False)
+    assert library.stats().unread == 8
+    question = "Who rings a bell at the station?"
+    ask(library, question, selector=pick("harbor"))  # reads that page, and no other
+    assert library.stats().unread == 7
+    choice = library.find_pages(question, selector="fused")
+    assert choice.scored[0].block.document.title == "About the station"
+    assert "7 passages were not read yet" in choice.note
+    assert "keys" not in choice.scored[0].reason
+    assert library.add(corpus("tower")).read > 0  # reads the rest too
+    assert library.stats().unread == 0
+    assert "keys" in library.find_pages(question, selector="fused").scored[0].reason
+
+
 def test_a_selector_of_ones_own(library: Library) -> None:
     answer = ask(library, "Anything?", selector=pick("market", "castle"))
     assert [page.document for page in answer.selection.pages] == [

@@ -1,0 +1,126 @@
+"""A library in LlamaIndex: its pages as a retriever's nodes, its answers as a query engine's."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.base_query_engine import BaseQueryEngine
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.response.schema import RESPONSE_TYPE, Response
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.prompts.mixin import PromptMixinType
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+
+from pace_integrations.documents import Document, Page
+
+if TYPE_CHECKING:
+    from pace_integrations.answer import Answer
+    from pace_integrations.library import Library
+    from pace_integrations.library.config import SelectorMaker
+
+
+class PaceLibraryRetriever(BaseRetriever):
+    """Gives the pages of a library that fit a question best, without answering it.
+
+    Nodes are whole pages, the best first; their metadata names file, page, the number that answers
+    cite (``passage``), and why the page was chosen (``reason``). Nothing is embedded.
+
+    Args:
+        library: The library.
+        similarity_top_k: Most pages of one query.
+        selector: What chooses them instead of the library's own selector.
+        callback_manager: LlamaIndex's callbacks.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        similarity_top_k: int = 2,
+        selector: str | SelectorMaker | None = None,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        super().__init__(callback_manager)
+        self._library = library
+        self._top_k = similarity_top_k
+        self._selector = selector
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        # Several passages may be of one page.
+        choice = self._library.find_pages(
+            query_bundle.query_str, count=4 * self._top_k, selector=self._selector
+        )
+        pages: dict[int, NodeWithScore] = {}
+        for scored in choice.scored:
+            block = scored.block
+            if block.number not in pages and len(pages) < self._top_k:
+                node = _make_node(block.number, block.document, block.page, reason=scored.reason)
+                pages[block.number] = NodeWithScore(node=node, score=scored.score)
+        return list(pages.values())
+
+
+class PaceLibraryQueryEngine(BaseQueryEngine):
+    """Answers from the pages of a library that fit a query best; the cited pages are the sources.
+
+    The response's metadata has the answer's citations, evidence, support and selection.
+
+    Args:
+        library: The library.
+        callback_manager: LlamaIndex's callbacks.
+        **options: As for `Library.ask`, such as ``strategy`` or ``on_unsupported``.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        *,
+        callback_manager: CallbackManager | None = None,
+        **options: Any,  # noqa: ANN401 - those of Library.ask
+    ) -> None:
+        super().__init__(callback_manager)
+        self._library = library
+        self._options = options
+
+    def _query(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        return self._respond(self._library.ask(query_bundle.query_str, **self._options))
+
+    async def _aquery(self, query_bundle: QueryBundle) -> RESPONSE_TYPE:
+        return self._respond(await self._library.aask(query_bundle.query_str, **self._options))
+
+    def _respond(self, answer: Answer) -> Response:
+        pages = {passage.number: passage for passage in self._library.passages}
+        nodes = [
+            NodeWithScore(
+                node=_make_node(
+                    c.passage, pages[c.passage].document, pages[c.passage].page, quote=c.quote
+                ),
+                score=c.score,
+            )
+            for c in answer.citations
+            if c.passage in pages
+        ]
+        told = {
+            "citations": [asdict(citation) for citation in answer.citations],
+            "evidence": [asdict(citation) for citation in answer.evidence],
+            "support": answer.support,
+            "supported": answer.supported,
+            "selection": asdict(answer.selection) if answer.selection else None,
+        }
+        return Response(answer.text, source_nodes=nodes, metadata=told)
+
+    def _get_prompt_modules(self) -> PromptMixinType:
+        return {}
+
+
+def _make_node(number: int, document: Document, page: Page, **more: Any) -> TextNode:  # noqa: ANN401
+    metadata = {
+        **document.metadata,
+        "file_path": document.source,
+        "title": document.title,
+        "page": page.index,
+        "page_label": page.label,
+        "passage": number,
+        **more,
+    }
+    return TextNode(id_=f"{document.id}:{page.index}", text=page.text, metadata=metadata)

@@ -1,0 +1,189 @@
+"""A library by size: reading, bytes, the first token, and what one changed page costs.
+
+Pages are made up: each tells of one depot, and the questions ask about some of them. Beside the
+library's first token stands that of reading the same passages again with every question, as word
+search with a plain prompt does. Above `--read` tokens only the passages that the questions choose
+are read in advance; the search goes through all of them.
+
+    python -m recipes.bench_library [--model FOLDER] [--tokens 10000 100000] [--repeats 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from pace_integrations import Corpus, GenerationConfig, Pace
+from pace_integrations.library import Library, ReadingProfile
+
+GENERATION = GenerationConfig(max_new_tokens=24)
+PASSAGES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was measured at one size; seconds are medians.
+
+    Attributes:
+        tokens: Tokens of all passages.
+        pages: Pages.
+        rate: Tokens read a second.
+        state_bytes: Bytes of states per token.
+        index_bytes: Bytes of the index per token.
+        peak: Most memory of this process so far, in MiB.
+        each: To the answer, the passages asked one by one.
+        together: To the first token, the same passages in one prompt.
+        reread: To the first token when the same passages are read again.
+        whole: To the last token, the passages in one prompt.
+        right: Questions answered rightly one by one, of all.
+    """
+
+    tokens: int
+    pages: int
+    rate: float
+    state_bytes: float
+    index_bytes: float
+    peak: int
+    each: float
+    together: float
+    reread: float
+    whole: float
+    right: float
+
+
+def page_text(number: int) -> str:
+    """Return a page about one depot; its code stands in the middle."""
+    code = f"{(number * 7919) % 9000 + 1000}"
+    days = " ".join(
+        f"In week {i} depot {number} sent {(number + i) % 40 + 3} crates to hall {number * i % 17}."
+        for i in range(1, 14)
+    )
+    return f"{days}\nThe code of depot {number} is {code}.\nIts gate is painted {color(number)}."
+
+
+def color(number: int) -> str:
+    """Return the color of a depot's gate."""
+    return ("green", "blue", "red", "white", "yellow", "black", "gray", "brown")[number % 8]
+
+
+def make_corpus(pages: int) -> Corpus:
+    """Return documents of at most 100 pages each."""
+    texts = {
+        f"Depots {first} to {min(first + 100, pages) - 1}": "\f".join(
+            page_text(i) for i in range(first, min(first + 100, pages))
+        )
+        for first in range(0, pages, 100)
+    }
+    return Corpus.from_texts(texts)
+
+
+def ask(
+    library: Library, question: str, strategy: Literal["each", "together"]
+) -> tuple[float, float, str]:
+    """Return seconds to the first and to the last token, and the answer."""
+    answer = library.ask(question, strategy=strategy, passages=PASSAGES, generation=GENERATION)
+    return answer.timings.first_token, answer.timings.total, answer.text
+
+
+def reread(library: Library, question: str) -> float:
+    """Return seconds to the first token when the chosen passages are read again."""
+    chosen = library.find_pages(question, count=PASSAGES).scored
+    texts = [(f"{s.block.number}", s.block.passage.text) for s in chosen]
+    start = time.perf_counter()
+    session = library.pace.read(Corpus.from_texts(texts))
+    with session.stream(question, generation=GENERATION) as stream:
+        first = stream.answer.timings.first_token
+    return time.perf_counter() - start - stream.answer.timings.total + first
+
+
+def measure(pace: Pace, tokens: int, questions: int, repeats: int, most: int, folder: Path) -> Row:
+    """Measure a library of about so many tokens."""
+    profile = None if has_profile(pace) else ReadingProfile(index_layers=(1, 2))
+    library = Library.open(folder, pace, profile=profile)
+    per_page = pace.count_tokens(page_text(100)) * 1.5  # passages overlap
+    corpus = make_corpus(max(8, round(tokens / per_page)))
+    pages = sum(len(document.pages) for document in corpus.documents)
+    start = time.perf_counter()
+    read = library.add(corpus, read=tokens <= most).read
+    seconds = time.perf_counter() - start
+    asked = [int((i + 0.5) * pages / questions) for i in range(questions)]
+    texts = {f"What is the code of depot {i}?": f"{(i * 7919) % 9000 + 1000}" for i in asked}
+    each, together, whole, again, right = [], [], [], [], 0
+    for question, code in texts.items():
+        right += code in ask(library, question, "each")[2]  # what was not read yet is read now
+        for _ in range(repeats):
+            each.append(ask(library, question, "each")[0])
+            first, total, _ = ask(library, question, "together")
+            together.append(first)
+            whole.append(total)
+        again.append(reread(library, question))
+    stats = library.stats()
+    assert stats.store is not None
+    held = read or 1
+    return Row(
+        tokens=round(pages * per_page),
+        pages=pages,
+        rate=read / seconds,
+        state_bytes=stats.store.state_bytes / held if read else 0.0,
+        index_bytes=stats.store.index_bytes / held if read else 0.0,
+        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        each=statistics.median(each),
+        together=statistics.median(together),
+        reread=statistics.median(again),
+        whole=statistics.median(whole),
+        right=right / len(texts),
+    )
+
+
+def has_profile(pace: Pace) -> bool:
+    """Return True if the model was trained to read page by page."""
+    from pace_integrations.library.profile import find_profile
+
+    return find_profile(pace.engine.loaded) is not None
+
+
+def change_one_page(pace: Pace, pages: int, folder: Path) -> tuple[int, int, float]:
+    """Return tokens read for all pages, tokens read after one of them changed, and seconds."""
+    profile = None if has_profile(pace) else ReadingProfile(index_layers=(1, 2))
+    library = Library.open(folder, pace, profile=profile)
+    texts = [f"Depot {i} is painted {color(i)}." for i in range(pages)]
+    first = library.add(Corpus.from_texts({"Depots": "\f".join(texts)})).read
+    texts[pages // 2] = "This depot was torn down."
+    start = time.perf_counter()
+    second = library.replace(Corpus.from_texts({"Depots": "\f".join(texts)})).read
+    return first, second, time.perf_counter() - start
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", help="name or folder; default: pace's own")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--read", type=int, default=200_000, help="most tokens read in advance")
+    parser.add_argument("--pages", type=int, default=1000, help="pages of which one changes")
+    parser.add_argument("--questions", type=int, default=6)
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args(argv)
+    with Pace.load(given.model, memory=None) as pace, tempfile.TemporaryDirectory() as base:
+        for tokens in given.tokens:
+            folder = Path(base) / str(tokens)
+            row = measure(pace, tokens, given.questions, given.repeats, given.read, folder)
+            print(json.dumps(asdict(row)), flush=True)
+        if given.pages:
+            first, second, seconds = change_one_page(pace, given.pages, Path(base) / "pages")
+            print(
+                f"{given.pages} pages: {first} tokens read; one changed: {second} tokens, "
+                f"{seconds:.2f} s"
+            )
+
+
+if __name__ == "__main__":
+    main()
