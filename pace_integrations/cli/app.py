@@ -19,8 +19,10 @@ from pace_integrations.cli.commands.eval import evaluate
 from pace_integrations.cli.commands.experts import experts
 from pace_integrations.cli.commands.files import files as files_command
 from pace_integrations.cli.commands.library import library
+from pace_integrations.cli.commands.mcp import mcp
 from pace_integrations.cli.commands.memory import memory
 from pace_integrations.cli.commands.models import models
+from pace_integrations.cli.commands.serve import serve
 from pace_integrations.cli.commands.sessions import sessions
 from pace_integrations.cli.highlight import Highlight, check_target, finish_answers
 from pace_integrations.cli.opening import ShelvedDocuments, open_documents, read_documents
@@ -139,6 +141,8 @@ app.command("eval")(evaluate)
 app.add_typer(sessions)
 app.add_typer(models)
 app.add_typer(library)
+app.command("serve")(serve)
+app.command("mcp")(mcp)
 
 
 def _ask_questions(
