@@ -1,7 +1,7 @@
 """Several answers at once over one shared prefix.
 
 The prefix stays one segment for all rows, so each step reads it once for all of them; only the
-rows' own tails differ. Tails are padded on the left, and padding is never attended to.
+rows' own suffixes differ. Suffixes are padded on the left, and padding is never attended to.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pace_integrations.model.kv_cache.segments import SegmentLayer
 
 
 def can_batch(model: PreTrainedModel, cache: Cache) -> bool:
-    """Whether rows can share a cache: every layer in segments, and positions told to the model."""
+    """Return True if rows can share a cache: every layer in segments, and positions told."""
     return takes_argument(model, "position_ids") and all(
         isinstance(layer, SegmentLayer) for layer in cache.layers
     )
@@ -35,13 +35,13 @@ def decode_batch(
     *,
     around: ForwardContext,
 ) -> Iterator[list[tuple[int, TextDelta]]]:
-    """Continues `cache` with each of several tails and writes their answers together.
+    """Continue `cache` with each of several suffixes and write their answers together.
 
     Args:
         model: A causal language model for which `can_batch` holds.
         tokenizer: Its tokenizer.
-        tails: The prompts' tails, at least one token each.
-        cache: PermutationCache to continue, of one row; it is extended by all of them.
+        tails: The prompts' suffixes, at least one token each.
+        cache: Cache to continue, of one row; it is extended by all of them.
         config: Length, sampling and stop strings of each answer.
         around: Makes the context that each forward runs in.
 
@@ -68,7 +68,7 @@ def decode_batch(
 
 
 def _pad_left(tails: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tails padded on the left ``(rows, tokens)`` and how much of each is padding ``(rows,)``."""
+    """Return suffixes padded on the left ``(rows, tokens)`` and the padding of each ``(rows,)``."""
     longest = max(map(len, tails))
     rows = [[tail[0]] * (longest - len(tail)) + list(tail) for tail in tails]
     padding = [longest - len(tail) for tail in tails]

@@ -1,4 +1,4 @@
-"""The only token loop: a prompt's tail goes in, pieces of text come out one token at a time."""
+"""The only token loop: a prompt's suffix goes in, text comes out, one token at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pace_integrations.model.forward import ForwardContext, predict_next, prefil
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """What one token added.
+    """Text that one token added to an answer.
 
     Attributes:
         text: New text; empty while a character or a possible stop string is incomplete.
@@ -41,19 +41,19 @@ def decode_answer(
     chunk: int,
     around: ForwardContext,
 ) -> Iterator[TextDelta]:
-    """Continues from `cache` with `ids` and writes an answer.
+    """Continue from `cache` with `ids` and write an answer.
 
     Args:
         model: A causal language model.
         tokenizer: Its tokenizer.
-        ids: The prompt's tail: at least one token.
+        ids: The prompt's suffix: at least one token.
         cache: Cache to continue; it is extended.
         config: Length, sampling and stop strings.
         chunk: Most prompt tokens of one forward.
         around: Makes the context that each forward runs in.
 
     Yields:
-        A piece for every token, the last one with `finish` set.
+        A delta for every token, the last one with `finish` set.
     """
     prompt = torch.tensor([list(ids)], device=model.device)
     # The last chunk goes through the LM head, for one position; those before it do not.
@@ -91,7 +91,7 @@ class AnswerWriter:
         self._tokens = 0
 
     def choose_token(self, logits: torch.Tensor) -> tuple[torch.Tensor, TextDelta]:
-        """Chooses the next token from logits ``(1, vocabulary)``; gives it and what it adds."""
+        """Choose the next token from logits ``(1, vocabulary)``; return it and what it adds."""
         if not bool(logits.max().isfinite()):  # also where a single one is NaN
             raise NumericalError(
                 f"{self._name!r} computed no finite numbers in {str(logits.dtype)[6:]}; load it "
@@ -191,13 +191,13 @@ class _TextDecoder:
 
 
 def _overlap_length(text: str, stop: str) -> int:
-    """Length of the longest proper start of `stop` that `text` ends with."""
+    """Return the length of the longest proper prefix of `stop` that `text` ends with."""
     lengths = range(min(len(text), len(stop) - 1), 0, -1)
     return next((n for n in lengths if text.endswith(stop[:n])), 0)
 
 
 def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Ids that end an answer, by the generation config and the tokenizer."""
+    """Return the ids that end an answer, by the generation config and the tokenizer."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     ids = configured if isinstance(configured, list) else [configured]
     return {i for i in (*ids, tokenizer.eos_token_id) if isinstance(i, int)}

@@ -1,4 +1,4 @@
-"""A loaded model at work: its prompts, its memory patch and the thread that owns it.
+"""A loaded model at work: its prompts, its patch and its thread.
 
 The engine speaks token ids, caches and memory states; what they mean is the session's affair.
 """
@@ -46,7 +46,7 @@ class Context:
     memory: PatchState | None
 
     def fork(self) -> Context:
-        """A context that continues from this one and leaves it as it is; nothing is copied."""
+        """Return a context that continues from this one and leaves it as it is, without copying."""
         return Context(fork_cache(self.cache), self.memory.clone() if self.memory else None)
 
 
@@ -71,21 +71,21 @@ class Engine:
         self.window = SlidingWindow(loaded.model, loaded.context_window) if slides else None
 
     def new_context(self) -> Context:
-        """A context that holds nothing."""
+        """Return a context that holds nothing."""
         memory = self._patch.new_state() if self._patch else None
         return Context(new_cache(self.loaded.model, self.loaded.kv), memory)
 
     def reserve(self, context: Context, tokens: int) -> None:
-        """Announces that `tokens` will be read into a context, so that they are never copied."""
+        """Announce that `tokens` will be read into a context, so that they are never copied."""
         reserve_room(context.cache, min(tokens, self.window.tokens) if self.window else tokens)
 
     def retained_tokens(self, context: Context, coming: int) -> int:
-        """Tokens of a context that stay in it when `coming` more come."""
+        """Return how many tokens of a context stay in it when `coming` more come."""
         held = context.cache.get_seq_length()
         return min(held, self.window.tokens - coming) if self.window else held
 
     def footprint(self, context: Context) -> dict[str, int]:
-        """Bytes of the weights, of the cache per token held, and of the memory banks."""
+        """Return the bytes of the weights, of the cache per token held, and of the memory banks."""
         sizes = {
             name: sum(p.nbytes for parts in group.values() for p in parts)
             for name, group in self.context_tensors(context).items()
@@ -97,7 +97,7 @@ class Engine:
         }
 
     def fork_at(self, context: Context, tokens: int) -> Context | None:
-        """A fork of a context cut to its first tokens; None where the model's cache cannot be cut.
+        """Fork a context at its first tokens; return None where its cache cannot be cropped.
 
         The memory stays as it is, so the tokens cut off must not have been written into it.
         """
@@ -108,7 +108,7 @@ class Engine:
         return twin if not surplus or drop_tokens(twin.cache, surplus) else None
 
     def context_tensors(self, context: Context) -> dict[str, dict[str, tuple[torch.Tensor, ...]]]:
-        """A context as named tensors in parts, by the name of the file they belong in."""
+        """Return a context as named tensors in parts, by the name of the file they belong in."""
         files = {"kv.safetensors": cache_tensors(context.cache)}
         if context.memory is not None:
             named = context.memory.tensors()
@@ -116,7 +116,7 @@ class Engine:
         return files
 
     def restore_context(self, files: Mapping[str, dict[str, torch.Tensor]]) -> Context:
-        """A context from what `context_tensors` gave.
+        """Restore a context from what `context_tensors` gave.
 
         Raises:
             SessionFileError: Tensors are missing or do not fit this model.
@@ -140,7 +140,7 @@ class Engine:
         chunk: int,
         free: int = 0,
     ) -> Iterator[int]:
-        """Reads tokens into `context`, yielding how many are done after each chunk.
+        """Read tokens into `context`, yielding how many are done after each chunk.
 
         Args:
             ids: Tokens to read.
@@ -190,10 +190,10 @@ class Engine:
     def decode_answer(
         self, ids: Sequence[int], context: Context, config: GenerationConfig, *, chunk: int
     ) -> Iterator[TextDelta]:
-        """Continues `context` with a prompt's tail and writes an answer, piece by piece.
+        """Continue `context` with a prompt's suffix and write an answer, delta by delta.
 
         Args:
-            ids: The prompt's tail.
+            ids: The prompt's suffix.
             context: Context to continue; it is extended.
             config: Length, sampling and stop strings.
             chunk: Most prompt tokens of one forward.
@@ -213,12 +213,12 @@ class Engine:
         *,
         chunk: int,
     ) -> Iterator[list[tuple[int, TextDelta]]]:
-        """Continues `context` with each of several tails; every answer is that of its tail alone.
+        """Continue `context` with each of several suffixes, each answered as if it were alone.
 
         They are written together where rows can share the cache, otherwise one after the other.
 
         Args:
-            tails: The prompts' tails.
+            tails: The prompts' suffixes.
             context: Context to continue; it is left as it is.
             config: Length, sampling and stop strings of each answer.
             chunk: Most prompt tokens of one forward.
@@ -267,7 +267,7 @@ class Engine:
 
 
 def _check_fit(saved: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor]) -> None:
-    """Raises `ConfigError` where a saved memory is not one that could have come from `fresh`."""
+    """Raise `ConfigError` where a saved memory could not have come from `fresh`."""
     for name in sorted(saved.keys() | fresh.keys()):
         if name not in saved or name not in fresh:
             raise ConfigError(f"the memory's {name} is {'missing' if name in fresh else 'unknown'}")

@@ -32,7 +32,7 @@ _CHUNK = 512
 def divide_into_experts(
     loaded: LoadedModel, config: ExpertConfig, *, progress: Callable[[int, int], None] | None = None
 ) -> tuple[LoadedModel, Reordering]:
-    """Reorders a model's neurons by expert, in place, and switches experts off if asked to.
+    """Reorder a model's neurons by expert, in place, and switch experts off if asked to.
 
     Args:
         loaded: The model; its identity changes with the order.
@@ -44,7 +44,7 @@ def divide_into_experts(
 
     Raises:
         ConfigError: The experts do not divide a layer's width.
-        ModelPatchError: The blocks are of no known form, quantised or not in memory.
+        ModelPatchError: The blocks are of no known form, quantized or not in memory.
         MissingExtraError: The constrained solver was asked for without the ``experts`` extra.
     """
 
@@ -58,12 +58,12 @@ def divide_into_experts(
 
 
 def write_checkpoint(loaded: LoadedModel, done: Reordering, folder: Path) -> None:
-    """Writes a reordered model and its tokenizer, as any checkpoint, and a note of how it was made.
+    """Write a reordered model and its tokenizer, as any checkpoint, and a note of how it was made.
 
     Args:
         loaded: The model.
         done: How it was reordered.
-        folder: A new or empty folder; it appears whole or not at all.
+        folder: A new or empty folder; it is written atomically.
 
     Raises:
         ConfigError: The folder holds something.
@@ -94,7 +94,7 @@ def write_checkpoint(loaded: LoadedModel, done: Reordering, folder: Path) -> Non
 
 
 def check_folder(folder: Path) -> None:
-    """Checks that a checkpoint can be written to a folder without loss.
+    """Check that a checkpoint can be written to a folder without loss.
 
     Raises:
         ConfigError: There is something already.
@@ -106,7 +106,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _describe_experts(config: ExpertConfig, done: Reordering) -> dict[str, Any]:
-    """What decides what the model computes, as JSON-ready values."""
+    """Return what decides what the model computes, as JSON-ready values."""
     facts: dict[str, Any] = {
         "experts": config.experts,
         "by": config.by,
@@ -125,7 +125,7 @@ def _describe_source(loaded: LoadedModel) -> dict[str, Any]:
 def _measure_activations(
     loaded: LoadedModel, blocks: Sequence[Block], text: str
 ) -> dict[int, Tensor]:
-    """Descriptions of the neurons by when they fire on a text, as far as the context holds it."""
+    """Describe neurons by when they fire on a text, as far as the context holds it."""
     prompts = Prompts(loaded.tokenizer)
     ids = [*prompts.encode_prefix(), *prompts.encode_text(text)][: loaded.context_window]
     tokens = torch.tensor([ids], device=loaded.model.device)

@@ -1,4 +1,4 @@
-"""One thread that does all work of one loaded model, fair between its jobs.
+"""One worker thread for all work of one loaded model, round-robin between its jobs.
 
 A job is an iterator. The thread takes one step of each waiting job in turn, so that two streamed
 answers advance together; a job that fails hands its exception to its consumer at once; one that
@@ -39,11 +39,11 @@ class Deadline:
         self._end = None if counted is None else time.monotonic() + counted
 
     def remaining_seconds(self) -> float | None:
-        """Seconds left, or None for ever."""
+        """Return the remaining seconds; None means no deadline."""
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def timeout_error(self) -> DeadlineExceededError:
-        """What to raise when the time is over."""
+        """Return the error to raise when the time is over."""
         return DeadlineExceededError(
             f"not complete after {self._timeout:g} seconds; give it a longer timeout, lower "
             "max_new_tokens, or ask when the model is less busy"
@@ -80,7 +80,7 @@ class _Job(Generic[T]):
         return self.ahead is not None and self.unread >= self.ahead and not self.closed
 
     def run_step(self) -> bool:
-        """Takes one step; False when there is no other."""
+        """Run one step; return False when there is no other."""
         try:
             if self.closed:
                 _close_iterator(self._work)
@@ -94,7 +94,7 @@ class _Job(Generic[T]):
         return False
 
     def abort_job(self, error: BaseException) -> None:
-        """Ends the job from outside."""
+        """End the job from outside."""
         _close_iterator(self._work)
         self._send_last(error)
 
@@ -106,7 +106,9 @@ class _Job(Generic[T]):
 
 
 class ModelThread:
-    """The thread. It starts with the first job and ends with `close`.
+    """Worker thread that runs all jobs of one model, round-robin.
+
+    It starts with the first job and ends with `close`.
 
     Args:
         name: Shown in thread listings.
@@ -147,7 +149,7 @@ class ModelThread:
                 self._wake.notify()
 
     def astream(self, work: Iterator[T], deadline: Deadline | None = None) -> AsyncStream[T]:
-        """Runs `work` on the thread; the result iterates over its items in the running loop."""
+        """Run `work` on the thread; the result iterates over its items in the running loop."""
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[T | BaseException] = asyncio.Queue()
 
@@ -159,7 +161,7 @@ class ModelThread:
     def close(self) -> None:
         """End the thread after the current step; jobs under way fail with `PaceError`."""
         if self._process != os.getpid():
-            return  # a forked child has no thread to end, and the lock may be held for ever
+            return  # a forked child has no thread to end, and the lock may never be released
         with self._wake:
             self._open = False
             self._wake.notify()
@@ -277,7 +279,7 @@ class AsyncStream(AsyncIterator[T]):
         return item
 
     def close(self) -> None:
-        """Stops the work before its next step."""
+        """Stop the work before its next step."""
         self._ended = self._job.closed = True
 
     def __del__(self) -> None:

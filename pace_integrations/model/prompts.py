@@ -1,7 +1,7 @@
 """The only place that turns documents and messages into token ids.
 
-A prompt is *head, passages, tail*. Head and passages come first and never change as documents
-are added or questions asked, so their read state can be kept; the tail holds the question.
+A prompt is *prefix, passages, suffix*. Prefix and passages come first and never change as documents
+are added or questions asked, so their read state can be kept; the suffix holds the question.
 Each piece is encoded on its own, and text that comes from a document or a user is encoded so
 that it can never become one of the model's control tokens.
 """
@@ -50,7 +50,7 @@ class Message(TypedDict):
 
 
 def passage_text(number: int, title: str, label: str | None, text: str) -> str:
-    """A page as the model sees it.
+    """Return a page as the model sees it.
 
     Args:
         number: Number to cite the passage by, from 1.
@@ -63,7 +63,7 @@ def passage_text(number: int, title: str, label: str | None, text: str) -> str:
 
 
 class Prompts:
-    """Encodes heads, passages and tails for one tokenizer.
+    """Encodes prefixes, passages and suffixes for one tokenizer.
 
     Args:
         tokenizer: The model's tokenizer, with or without a chat template.
@@ -76,16 +76,16 @@ class Prompts:
         self._has_system = self._template_keeps_system()
 
     def encode_prefix(self) -> list[int]:
-        """Ids that come before the first passage: the template's opening and the instruction."""
+        """Return ids before the first passage: the template's opening and the instruction."""
         before, _, _ = self._render_with_documents([_user_message("")]).partition(_DOCUMENTS)
         return [*self._encode_template(before), *self.encode_text(INSTRUCTION)]
 
     def encode_passage(self, number: int, title: str, label: str | None, text: str) -> list[int]:
-        """Ids of one numbered passage."""
+        """Return ids of one numbered passage."""
         return self.encode_text(passage_text(number, title, label, text))
 
     def encode_suffix(self, question: str | Sequence[Message]) -> list[int]:
-        """Ids that follow the last passage, up to where the answer begins.
+        """Return ids that follow the last passage, up to where the answer begins.
 
         Args:
             question: The question, or a conversation that ends with one.
@@ -99,7 +99,7 @@ class Prompts:
         return [*self._encode_slots(after, contents), *self.encode_text(begun)]
 
     def encode_chat(self, question: str | Sequence[Message]) -> list[int]:
-        """Ids of a conversation without documents, up to where the answer begins.
+        """Return ids of a conversation without documents, up to where the answer begins.
 
         Raises:
             QuestionError: The question is empty, or the template refuses the conversation.
@@ -119,14 +119,14 @@ class Prompts:
         return hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:16]
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of text that must not become control tokens, whatever it spells."""
+        """Return ids of text that must not become control tokens, whatever it spells."""
         ids: list[int] = []
         for piece in self._harmless_pieces(repair_text(text)):
             ids += self._tokenizer.encode(piece, add_special_tokens=False)
         return ids
 
     def _harmless_pieces(self, text: str) -> Iterator[str]:
-        """Cuts every spelled control token after its first character; joined they are `text`."""
+        """Cut every spelled control token after its first character; joined they are `text`."""
         start = 0
         # Searched anew from the second character on: tokens may overlap.
         while self._control and (match := self._split.search(text, start)):
@@ -150,7 +150,7 @@ class Prompts:
         return ids
 
     def _render_with_documents(self, turns: Sequence[Message]) -> str:
-        """The template around the documents' slot: a system turn, or the first user turn."""
+        """Render the template around the documents' slot: a system turn, or the first user turn."""
         if self._has_system:
             return self._render_template([Message(role="system", content=_DOCUMENTS), *turns])
         first, *rest = turns
@@ -176,7 +176,7 @@ class Prompts:
         return str(rendered)
 
     def _template_keeps_system(self) -> bool:
-        """Whether a system turn is accepted and shown (Gemma refuses it, some drop it)."""
+        """Return True if a system turn is accepted and shown (Gemma refuses it, some drop it)."""
         try:
             probe = self._render_template(
                 [Message(role="system", content=_DOCUMENTS), _user_message("x")]
@@ -204,13 +204,13 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _control_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """Every added token that text could spell, but for runs of white space."""
+    """Return every added token that text could spell, but for runs of white space."""
     added = {str(token.content) for token in tokenizer.added_tokens_decoder.values()}
     return {token for token in added | set(tokenizer.all_special_tokens) if len(token.strip()) > 1}
 
 
 def _plain_template(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> str:
-    """Turns for a base model, which has no chat template."""
+    """Render turns for a base model, which has no chat template."""
     names = {"system": "", "user": "Question: ", "assistant": "Answer: "}
     turns = "".join(f"{names[m['role']]}{m['content']}\n" for m in messages)
     return f"{tokenizer.bos_token or ''}{turns}Answer:"
@@ -241,7 +241,7 @@ def _check_message(message: Message) -> None:
 
 
 def _split_conversation(question: str | Sequence[Message]) -> tuple[str, list[Message]]:
-    """All system text, and the other turns with neighbours of one role joined.
+    """Return all system text, and the other turns with neighbors of one role joined.
 
     Templates demand both: one system turn in front, and alternating turns after it.
     """
@@ -264,7 +264,7 @@ def _split_conversation(question: str | Sequence[Message]) -> tuple[str, list[Me
 
 
 def _fold_system(system: str, turns: Sequence[Message]) -> list[Message]:
-    """The turns, with system text at the head of the first."""
+    """Return the turns, with system text at the start of the first."""
     if not system:
         return list(turns)
     first, *rest = turns
@@ -272,7 +272,7 @@ def _fold_system(system: str, turns: Sequence[Message]) -> list[Message]:
 
 
 def _slot_contents(messages: Sequence[Message]) -> tuple[list[Message], list[str]]:
-    """Messages whose contents are slots, and the contents by slot number (0: the documents)."""
+    """Return messages whose contents are slots, and the contents by slot (0: the documents)."""
     slots = [
         Message(role=message["role"], content=f"{_OPEN}{i}{_CLOSE}")
         for i, message in enumerate(messages, start=1)

@@ -8,7 +8,7 @@ from pace_integrations.errors import ConfigError
 
 
 def stretch_positions(config: PreTrainedConfig, context: int | None) -> PreTrainedConfig:
-    """A configuration whose rotary positions reach as far as asked; the given one is changed.
+    """Stretch a configuration's rotary positions to a context, in place, and return it.
 
     Args:
         config: Configuration of a causal language model.

@@ -1,4 +1,4 @@
-"""Loading models: names, paths, precision, quantisation, and what goes wrong."""
+"""Loading models: names, paths, precision, quantization, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_unknown_words_are_refused(tiny_path: Path, options: dict[str, str]) -> 
         Pace.load(tiny_path, **options)
 
 
-def test_quantising_without_the_extra_names_it(
+def test_quantizing_without_the_extra_names_it(
     tiny_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

@@ -82,7 +82,7 @@ class Guide:
         self.complete = False
 
     def choose_token(self, logits: torch.Tensor, choose: Choose) -> torch.Tensor:
-        """The next token ``(1,)``: `choose` among what is allowed, of logits ``(1, vocabulary)``.
+        """Return the next token ``(1,)``: `choose` among the allowed logits ``(1, vocabulary)``.
 
         An id that ends the answer is only given where the text is complete.
         """
@@ -96,7 +96,7 @@ class Guide:
         return token
 
     def _mask_logits(self, logits: torch.Tensor) -> torch.Tensor:
-        """The logits, minus infinity where a token is not allowed."""
+        """Return the logits, minus infinity where a token is not allowed."""
         allowed = torch.frombuffer(bytearray(self._matcher.compute_logit_bias()), dtype=torch.bool)
         if self._json and self._written.digits >= _DIGITS:
             shorter = allowed & ~self._vocabulary.digits
@@ -109,13 +109,13 @@ class Guide:
         return masked
 
     def _may_cost(self, token: int) -> bool:
-        """Whether a token may put the end of the text out of reach: not within a long string."""
+        """Return True if a token may put the text's end out of reach: not within a long string."""
         if not self._guarded or self._left <= self._need + _SLACK:
             return self._guarded
         return not (self._written.quoted and b'"' not in self._vocabulary.bytes[token])
 
     def _affordable_token(self, token: int) -> int:
-        """The token, or another if no complete text can follow it within the budget.
+        """Return the token, or another if no complete text can follow it within the budget.
 
         Searches from different places may find ways of different lengths: the one that is known
         leads to an end in any case.
@@ -139,7 +139,7 @@ class Guide:
         return here[0] if here else min(self._ends, default=token)
 
     def _rest_of_way(self, token: int) -> list[int] | None:
-        """What is left of the known way after a token that is its next one."""
+        """Return what is left of the known way after a token that is its next one."""
         return self._way[1:] if self._way and self._way[0] == token else None
 
     def _advance_state(self, token: int) -> None:
@@ -158,7 +158,7 @@ class Guide:
 def make_guide(
     config: GenerationConfig, tokenizer: PreTrainedTokenizerBase, ends: Iterable[int]
 ) -> Guide | None:
-    """A guide for one answer, or None if its settings constrain nothing."""
+    """Return a guide for one answer, or None if its settings constrain nothing."""
     if config.constraint is None:
         return None
     return Guide(config.constraint, tokenizer, ends, config.max_new_tokens)
@@ -173,7 +173,7 @@ class _JsonState:
         self._escaped = escaped
 
     def after_text(self, text: bytes) -> _JsonState:
-        """The state after more text."""
+        """Return the state after more text."""
         quoted, escaped, digits = self.quoted, self._escaped, self.digits
         for byte in text:
             if byte == ord('"') and not escaped:
@@ -183,7 +183,7 @@ class _JsonState:
         return _JsonState(quoted, escaped, digits)
 
     def closing(self) -> tuple[bytes, ...]:
-        """What may end the text soonest here, best first."""
+        """Return what may end the text soonest here, best first."""
         if self.quoted:
             return _IN_STRING
         return _IN_NUMBER if self.digits else _ELSEWHERE
@@ -192,7 +192,7 @@ class _JsonState:
 def _find_completion(
     matcher: LLMatcher, vocabulary: Vocabulary, written: _JsonState, budget: int
 ) -> list[int] | None:
-    """A short way, in at most `budget` tokens, from where the matcher is to a complete text.
+    """Find a short way, in at most `budget` tokens, from where the matcher is to a complete text.
 
     Returns:
         Its tokens, or None if none was found. It is short, not provably the shortest.
@@ -214,7 +214,7 @@ class _Search:
         self._written = written
 
     def step(self) -> bool:
-        """Goes one step on; False where there is none."""
+        """Go one step on; return False where there is none."""
         forced = self.matcher.compute_ff_tokens()
         if forced:
             return self._take_tokens(forced)
@@ -233,7 +233,7 @@ class _Search:
         return True
 
     def _take_any(self) -> bool:
-        """Takes what was taken least often, so that no circle is run in for ever."""
+        """Take what was taken least often, so that no loop is endless."""
         vocabulary = self._vocabulary
         bias = np.frombuffer(self.matcher.compute_logit_bias(), dtype=np.uint8)
         allowed = np.flatnonzero((bias > 0) & (vocabulary.lengths > 0))

@@ -80,7 +80,7 @@ class _Reducer:
         self._ids = set(_find_ids(root))
         self._open = open_objects
         # References that were merged into what surrounds the current place, and into it: a class
-        # that holds itself must not be unfolded for ever.
+        # that holds itself must not be unfolded forever.
         self._around: frozenset[str] = frozenset()
         self._here: set[str] = set()
 

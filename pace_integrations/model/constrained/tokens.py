@@ -48,7 +48,7 @@ class Vocabulary:
 
 
 def _strip_prefix_space(tokenizer: PreTrainedTokenizerFast) -> str:
-    """A tokenizer as JSON, without the space that many put in front of a text.
+    """Return a tokenizer as JSON, without the space that many put in front of a text.
 
     An answer continues a prompt, so the engine must not take forced text to start with one.
     """
@@ -67,7 +67,7 @@ def _strip_prefix_space(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def get_vocabulary(tokenizer: PreTrainedTokenizerBase, ends: frozenset[int]) -> Vocabulary:
-    """The tokenizer's vocabulary, made once."""
+    """Return the tokenizer's vocabulary, made once."""
     known = _VOCABULARIES.setdefault(tokenizer, {})
     if ends not in known:
         known[ends] = Vocabulary(tokenizer, ends)

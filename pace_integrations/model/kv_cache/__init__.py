@@ -1,1 +1,1 @@
-"""Kv cache."""
+"""KV caches: in shared segments, int8, and with a sliding window."""

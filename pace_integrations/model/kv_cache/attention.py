@@ -37,13 +37,13 @@ _recorder = threading.local()
 
 
 def can_segment(model: PreTrainedModel) -> bool:
-    """Whether the model's attention can be run over segments."""
+    """Return True if the model's attention can be run over segments."""
     return bool(_text_configs(model))
 
 
 @contextmanager
 def segmented_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Forwards inside attend to segments; afterwards the model is as it was."""
+    """Run forwards inside with attention over segments; afterwards the model is as it was."""
     with attention_set(_text_configs(model), NAME), segments_returned():
         yield
 
@@ -60,7 +60,7 @@ def record_queries() -> Iterator[list[Tensor]]:
 
 
 def _text_configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
-    """Configurations by which the decoder's layers look up their attention, if they do."""
+    """Return the configurations by which the decoder's layers look up their attention, if any."""
     if model not in _configs:
         _configs[model] = replaceable_attention(model)
     return _configs[model]
@@ -75,7 +75,7 @@ def attend(
     scaling: float | None = None,
     **kwargs: object,
 ) -> tuple[Tensor, None]:
-    """Attention in the form that Transformers' layers call.
+    """Attend to segments, in the form that Transformers' layers call.
 
     Args:
         module: The layer.
@@ -106,24 +106,25 @@ def attend(
 def _attend_past(
     query: Tensor, key: Segments, value: Segments, pair: tuple[Tensor, Tensor], scale: float
 ) -> Iterator[Partial]:
-    """Partial results over keys and values that every query sees."""
+    """Yield partial results over keys and values that every query sees."""
     most = pair[0].shape[2] if key.packed is None else OPENED
     for k, v in zip(*(tensor.split(most, dim=2) for tensor in pair), strict=True):
         yield _attend_segment(query, *_unpack_pair(key, value, k, v), scale)
 
 
 def _unpack_pair(key: Segments, value: Segments, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values to compute with."""
+    """Return keys and values to compute with."""
     if key.packed is None or value.packed is None:
         return k, v
     return unpack_int8(k, *key.packed, "keys"), unpack_int8(v, *value.packed, "values")
 
 
 def _attend_own(query: Tensor, key: Segments, value: Segments, scale: float) -> list[Partial]:
-    """Partial results over a layer's own tokens, the last of which are the queries' own."""
+    """Return partial results over a layer's own tokens, the last of which are the queries' own."""
     k, v, fresh = key.own, value.own, key.fresh
     if key.padding is not None:
         return [_attend_padded(query, *_unpack_pair(key, value, k, v), scale, key.padding)]
+    # One query sees all of its own tokens, itself included: no causal mask, one product.
     past = k.shape[2] - (fresh if fresh > 1 else 0)
     parts: list[Partial] = []
     if past:
@@ -131,18 +132,22 @@ def _attend_own(query: Tensor, key: Segments, value: Segments, scale: float) -> 
     if fresh > 1:
         k, v = _unpack_pair(key, value, k[:, :, past:], v[:, :, past:])
         groups = query.shape[1] // k.shape[1]
+        # The causal kernel wants a key head for each query head; a chunk is small enough to copy.
         k, v = (t.repeat_interleave(groups, dim=1) for t in (k, v))
         parts.append(_attend_partly(query, k, v, scale, causal=True))
     return parts
 
 
 def _attend_segment(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:
-    """All queries over all keys of a segment, which several rows may share.
+    """Attend with all queries to all keys of a segment, which several rows may share.
 
     Query heads of one key head, and rows that share the segment, are queries like any other.
     """
+    # `kept` is 1 for a segment that all rows share, otherwise the batch.
     batch, heads, queries, size = query.shape
     kept, key_heads = key.shape[:2]
+    # (kept, rows, key heads, group, queries, size) -> (kept, key heads, rows group queries, size):
+    # nothing is masked in the past, so all of them go through one product with each key head.
     split = query.view(kept, batch // kept, key_heads, heads // key_heads, queries, size)
     folded = split.transpose(1, 2).reshape(kept, key_heads, -1, size)
     out, sums = _attend_partly(folded, key, value, scale, causal=False)
@@ -154,13 +159,13 @@ def _attend_segment(query: Tensor, key: Tensor, value: Tensor, scale: float) -> 
 def _attend_padded(
     query: Tensor, key: Tensor, value: Tensor, scale: float, padding: Tensor
 ) -> Partial:
-    """Queries over their own rows' tokens, of which some at the start are padding."""
+    """Attend with queries to their own rows' tokens, of which some at the start are padding."""
     queries, tokens = query.shape[2], key.shape[2]
     groups = query.shape[1] // key.shape[1]
     places = torch.arange(tokens, device=key.device)
     causal = places <= places[tokens - queries :, None]
     seen = (causal & (places >= padding[:, None, None]))[:, None]
-    # A query that is padding sees nothing; it must not become NaN and reach its neighbours.
+    # A query that is padding sees nothing; it must not become NaN and reach its neighbors.
     seen = seen | (places == places[tokens - queries :, None])
     k, v = (t.repeat_interleave(groups, dim=1) for t in (key, value))
     scores = (query @ k.transpose(2, 3)).float() * scale
@@ -170,11 +175,12 @@ def _attend_padded(
 def _attend_partly(
     query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool
 ) -> Partial:
-    """Attention and log-sum-exp; keys have as many heads as queries."""
+    """Return attention and log-sum-exp; keys have as many heads as queries."""
     if _has_kernel(query, value):
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
             query, key, value, 0.0, causal, scale=scale
         )
+    # Elsewhere the scores are written out, in blocks of queries that bound their number.
     rows = max(1, SCORES // (key.shape[0] * key.shape[1] * key.shape[2]))
     done = []
     for start in range(0, query.shape[2], rows):
@@ -188,26 +194,28 @@ def _attend_partly(
 
 
 def _has_kernel(query: Tensor, value: Tensor) -> bool:
-    """Whether PyTorch has attention that also gives the log-sum-exp."""
+    """Return True if PyTorch has attention that also gives the log-sum-exp."""
     return query.device.type == "cpu" and query.shape[-1] == value.shape[-1]
 
 
 def _weigh_values(scores: Tensor, value: Tensor) -> Partial:
+    # Normalized in float32, so that only the product with the values runs in the model's type.
     sums = scores.logsumexp(-1)
     return (scores - sums[..., None]).exp().to(value.dtype) @ value, sums
 
 
 def _merge_partials(parts: list[Partial]) -> Tensor:
-    """Attention over the union of the parts' keys."""
+    """Merge attention over parts into attention over the union of their keys."""
     if len(parts) == 1:
         return parts[0][0]
+    # exp(s_i - s) with s = log sum_i exp(s_i) is a softmax over the parts.
     weights = torch.stack([sums for _, sums in parts]).softmax(0)[..., None]
     outs = torch.stack([out for out, _ in parts]).float()
     return (weights * outs).sum(0).to(parts[0][0].dtype)
 
 
 def _make_mask(local_size: int | None = None, **kwargs: object) -> Tensor | None:
-    """No mask for full attention, which is causal by construction here; windows need theirs."""
+    """Return no mask for full attention, which is causal by construction; windows need theirs."""
     return None if local_size is None else sliding_window_mask(local_size=local_size, **kwargs)
 
 

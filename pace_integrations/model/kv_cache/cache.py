@@ -1,4 +1,4 @@
-"""Key-value caches: made for a model, and forked without copying."""
+"""KV caches: made for a model, forked without copying, and saved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHAREABLE = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 def new_cache(model: PreTrainedModel, kv: KvDtype = "full") -> Cache:
-    """An empty cache with the layer kinds (full, sliding, ...) that the model needs.
+    """Return an empty cache with the layer kinds (full, sliding, ...) that the model needs.
 
     Args:
         model: The model.
@@ -47,14 +47,14 @@ def new_cache(model: PreTrainedModel, kv: KvDtype = "full") -> Cache:
 
 
 def reserve_room(cache: Cache, tokens: int) -> None:
-    """Announces that `tokens` more will come, where that saves copying."""
+    """Announce that `tokens` more will come, where that saves copying."""
     for layer in cache.layers:
         if isinstance(layer, SegmentLayer):
             layer.reserve(tokens)
 
 
 def drop_tokens(cache: Cache, tokens: int) -> bool:
-    """Removes the last `tokens`, where every layer can; otherwise nothing."""
+    """Remove the last `tokens` and return True, where every layer can; otherwise change nothing."""
     layers = [x for x in cache.layers if isinstance(x, SegmentLayer) or type(x) is DynamicLayer]
     if len(layers) < len(cache.layers):
         return False
@@ -64,7 +64,7 @@ def drop_tokens(cache: Cache, tokens: int) -> bool:
 
 
 def fork_cache(cache: Cache) -> Cache:
-    """A cache that continues from `cache` and leaves it as it is.
+    """Return a cache that continues from `cache` and leaves it as it is.
 
     Layers of growing keys and values share their tensors with the original until they grow;
     other kinds (recurrent states) are copied.
@@ -81,7 +81,7 @@ def _fork_layer(layer: Layer) -> Layer | SegmentLayer:
 
 
 def cache_tensors(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
-    """A cache as named tensors ``(1, heads, tokens, head size)``, shared with it.
+    """Return a cache as named tensors ``(1, heads, tokens, head size)``, shared with it.
 
     Each comes in parts along its tokens, as the cache holds them: nothing is copied.
 
@@ -104,7 +104,7 @@ def cache_tensors(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
 def restore_cache(
     model: PreTrainedModel, named: Mapping[str, torch.Tensor], kv: KvDtype = "full"
 ) -> Cache:
-    """A cache of `model` from what `parts_of` gave.
+    """Restore a cache of `model` from what `cache_tensors` gave.
 
     Raises:
         SessionFileError: Tensors are missing, superfluous or do not fit each other.
@@ -129,7 +129,7 @@ def restore_cache(
 
 
 def _take_pair(layer: int, left: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Takes a layer's keys and values out of `left`."""
+    """Take a layer's keys and values out of `left`."""
     names = [f"{layer}.{name}" for name in ("keys", "values")]
     for name in names:
         if name not in left or left[name].dim() != 4 or left[name].shape[0] != 1:

@@ -1,6 +1,6 @@
 """Keys and values in eight bits: half of bfloat16's memory, a quarter of float32's.
 
-Each group of at most 32 neighbouring channels of one token is stored as integers from -127 to 127
+Each group of at most 32 neighboring channels of one token is stored as integers from -127 to 127
 and one scale in float16. A token is packed when it comes and is seen packed by everybody, itself
 included, so that forks and saved files change nothing, and chunks only what rounding does. The
 scales lie behind the integers in one tensor, which can be cut, joined and saved along its tokens
@@ -22,12 +22,12 @@ _LARGEST = torch.finfo(torch.float16).max * 127
 
 
 def _count_groups(size: int) -> int:
-    """Into how many groups of equal size channels are divided."""
+    """Return into how many groups of equal size channels are divided."""
     return next(n for n in range(-(-size // GROUP), size + 1) if size % n == 0)
 
 
 def pack_int8(tokens: Tensor) -> Tensor:
-    """Packs keys or values.
+    """Pack keys or values.
 
     Args:
         tokens: ``(..., size)`` in floating point.
@@ -46,7 +46,7 @@ def pack_int8(tokens: Tensor) -> Tensor:
 
 
 def unpack_int8(packed: Tensor, size: int, dtype: torch.dtype, room: str | None = None) -> Tensor:
-    """What `pack` packed, as closely as eight bits hold it, ``(..., size)``.
+    """Unpack keys or values ``(..., size)``, as closely as eight bits hold them.
 
     Args:
         packed: Integers and scales.
@@ -69,7 +69,7 @@ def unpack_int8(packed: Tensor, size: int, dtype: torch.dtype, room: str | None 
 def _scratch_memory(
     name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Memory that is kept: fresh memory of this size costs more than the numbers in it."""
+    """Return memory that is reused: allocating it costs more than computing what it holds."""
     rooms = _rooms.__dict__
     key, count = f"{name} {dtype} {device}", math.prod(shape)
     if key not in rooms or rooms[key].numel() < count:

@@ -1,7 +1,7 @@
 """Keys and values in segments: what is shared stays shared, what is new is written once.
 
 Transformers' growing layer copies the whole past at every update. Here each layer keeps the past of
-whoever it was forked from as read-only segments and writes its own tokens into a buffer with room
+the layer it was forked from as read-only segments and writes its own tokens into a buffer with room
 to spare, so that a fork costs nothing and a token costs its own size. `attention.py` attends to the
 segments one by one.
 """
@@ -52,20 +52,20 @@ class Segments:
         self.packed = packed
 
     def to_dense(self) -> Tensor:
-        """All segments as one plain tensor, copied."""
+        """Return all segments as one plain tensor, copied."""
         batch = self.own.shape[0]
         whole = torch.cat([*(s.expand(batch, -1, -1, -1) for s in self.shared), self.own], dim=2)
         return unpack_int8(whole, *self.packed) if self.packed else whole
 
 
 def to_dense(value: Segments | Tensor) -> Tensor:
-    """Segments made one tensor; a tensor as it is."""
+    """Return segments as one tensor, and a tensor as it is."""
     return value.to_dense() if isinstance(value, Segments) else value
 
 
 @contextmanager
 def segments_returned() -> Iterator[None]:
-    """Layers updated inside, in this thread, give segments; elsewhere they give tensors."""
+    """Make layers that are updated inside, in this thread, return segments instead of tensors."""
     before = getattr(_mode, "on", False)
     _mode.on = True
     try:
@@ -96,21 +96,21 @@ class SegmentLayer(CacheLayer):
         self._seen = 0
 
     def hold_pair(self, keys: Tensor, values: Tensor) -> None:
-        """Holds keys and values, packed if it packs, instead of what it holds."""
+        """Replace what it holds by keys and values, which are packed already if it packs."""
         if not self.is_initialized:
             self.lazy_initialization(keys, values)
         self._shared, self._keys, self._values = ((keys, values),), None, None
         self._length, self._seen, self._room = 0, 0, ROOM
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Takes type and device from the first tokens."""
+        """Take type and device from the first tokens."""
         self.dtype, self.device = key_states.dtype, key_states.device
         self.is_initialized = True
 
     def update(  # type: ignore[override]  # segments stand in for tensors
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Segments, Segments] | tuple[Tensor, Tensor]:
-        """Takes tokens in; gives all keys and all values."""
+        """Append tokens; return all keys and all values."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         fresh, sizes = key_states.shape[2], (key_states.shape[-1], value_states.shape[-1])
@@ -129,38 +129,41 @@ class SegmentLayer(CacheLayer):
         return pair if getattr(_mode, "on", False) else (pair[0].to_dense(), pair[1].to_dense())
 
     def reserve(self, tokens: int) -> None:
-        """Announces that `tokens` more will come, so that the buffer is made once."""
+        """Announce that `tokens` more will come, so that the buffer is allocated once."""
         self._room = self._length + tokens
 
     def fork(self) -> SegmentLayer:
-        """A layer that continues from this one and leaves it as it is; nothing is copied."""
+        """Return a layer that continues from this one and leaves it as it is; nothing is copied."""
         twin = type(self)()
         twin.is_initialized = self.is_initialized
         if self.is_initialized:
             twin.dtype, twin.device = self.dtype, self.device
+        # Views: the twin appends to a buffer of its own, and this layer behind what the twin sees.
         twin._shared = self.list_segments()
         self._seen = max(self._seen, self._length)
+        # Each segment costs a kernel call at every token; beyond a few, one copy is cheaper.
         if len(twin._shared) > MOST_SEGMENTS:
             twin._shared = (_join_segments(twin._shared),)
         return twin
 
     def list_segments(self) -> Pairs:
-        """Pairs of keys and values ``(batch, heads, tokens, ...)`` as held, in order; views."""
+        """Return views of keys and values ``(batch, heads, tokens, ...)`` as held, in order."""
         if self._keys is None or self._values is None or not self._length:
             return self._shared
         own = (self._keys[:, :, : self._length], self._values[:, :, : self._length])
         return (*self._shared, own)
 
     def select_rows(self, rows: Tensor) -> None:
-        """Keeps some rows of its own tokens; shared ones serve any number of rows."""
+        """Keep some rows of its own tokens; shared ones serve any number of rows."""
         if self._keys is not None and self._values is not None:
             self._keys, self._values = self._keys[rows], self._values[rows]
         self.padding = None if self.padding is None else self.padding[rows]
 
     def crop(self, tokens_to_remove: int) -> None:
-        """Removes the last ``-tokens_to_remove`` tokens."""
+        """Remove the last ``-tokens_to_remove`` tokens."""
         kept = self.get_seq_length() + tokens_to_remove
         shared = sum(keys.shape[2] for keys, _ in self._shared)
+        # The buffer may be written again from `kept` on, unless a fork looks at what is there.
         if kept >= shared and kept - shared >= self._seen:
             self._length = kept - shared
             return
@@ -169,7 +172,7 @@ class SegmentLayer(CacheLayer):
         self._length = self._seen = 0
 
     def get_seq_length(self) -> int:
-        """Tokens held, padding included."""
+        """Return the number of tokens held, padding included."""
         return sum(keys.shape[2] for keys, _ in self._shared) + self._length
 
 
@@ -180,11 +183,12 @@ class PackedLayer(SegmentLayer):
 
 
 def _append_tokens(buffer: Tensor | None, new: Tensor, length: int, room: int) -> Tensor:
-    """`buffer`, or a larger one, with `new` written at `length`."""
+    """Return `buffer`, or a larger one, with `new` written at `length`."""
     stop = length + new.shape[2]
     held = 0 if buffer is None else buffer.shape[2]
     if buffer is None or held < stop:
         batch, heads, _, size = new.shape
+        # Half as much again, so that appending token by token copies each one a few times only.
         larger = new.new_empty(batch, heads, max(stop, room, held + held // 2), size)
         if buffer is not None:
             larger[:, :, :length] = buffer[:, :, :length]
@@ -199,7 +203,7 @@ def _join_segments(segments: Pairs) -> tuple[Tensor, Tensor]:
 
 
 def _first_tokens(segments: Pairs, tokens: int) -> Pairs:
-    """Views of the first `tokens`."""
+    """Return views of the first `tokens`."""
     kept = []
     for keys, values in segments:
         count = min(keys.shape[2], tokens)

@@ -52,7 +52,7 @@ class SlidingWindow:
         self.sinks = sinks
 
     def fit_chunk(self, tokens: int, free: int) -> int:
-        """The most tokens, up to `tokens`, that fit at once beside the sinks and `free` others.
+        """Return the most tokens, up to `tokens`, that fit beside the sinks and `free` others.
 
         Raises:
             ConfigError: None does.
@@ -66,7 +66,7 @@ class SlidingWindow:
         return min(tokens, most)
 
     def make_room(self, cache: Cache, coming: int) -> None:
-        """Drops the oldest tokens after the sinks, so that `coming` more fit."""
+        """Evict the oldest tokens after the sinks, so that `coming` more fit."""
         held = cache.get_seq_length()
         gone = min(held + coming - self.tokens, held - self.sinks)
         if gone <= 0:
@@ -85,7 +85,7 @@ class SlidingWindow:
         layer.hold_pair(keys, values)
 
     def _kept_tokens(self, parts: Sequence[Tensor], gone: int) -> Tensor:
-        """A copy of what stays of keys or values in parts."""
+        """Return a copy of what stays of keys or values in parts."""
         stays, start = [], 0
         for part in parts:
             stop = start + part.shape[2]
