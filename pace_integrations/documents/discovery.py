@@ -64,7 +64,7 @@ class _FolderWalk:
     """Lists the files below folders; links may lead back up, so every folder once.
 
     Attributes:
-        skipped: Files and folders that were passed over as litter.
+        skipped: Files and folders that were skipped as litter.
     """
 
     def __init__(self, options: ReadOptions) -> None:
@@ -177,7 +177,7 @@ def find_files(paths: Paths, options: ReadOptions | None = None) -> tuple[list[P
         options: Which files to take from folders; a file that is named is always taken.
 
     Returns:
-        The files, in reading order; and how many of a desktop's leavings were passed over.
+        The files, in reading order; and how many of a desktop's leavings were skipped.
 
     Raises:
         DocumentError: A path does not exist, a folder holds no supported file, a pattern matches

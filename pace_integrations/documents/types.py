@@ -151,7 +151,7 @@ class Report:
     Attributes:
         files: The files.
         skipped: Files that desktops leave in folders (``Thumbs.db``, ``~$lock.docx``) and the
-            folders of saved web pages: passed over and only counted.
+            folders of saved web pages: skipped and only counted.
     """
 
     files: tuple[FileReport, ...] = ()

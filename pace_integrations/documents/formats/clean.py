@@ -22,12 +22,13 @@ _SPACES = re.compile("[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000 ]+")
 _HYPHENS = str.maketrans({"\u2010": "-", "\u2011": "-", "\uf0b7": "•", "\uf0a7": "•"})
 _SOFT_HYPHEN = re.compile("\u00ad[ \t]*\n?[ \t]*")
 # The end of the broken word moves up to its line, so that line lengths still tell full lines.
-_BREAK = re.compile(r"(-?[^\W\d_]+)-\n([^\W\d_]+)(\S*)(?:[ \n]|\Z)")
+# A word is tried from its beginning only, or long runs of letters would be tried from each.
+_BREAK = re.compile(r"(?:(?<![^\W\d_])|(?=-))(-?[^\W\d_]+)-\n([^\W\d_]+)(\S*)(?:[ \n]|\Z)")
 _KEPT_BREAK = re.compile(r"(?<=\w)-\n(?=\w)")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _COMPOUND = frozenset(["full", "half", "high", "long", "low", "non", "self", "short", "well"])
 _ITEM = re.compile(r"[-–—•*▪◦·>]|\(?(\d{1,3}|[A-Za-z]|[ivxIVX]{1,5})[.)]\s|\d+(\.\d+)*\s|§")
-_TAIL = re.compile(r"[\d.,]*\d$|[^\W\d_]+$")
+_TAIL = re.compile(r"(?<![\d.,])[\d.,]*\d$|(?<![^\W\d_])[^\W\d_]+$")
 _ORDINAL = re.compile(r"st|nd|rd|th|er|re|e|o|a|º|ª|ème|ère|tm|®|™", re.IGNORECASE)
 _NARROWEST = 30
 _CLOSED = re.compile(r"[.!?:;。！？]['\"”’)\]]*$")

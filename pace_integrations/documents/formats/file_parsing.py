@@ -96,7 +96,7 @@ def parse_file(path: Path, job: ParseJob) -> tuple[ParseResult, str]:
     """
     with captured_messages() as messages:
         if not path.is_file():
-            # Opening a pipe or a device would wait for ever.
+            # Opening a pipe or a device would wait forever.
             messages.add("not a regular file: a folder, a device or a link that leads nowhere")
             result, sha256 = ParseResult("unsupported", remedy=NO_ACCESS), ""
         else:

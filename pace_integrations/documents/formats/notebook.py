@@ -14,7 +14,7 @@ from pace_integrations.documents.formats.sectioning import Block, split_sections
 from pace_integrations.documents.formats.text import clean_text, markdown_title
 from pace_integrations.documents.types import LimitExceededError, ParseResult
 
-_HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*$", re.MULTILINE)
+_HEADING = re.compile(r"(#{1,6})[ \t]+(.+)")
 _EMPTY = "The notebook has no cells with text."
 
 
@@ -46,7 +46,7 @@ def _make_blocks(cells: list[dict[str, Any]], left_out: Counter[str]) -> Iterato
             yield Block(clean_text("\n".join(part.rstrip() for part in parts)) + "\n\n")
             continue
         found = _HEADING.match(source.strip())
-        level, words = (len(found[1]), found[2]) if found else (0, "")
+        level, words = (len(found[1]), found[2].rstrip().rstrip("#").rstrip()) if found else (0, "")
         yield Block(clean_text(source) + "\n\n", level, clean_characters(words))
 
 

@@ -91,7 +91,9 @@ class Format:
         return parser
 
 
-_HTML = re.compile(rb"(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html[\s>])", re.I | re.S)
+_HTML = re.compile(
+    rb"(?><\?xml[^>]*>\s*)?(?>(?:<!--.*?-->\s*)*)<(!doctype\s+html|html[\s>])", re.I | re.S
+)
 _MAIL = re.compile(
     rb"(?:From |(?:[A-Za-z][\w-]*:[^\n]*\r?\n(?:[ \t][^\n]*\r?\n)*)*?"
     rb"(?:Return-Path|Received|Message-ID|MIME-Version|DKIM-Signature):)",

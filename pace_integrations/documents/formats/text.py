@@ -15,27 +15,29 @@ _NOT_TEXT = "The file is not text, or in an encoding that it does not declare; s
 _EMPTY = "The file holds no text; check that it was saved or downloaded completely."
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _COLORS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]")
-_FENCE = re.compile(r"^ {0,3}(```+|~~~+).*?^ {0,3}\1[`~]*[ \t]*$", re.MULTILINE | re.DOTALL)
+# Patterns take whole lines and leave trimming to code: what may match in two ways is tried in all.
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(
-    r"^ {0,3}#{1,6}[ \t]+(?P<atx>.*?)[ \t]*#*[ \t]*$"
-    r"|^ {0,3}(?P<setext>\S.*?)[ \t]*\n {0,3}(?:=+|-{3,})[ \t]*$",
+    r"^ {0,3}#{1,6}[ \t]+(?P<atx>.*)$|^ {0,3}(?P<setext>\S.*)\n {0,3}(?:=+|-{3,})[ \t]*$",
     re.MULTILINE,
 )
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)^\1[ \t]*$\n?", re.MULTILINE | re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title\s*[:=]\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
-_MARKUP = re.compile(r"[*_`]{1,3}|!?\[([^\]]*)\]\([^)]*\)")
+_FRONT_TITLE = re.compile(r"^title[ \t]*[:=](.*)$", re.MULTILINE | re.IGNORECASE)
+_MARKUP = re.compile(r"[*_`]{1,3}|!?\[([^\[\]]*)\]\([^()]*\)")
 _LONGEST = 200
 
 # Headings of other markups: the level is the place of the mark in the order given.
 _RST = re.compile(r"^(?=\S)(.{2,120})\n([=\-~^\"'+*#.:`])\2{2,}[ \t]*$", re.MULTILINE)
 _TEX = re.compile(
-    r"^\s*\\(part|chapter|(?:sub)*section|paragraph)\*?(?:\[[^\]]*\])?\{(.*?)\}", re.M
+    r"^[ \t]*\\(part|chapter|(?:sub){0,2}section|paragraph)\*?(?:\[[^\[\]]{0,500}\])?\{(.*?)\}",
+    re.M,
 )
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
-_TEX_TITLE = re.compile(r"\\title(?:\[[^\]]*\])?\{((?:[^{}]|\{[^{}]*\})*)\}")
-_ORG = re.compile(r"^(\*+)[ \t]+(.*?)(?:[ \t]+:[\w@:]+:)?[ \t]*$", re.MULTILINE)
+_TEX_TITLE = re.compile(r"\\title(?:\[[^\[\]]{0,500}\])?\{((?:[^{}]|\{[^{}]*\})*)\}")
+_ORG = re.compile(r"^(\*+)[ \t]+(.*)$", re.MULTILINE)
+_ORG_TAGS = re.compile(r"[ \t]:[\w@:]+:\Z")
 _ORG_TITLE = re.compile(r"^#\+title:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
-_ADOC = re.compile(r"^(=+)[ \t]+(.+?)[ \t]*$", re.MULTILINE)
+_ADOC = re.compile(r"^(=+)[ \t]+(.+)$", re.MULTILINE)
 
 
 def split_pages(text: str) -> tuple[tuple[Page, ...], int]:
@@ -64,11 +66,26 @@ def clean_text(text: str) -> str:
 def _front_title(text: str) -> str | None:
     front = _FRONT_MATTER.match(text)
     found = _FRONT_TITLE.search(front[2]) if front else None
-    return found[1].strip("\"' ")[:_LONGEST] or None if found else None
+    return found[1].strip().strip("\"' ")[:_LONGEST] or None if found else None
 
 
-def _plain_heading(heading: str) -> str:
+def _plain_heading(match: re.Match[str]) -> str:
+    heading = match["setext"] if match["atx"] is None else match["atx"].rstrip(" \t").rstrip("#")
     return " ".join(_MARKUP.sub(r"\1", heading).split())[:_LONGEST]
+
+
+def _blank_fences(text: str) -> str:
+    """Return a Markdown text with spaces in the place of fenced code, so that places stay true."""
+    lines = text.split("\n")
+    fence, start = "", 0
+    for i, line in enumerate(lines):
+        mark = _FENCE.match(line)
+        if mark and not fence:
+            fence, start = mark[1], i
+        elif mark and mark[1].startswith(fence) and not line[mark.end() :].strip():
+            lines[start : i + 1] = [" " * len(within) for within in lines[start : i + 1]]
+            fence = ""
+    return "\n".join(lines)
 
 
 def markdown_title(text: str) -> str | None:
@@ -76,23 +93,22 @@ def markdown_title(text: str) -> str | None:
     front = _front_title(text)
     if front is not None:
         return front
-    body = _FENCE.sub("", _FRONT_MATTER.sub("", text))
+    body = _blank_fences(_FRONT_MATTER.sub("", text))
     for match in _HEADING.finditer(body):
-        title = _plain_heading(match["atx"] or match["setext"] or "")
+        title = _plain_heading(match)
         if any(char.isalnum() for char in title):
             return title
     return None
 
 
 def _find_markdown(text: str) -> Iterator[tuple[int, int, str]]:
-    # Fences keep their length, so that places stay true.
-    body = _FENCE.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
+    body = _blank_fences(text)
     front = _FRONT_MATTER.match(body)
     for match in _HEADING.finditer(body, front.end() if front else 0):
         level = len(match[0].lstrip()) - len(match[0].lstrip().lstrip("#"))
         if match["setext"] is not None:
             level = 1 if match[0].rstrip().endswith("=") else 2
-        yield match.start(), level, _plain_heading(match["atx"] or match["setext"] or "")
+        yield match.start(), level, _plain_heading(match)
 
 
 def _find_rst(text: str) -> Iterator[tuple[int, int, str]]:
@@ -110,7 +126,7 @@ def _find_tex(text: str) -> Iterator[tuple[int, int, str]]:
 
 def _find_marked(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int, str]]:
     for match in pattern.finditer(text):
-        yield match.start(), len(match[1]), match[2]
+        yield match.start(), len(match[1]), _ORG_TAGS.sub("", match[2].rstrip(" \t")).rstrip(" \t")
 
 
 def _find_headings(text: str, suffix: str) -> list[tuple[int, int, str]]:

@@ -22,7 +22,7 @@ _Sheet: TypeAlias = Any  # of openpyxl, which has no types
 
 _EMPTY = "The workbook holds no cells with values; open it, let it compute, and save it."
 _DECIMALS = re.compile(r"0(?:\.(0+))?")
-_QUOTED = re.compile(r"\"[^\"]*\"|\\.|\[[^\]]*\]")
+_QUOTED = re.compile(r"\"[^\"]*\"|\\.|\[[^\[\]]*\]")
 _MAX_BLANK = 1_000  # rows in a row without a value, after which a sheet ends
 
 

@@ -12,7 +12,8 @@ Span: TypeAlias = tuple[int, int]
 
 LONGEST = 320
 
-_STOP = re.compile(r"[.!?]+['\"”’)\]]*\s+|[。！？]+\s*|\n[ \t]*\n\s*")
+# Runs are tried from their beginning only, and taken whole, so that long ones take linear time.
+_STOP = re.compile(r"(?<![.!?])[.!?]++['\"”’)\]]*+\s+|[。！？]++\s*|\n[ \t]*+\n\s*")
 _OPENING = re.compile(r"[\"“‘'(\[]*")
 # A full stop after these, after a single letter and after the number of a paragraph ends nothing.
 _ABBREVIATION = re.compile(

@@ -99,7 +99,11 @@ def build_chunks(words: Iterable[Word]) -> list[Chunk]:
         if raised:
             chunk.text += raise_text(chunk.text, word.text, after_words="")
         else:
-            spaced = gap > _GLUED * word.height or (word.space and not _is_torn(last, word, gap))
+            spaced = (
+                gap > _GLUED * word.height
+                or (word.space and not _is_torn(last, word, gap))
+                or (chunk.text.isdigit() and _is_raised(last, word))
+            )
             chunk.text += f" {word.text}" if spaced else word.text
             chunk.words += spaced
         chunk.left, chunk.right = min(chunk.left, word.left), max(chunk.right, word.right)

@@ -86,12 +86,14 @@ def _merge_table(first: _Block, second: _Block) -> _Block | None:
         if abs(row[0].middle - other[0].middle) < 0.35 * max(row[0].height, other[0].height)
         and (row[-1].right <= other[0].left or other[-1].right <= row[0].left)
     ]
-    if len(pairs) < 0.7 * len(lower) or len({id(row) for row, _ in pairs}) < 0.7 * len(upper):
+    if len(pairs) < 0.9 * len(lower) or len({id(row) for row, _ in pairs}) < 0.9 * len(upper):
         return None
     cells = [c for row in (*upper, *lower) for c in row]
     if _are_line_numbers(upper) or _are_line_numbers(lower):
         return None
-    if is_prose([row[0] for row in upper]) or sum(c.words for c in cells) > 4 * len(cells):
+    if _are_entries(upper) and _are_entries(lower):
+        return None
+    if is_prose([row[0] for row in upper]) or sum(c.words for c in cells) > 2.5 * len(cells):
         return None
     for row, other in pairs:
         row.extend(other)
@@ -99,6 +101,16 @@ def _merge_table(first: _Block, second: _Block) -> _Block | None:
     left = [row for row in second.rows if id(row) not in merged]
     rows = sorted([*first.rows, *left], key=lambda row: row[0].middle)
     return _Block(rows)
+
+
+def _are_entries(rows: Sequence[Row]) -> bool:
+    """Tell whether rows are those of an index: each has its words and its numbers."""
+    texts = ["".join(chunk.text for chunk in row) for row in rows]
+    mixed = sum(
+        any(char.isalpha() for char in text) and any(char.isdigit() for char in text)
+        for text in texts
+    )
+    return 2 * mixed >= len(texts)
 
 
 def _are_line_numbers(rows: Sequence[Row]) -> bool:

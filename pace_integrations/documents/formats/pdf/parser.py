@@ -43,6 +43,7 @@ _MAX_NAMES = 8
 _COVER = 2  # pages of a portfolio's cover, at most
 
 _TOKEN = re.compile(r"\S+")
+_LEADERS = re.compile(r"(?:[.·_…-]\s+){2,}[.·_…-]?")
 _LONE = re.compile(r"[^\W\d_aAIiOoyYuUeEàÀ]|[.,:;]")
 _BROKEN_TEXT = 0.25
 _MIN_TOKENS = 20
@@ -104,7 +105,8 @@ def rate_damage(lines: Sequence[Line]) -> float:
     Letters and separators that stand alone are words torn apart, overlong words are words run
     together, and what is no character is a font without a table.
     """
-    tokens = [token for line in lines for token in _TOKEN.findall(line.text)]
+    # The dots that lead to the page numbers of a table of contents are no torn words.
+    tokens = [token for line in lines for token in _TOKEN.findall(_LEADERS.sub(" ", line.text))]
     if len(tokens) < _MIN_TOKENS:
         letters = "".join(tokens)
         odd = sum(not char.isprintable() or char == "\ufffd" for char in letters)

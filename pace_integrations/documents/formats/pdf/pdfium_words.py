@@ -28,6 +28,7 @@ _ARABIC = re.compile("[\u0590-\u08ff]{3,}")
 _DIGIT = re.compile(r"\d")
 _GAP = 0.17  # letters' heights between two words or cells
 _SLACK = 0.08  # letters' heights that a word may be wider than its letters at their least
+_LONE_GAP = 0.4  # the same, where a word has but one gap
 _SPREAD = 0.6  # even gaps below it are those of a spaced number
 _FAR = 1e9
 _SMALL = 0.86
@@ -205,8 +206,13 @@ def _split_word(letters: Letters, doubtful: _Doubtful, usual: float) -> Iterator
     heights = [box[3] - box[1] for box in boxes]
     uneven = min(heights) < _SMALL * height
     lines = [letters.baseline(start + n) for n in range(len(word))] if uneven else []
-    even = len(gaps) > 1 and max(gaps) - min(gaps) < 0.1 * height and max(gaps) < _SPREAD * height
-    widest = _GAP * height + min(usual, _SPREAD * height)
+    # Gaps that are all alike are those of a spaced font, and one alone may be.
+    inner = [g for n, g in enumerate(gaps, 1) if word[n].isalnum() and word[n - 1].isalnum()]
+    even = (
+        len(inner) > 1 and max(inner) - min(inner) < 0.1 * height and max(inner) < _SPREAD * height
+    )
+    least = _GAP if len(inner) > 1 else _LONE_GAP
+    widest = least * height + min(usual, _SPREAD * height)
     part, box = word[0], boxes[0]
     for n in range(1, len(word)):
         here, gap = boxes[n], gaps[n - 1]
@@ -217,8 +223,11 @@ def _split_word(letters: Letters, doubtful: _Doubtful, usual: float) -> Iterator
             part, box, space = word[n], here, True
             continue
         raised = uneven and word[n].isdigit() and _is_raised(n, heights, lines)
-        if raised and not _is_raised(n - 1, heights, lines):
+        above = uneven and word[n - 1].isdigit() and _is_raised(n - 1, heights, lines)
+        if raised and not above:
             part += raise_text(part, word[n], after_words="")
+        elif above and not raised and word[n].isalpha() and part.isdigit():
+            part += f" {word[n]}"  # the mark of a note, and the note
         else:
             part += word[n]
         box = _unite(box, here)
