@@ -30,6 +30,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 Result: TypeAlias = tuple[Document | None, FileReport]
 
 _MAX_WORKERS = 2
+_MAX_BYTES_HERE = 4 * 2**20  # of a file that is parsed in this process, without its own limits
 _BYTES_PER_WORKER = 512 * 1024  # bytes of files that are worth the start of another process
 _MAX_TRIES = 3
 _WRONG_PASSWORD = "The password given does not open the file; find out the right one."
@@ -218,7 +219,8 @@ class _BatchReader:
     def __init__(self, paths: Sequence[Path], options: ReadOptions) -> None:
         self._paths, self._options = paths, options
         self._sizes = [_file_size(path) for path in paths]
-        self._isolated = {file for file, path in enumerate(paths) if _needs_worker(path)}
+        large = {file for file, size in enumerate(self._sizes) if size > _MAX_BYTES_HERE}
+        self._isolated = large | {file for file, path in enumerate(paths) if _needs_worker(path)}
         self._workers = _count_workers(options, sorted(self._isolated), self._sizes)
         self._running = RunningWorkers()
         self._events: queue.SimpleQueue[ProgressEvent | BaseException] = queue.SimpleQueue()
