@@ -16,7 +16,7 @@ from pace_integrations.library.passages import TextPassage, split_page
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What is read by itself: a passage of a page, or a whole one.
+    """A unit that is read by itself: a passage of a page, or a whole one.
 
     Attributes:
         key: Hash of the model and of all that it reads.
@@ -36,7 +36,7 @@ class Block:
 
     @property
     def words(self) -> str:
-        """What a search looks through."""
+        """The text that a search looks through."""
         return f"{self.document.title}\n{self.passage.text}"
 
     def narrowed_page(self) -> Page:
@@ -79,7 +79,7 @@ def _block_key(model: str, number: int, title: str, label: str | None, text: str
 
 @dataclass(frozen=True, slots=True)
 class SearchView:
-    """What a selector may look at.
+    """The passages that a selector may look at.
 
     Attributes:
         blocks: The passages of the library.

@@ -2,7 +2,7 @@
 
 ``FOLDER/`` holds ``library.json`` and one text file for each document. Text is written first and
 named by the list, which is replaced at once and is the only step that counts: interrupted before
-it, the library is as it was; after it, the change is made. Whoever changes it holds a lock.
+it, the library is as it was; after it, the change is made. A process that changes it holds a lock.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ class Catalog:
 
 
 def write_private(path: Path, data: bytes, *, replace: bool = False) -> None:
-    """Write a file whole or not at all, readable by its owner alone.
+    """Write a file atomically, readable by its owner alone.
 
     Args:
         path: The file.
@@ -281,7 +281,7 @@ def _seal(saved: Mapping[str, Any]) -> str:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a folder is empty, a library, or what an interrupted first change left."""
+    """Return True if a folder is empty, a library, or what an interrupted first change left."""
     own = {FILE, ".lock", "text", "states", "index"}
     return all(
         entry.name in own or entry.name.startswith(f".{FILE}-") for entry in folder.iterdir()

@@ -18,7 +18,7 @@ from pace_integrations.library.catalog import HeldDocument, Listing, file_stamp,
 
 @dataclass(frozen=True, slots=True)
 class LibraryChange:
-    """What became of a library.
+    """A change that was made to a library.
 
     Attributes:
         added: Titles of documents that came.
@@ -152,7 +152,7 @@ def join_edits(listing: Listing, first: Edit, second: Edit) -> Edit:
 
 @dataclass(frozen=True, slots=True)
 class FolderScan:
-    """What a folder holds, against a library.
+    """The difference between a folder and a library.
 
     Attributes:
         changed: Files that are new, or not as they were read.

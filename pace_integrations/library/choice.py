@@ -13,7 +13,7 @@ LEAST_PAGES = 2
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much may be chosen.
+    """The most that may be chosen.
 
     Attributes:
         tokens: Most tokens; two pages are chosen whatever they take, as far as `limit` goes.
@@ -57,7 +57,7 @@ class Choice:
 
 
 class Selector(Protocol):
-    """What chooses passages."""
+    """A way to choose passages."""
 
     @property
     def name(self) -> str:

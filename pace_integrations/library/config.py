@@ -20,7 +20,7 @@ SelectorMaker = Callable[[SearchView], Selector]
 
 @dataclass(frozen=True, slots=True)
 class LibraryConfig:
-    """How a library is read and kept.
+    """Settings of a library.
 
     Attributes:
         selector: What chooses passages: ``"bm25"``, ``"heads"``, ``"fused"``, or a function that
@@ -56,7 +56,7 @@ class LibraryConfig:
 
 @dataclass(frozen=True, slots=True)
 class LibraryStats:
-    """What a library holds and takes up.
+    """The size of a library.
 
     Attributes:
         documents: Number of documents.

@@ -117,7 +117,7 @@ class Holdings:
     def add(
         self, corpus: Corpus, *, progress: bool | Progress = False, read: bool = True
     ) -> LibraryChange:
-        """Add documents and read their pages; those that are there already are passed over.
+        """Add documents and read their pages; those that are there already are skipped.
 
         Args:
             corpus: What to add.

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoreSize:
-    """What a store takes up.
+    """The size of a store.
 
     Attributes:
         blocks: Blocks whose states are there.
@@ -78,7 +78,7 @@ class _Shelf:
         self._known = set(now)
 
     def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write a file whole or not at all."""
+        """Write a file atomically."""
         make_folder(self.folder)
         path = self.folder / f"{name}-{uuid.uuid4().hex[:16]}.safetensors"
         beside = path.with_name(f".{path.name}.tmp")

@@ -30,7 +30,7 @@ class Prepared:
 
 
 class GroupReader(Protocol):
-    """What makes contexts of passages. Its methods run on the model's thread."""
+    """A maker of contexts from passages. Its methods run on the model's thread."""
 
     @property
     def engine(self) -> Engine:

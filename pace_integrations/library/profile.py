@@ -19,7 +19,7 @@ _LEAST = 1e-6  # probabilities below it are taken for it
 
 @dataclass(frozen=True, slots=True)
 class ReadingProfile:
-    """How a model was trained to read pages.
+    """The training of a model to read pages.
 
     Attributes:
         index_layers: 0-based layers whose keys find pages.
@@ -62,7 +62,7 @@ class ReadingProfile:
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> ReadingProfile:
-        """Return a profile from JSON-ready values; fields it does not know are passed over."""
+        """Return a profile from JSON-ready values; unknown fields are skipped."""
         known = {name: saved[name] for name in cls.__slots__ if saved.get(name) is not None}
         known["index_layers"] = tuple(int(layer) for layer in known.get("index_layers", ()))
         return cls(**known)

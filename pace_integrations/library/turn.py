@@ -37,7 +37,7 @@ _MARKS = re.compile(r"\[\d{1,9}(?:\s*,\s*\d{1,9})*\]")
 
 @dataclass(frozen=True, slots=True)
 class AskOptions:
-    """How a question is asked.
+    """Options of one question.
 
     Attributes:
         strategy: ``"each"``, ``"together"`` or ``"auto"``.

@@ -81,8 +81,7 @@ def write_candidates(
     Returns:
         The answers, by row.
     """
-    device, cache = model.device, rows.cache
-    starts = torch.tensor(rows.lengths, device=device)[:, None]
+    starts = torch.tensor(rows.lengths, device=model.device)[:, None]
     logits = _ask(model, tail, refusal, rows, around)
     refusals, refusing = _score_refusal(logits, refusal)
     first = logits[:, 0].clone()
@@ -98,25 +97,31 @@ def write_candidates(
         parts = zip(going, logits.split(1), logs.split(1), strict=True)
         taken = [answers[i].add(row, own) for i, row, own in parts]
         yield [(i, delta) for i, (_, delta) in zip(going, taken, strict=True)]
-        done = [answer.finish().score for answer in answers if answer.is_finished()]
-        bar = max(done, default=-1.0) if insist else -1.0
-        left = [
-            n
-            for n, (_, delta) in enumerate(taken)
-            # A score is at most what the refusal leaves.
-            if delta.finish is None and 1.0 - answers[going[n]].refusal > bar
-        ]
-        if len(left) < len(taken):
-            going = [going[n] for n in left]
-            if positions is not None:
-                select_rows(cache, torch.tensor(left, dtype=torch.long, device=device))
-                positions = positions[left]
+        left = _find_contenders(answers, going, insist=insist)
+        if len(left) < len(taken) and positions is not None:
+            select_rows(rows.cache, torch.tensor(left, dtype=torch.long, device=model.device))
+            positions = positions[left]
+        going = [going[n] for n in left]
         if going:
             ids = torch.stack([taken[n][0].view(1) for n in left])
-            logits = predict_next(model, ids, cache, around=around, positions=positions)
+            logits = predict_next(model, ids, rows.cache, around=around, positions=positions)
             logs = logits.log_softmax(-1)
             positions = None if positions is None else positions + 1
     return [answer.finish() for answer in answers]
+
+
+def _find_contenders(
+    answers: Sequence[_Writing], going: Sequence[int], *, insist: bool
+) -> list[int]:
+    """Return which of the answers under way are written on, as indices into `going`."""
+    done = [answer.finish().score for answer in answers if answer.is_finished()]
+    bar = max(done, default=-1.0) if insist else -1.0
+    # A score is at most what the refusal leaves.
+    return [
+        n
+        for n, i in enumerate(going)
+        if not answers[i].is_finished() and 1.0 - answers[i].refusal > bar
+    ]
 
 
 def _ask(
