@@ -25,6 +25,8 @@ class Citation:
             words because the model named none, or one that holds few of them, ``"attention"`` if
             the model looked at it while it wrote.
         score: Share of the answer's words that the quote contains, 0 to 1.
+        section: Where a person finds the page: the heading, or path of headings, that it stands
+            under, the sheet and rows, the slide; None where the file has no such thing.
     """
 
     document: str
@@ -37,6 +39,7 @@ class Citation:
     span: tuple[int, int]
     method: Literal["cited", "matched", "attention"]
     score: float
+    section: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

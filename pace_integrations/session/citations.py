@@ -31,7 +31,7 @@ def resolve_citations(
 
     Where the model cites nothing, or only pages that hold at most half as many of the answer's
     words as another page, the best lexical match comes first. Numbers that no passage has are
-    passed over: a citation never names a page that was not read.
+    skipped: a citation never names a page that was not read.
 
     Args:
         text: The answer, citation marks included.
@@ -78,4 +78,5 @@ def make_citation(passage: Passage, quote: Quote, method: Literal["cited", "matc
         span=(quote.start, quote.end),
         method=method,
         score=quote.score,
+        section=passage.page.section,
     )

@@ -32,7 +32,7 @@ def _walk_entries(resources: DictionaryObject, kind: str) -> Iterator[Dictionary
 
 
 def _walk_fonts(page: DictionaryObject) -> Iterator[DictionaryObject]:
-    """Yield the fonts of a page and of the forms it draws; every form once, however often it is drawn."""
+    """Yield the fonts of a page and of the forms it draws, every form once."""
     owners, seen = [page], {id(page)}
     while owners:
         resources = _resolve_dictionary(owners.pop().get("/Resources"))
