@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pace_integrations.config import Constraint, GenerationConfig, MemoryConfig, ReadConfig
     from pace_integrations.documents import Corpus, Document
     from pace_integrations.errors import PaceError
+    from pace_integrations.library import Library
     from pace_integrations.session import Pace, Session
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ _HOMES = {
     "Document": "documents",
     "ExpertConfig": "config",
     "GenerationConfig": "config",
+    "Library": "library",
     "MemoryConfig": "config",
     "Pace": "session",
     "PaceError": "errors",
@@ -42,6 +44,7 @@ __all__ = [
     "Document",
     "ExpertConfig",
     "GenerationConfig",
+    "Library",
     "MemoryConfig",
     "Pace",
     "PaceError",

@@ -14,6 +14,7 @@ PUBLIC = [
     "Document",
     "ExpertConfig",
     "GenerationConfig",
+    "Library",
     "MemoryConfig",
     "Pace",
     "PaceError",
