@@ -1,4 +1,7 @@
-"""Train the adapter, or go on training: `python -m recipes.train_small --help`."""
+"""Train the adapter, or go on training.
+
+python -m recipes.train_small --data DATA --base BASE --work WORK --out ADAPTER
+"""
 
 import argparse
 import random
