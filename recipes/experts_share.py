@@ -1,4 +1,4 @@
-"""How the next-token loss depends on the share of neurons used, for several ways to group them.
+"""The next-token loss by the share of neurons used, for several ways to group them.
 
     python -m recipes.experts_share README.md docs/ --experts 64
     python -m recipes.experts_share corpus.txt --model Qwen/Qwen2.5-0.5B --tokens 16384
@@ -26,7 +26,7 @@ from pace_integrations.experts import mask_experts
 from pace_integrations.feed_forward import find_blocks
 from pace_integrations.model.expert_checkpoint import divide_into_experts
 from pace_integrations.model.forward import token_losses
-from pace_integrations.model.loading import LoadedModel, load_model
+from pace_integrations.model.loading import LoadedModel, LoadSettings, load_model
 from pace_integrations.model.prompts import Prompts
 
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.125)
@@ -34,13 +34,13 @@ WINDOW = 512
 
 
 def losses(loaded: LoadedModel, windows: Sequence[Tensor]) -> float:
-    """Mean loss in nats of the tokens in the later half of each window."""
+    """Return mean loss in nats of the tokens in the later half of each window."""
     parts = [token_losses(loaded.model, ids, ids.shape[1] // 2) for ids in windows]
     return float(torch.cat(parts).mean())
 
 
 def groupings(loaded: LoadedModel, experts: int, text: str, cache: str) -> dict[str, ExpertConfig]:
-    """The clusterings and their controls, by name."""
+    """Return the clusterings and their controls, by name."""
     base = ExpertConfig(experts=experts, cache=cache)
     # Single neurons are not clustered at all; any order of them will do.
     neurons = find_blocks(loaded.model)[0].neurons
@@ -55,7 +55,7 @@ def groupings(loaded: LoadedModel, experts: int, text: str, cache: str) -> dict[
 def measure(
     loaded: LoadedModel, text: str, *, experts: int, tokens: int, shares: Sequence[float] = SHARES
 ) -> Iterator[tuple[str, dict[float, float]]]:
-    """Loss by share of active modules, grouping by grouping; the model is as before after each."""
+    """Yield loss by share of active modules, by grouping; the model is as before after each."""
     middle = len(text) // 2
     ids = Prompts(loaded.tokenizer).encode_text(text[middle:])[:tokens]
     windows = [torch.tensor([ids[i : i + WINDOW]]) for i in range(0, len(ids), WINDOW)]
@@ -72,7 +72,7 @@ def measure(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Reads the text and prints a row per grouping."""
+    """Read the text and print a row per grouping."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="+", help="text: files or folders")
     parser.add_argument("--model", help="name or path; default: the embedded one")
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     disable_progress_bar()
     text = "\n".join(page.text for _, page in Corpus.from_paths(given.paths).pages())
-    loaded = load_model(given.model, dtype="float32")
+    loaded = load_model(given.model, LoadSettings(dtype="float32"))
     if not given.json:
         print("loss in nats by share of modules used:", *SHARES, sep=" | ")
     for name, row in measure(loaded, text, experts=given.experts, tokens=given.tokens):

@@ -19,7 +19,7 @@ from pace_integrations.evaluation.metrics.registry import score_prediction
 from pace_integrations.evaluation.tasks import Row, reorder_documents
 from pace_integrations.evaluation.tasks.rows import LOSS
 from pace_integrations.memory import MemoryState
-from pace_integrations.model.loading import load_model
+from pace_integrations.model.loading import LoadSettings, load_model
 from pace_integrations.model.prompts import UNANSWERABLE
 from pace_integrations.session import Pace
 
@@ -29,7 +29,7 @@ _MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What all arms have in common.
+    """Settings that all arms have in common.
 
     Attributes:
         model: Name or path; None is the embedded model.
@@ -71,21 +71,21 @@ class ArmRunner:
     def __init__(self, arm: Arm, setting: RunSettings) -> None:
         self.arm = arm
         self.setting = setting
-        loaded = load_model(
-            setting.model,
+        settings = LoadSettings(
             dtype=setting.dtype,
             device=setting.device,
             quantization=setting.quantization,
             overflow=setting.overflow,
             context=setting.context,
         )
+        loaded = load_model(setting.model, settings)
         self.network = loaded.model
         self.pace = Pace(loaded, arm.memory)
         self._revision = loaded.revision
         self._control = arm.attach(loaded.model, arm.memory) if arm.attach else None
 
     def close(self) -> None:
-        """Takes everything off the model and ends its thread."""
+        """Take everything off the model and end its thread."""
         if self._control is not None:
             self._control.remove()
         self.pace.close()
@@ -184,7 +184,7 @@ class ArmRunner:
 
 
 def strip_citations(prediction: str) -> str:
-    """A prediction without its citation marks, which are scored apart.
+    """Return a prediction without its citation marks, which are scored apart.
 
     The sentence with which a model is told to refuse is silence, as benchmarks score it.
     """
@@ -193,14 +193,14 @@ def strip_citations(prediction: str) -> str:
 
 
 def score_row(row: Row, prediction: str) -> dict[str, float]:
-    """The row's own metric of a prediction."""
+    """Return the row's own metric of a prediction."""
     return {
         "score": score_prediction(row.metric, strip_citations(prediction), row.answers, row.extra)
     }
 
 
 def _score_citations(answer: Answer, gold: set[int], known: bool) -> dict[str, float | None]:
-    """Citation precision and recall, where it is known which documents hold the answer."""
+    """Return citation precision and recall, where it is known which documents hold the answer."""
     if not known:
         return {"citation_precision": None, "citation_recall": None}
     named = {c.passage for c in answer.citations if c.method == "cited"}

@@ -70,6 +70,8 @@ def prepare_checkpoint(model: NamedModel, *, download: bool = False) -> Path:
         with make_lock(folder.parent / f"{model.name}.lock"):
             if not (folder / "config.json").is_file():  # another process may have been sooner
                 _convert_into(folder, source, installed)
+    except ModelLoadError:  # which is an OSError too
+        raise
     except OSError as error:
         raise ModelLoadError(
             f"cannot write {model.name} to {str(folder.parent)!r}: {error}; make room there, or "

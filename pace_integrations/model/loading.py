@@ -6,6 +6,7 @@ The weights come from a name, a folder or a GGUF file, quantized or not, with or
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -112,24 +112,11 @@ class LoadedModel:
         }
 
 
-def load_model(
-    model: str | os.PathLike[str] | None,
-    *,
-    adapter: str | os.PathLike[str] | None = None,
-    dtype: str | torch.dtype = "auto",
-    device: str | None = None,
-    quantization: Quantization | None = None,
-    revision: str | None = None,
-    trust_remote_code: bool = False,
-    overflow: Overflow = "error",
-    context: int | None = None,
-    kv: KvDtype = "full",
-) -> LoadedModel:
-    """Load a model by name or path.
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """How a model is loaded.
 
-    Args:
-        model: A known name (``"pace-small"``), a name on the Hugging Face Hub, the path of a
-            checkpoint's folder or of a GGUF file, or None for the default.
+    Attributes:
         adapter: Adapter in PEFT's format, a folder or a name on the Hub, to merge into the
             weights; None is the one that belongs to a known name, if any.
         dtype: ``"auto"`` is bfloat16 or float32 on CPUs, by size and instructions, and the
@@ -145,92 +132,136 @@ def load_model(
         kv: ``"int8"`` holds keys and values in eight bits.
 
     Raises:
-        ModelLoadError: There is no such model or adapter, or its files cannot be used.
-        MissingExtraError: A package that is needed for what was asked is not installed.
         ConfigError: A setting is none of the known words, or two do not go together.
     """
-    _check_words(overflow, context, kv)
-    quantized = make_quantization_config(quantization)
-    files = locate_model(model, adapter)
-    if quantized is not None and (files.gguf or files.adapter):
-        raise ConfigError(
-            f"quantization={quantization!r} does not go with an adapter or a GGUF file, whose "
-            f"weights are merged or expanded at load ({files.name!r}); leave one of them out"
-        )
+
+    adapter: str | os.PathLike[str] | None = None
+    dtype: str | torch.dtype = "auto"
+    device: str | None = None
+    quantization: Quantization | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    overflow: Overflow = "error"
+    context: int | None = None
+    kv: KvDtype = "full"
+
+    def __post_init__(self) -> None:
+        if self.overflow not in ("error", "yarn", "window"):
+            raise ConfigError(
+                f"overflow must be 'error', 'yarn' or 'window', not {self.overflow!r}"
+            )
+        if self.context is not None and self.context < 1:
+            raise ConfigError(f"context must be at least 1 token, got {self.context}")
+        if self.kv not in ("full", "int8"):
+            raise ConfigError(f"kv must be 'full' or 'int8', not {self.kv!r}")
+        if self.kv == "int8" and self.overflow == "window":
+            raise ConfigError("kv='int8' cannot slide: leave it out, or take overflow='yarn'")
+
+    @property
+    def place(self) -> str:
+        """Where the model runs, decided."""
+        return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+_SETTINGS = LoadSettings()
+
+
+def load_model(
+    model: str | os.PathLike[str] | None, settings: LoadSettings = _SETTINGS
+) -> LoadedModel:
+    """Load a model by name or path.
+
+    Args:
+        model: A known name (``"pace-small"``), a name on the Hugging Face Hub, the path of a
+            checkpoint's folder or of a GGUF file, or None for the default.
+        settings: How to load it.
+
+    Raises:
+        ModelLoadError: There is no such model or adapter, or its files cannot be used.
+        MissingExtraError: A package that is needed for what was asked is not installed.
+        ConfigError: A setting is of no known kind, or the positions cannot be stretched.
+    """
+    quantized = make_quantization_config(settings.quantization)
+    files = locate_model(model, settings.adapter)
     source: dict[str, Any] = {
-        "revision": revision,
-        "trust_remote_code": trust_remote_code,
+        "revision": settings.revision,
+        "trust_remote_code": settings.trust_remote_code,
         "local_files_only": Path(files.path).exists() or not hub_in_reach(),
     }
     folder = None
     if files.adapter:
         folder = locate_adapter(files.adapter, local_files_only=source["local_files_only"])
     with _translated_errors(files):
-        placing = _placing_arguments(files, source, dtype, device, quantized)
-        network, tokenizer = _load_network(files, source, placing, context, overflow == "yarn")
-    if folder is not None:
-        network = merge_adapter(network, folder)
-    if overflow == "yarn":
-        context = network.config.get_text_config().max_position_embeddings
+        form = _choose_form(files, source, settings, quantized=quantized is not None)
+        # Expanded or merged weights exist only once they are loaded, so these are quantized then.
+        whole = files.gguf is None and folder is None
+        first = {**form, "quantization_config": quantized} if whole and quantized else form
+        network, tokenizer = _load_network(files, source, first, settings)
+        if folder is not None:
+            network = merge_adapter(network, folder)
+        if quantized is not None and not whole:
+            network = _quantize_loaded(network, {**form, "quantization_config": quantized})
+    stretched = settings.overflow == "yarn"
     return LoadedModel(
         files.name,
         network.eval(),
         tokenizer,
-        quantization,
-        overflow,
-        context,
-        kv,
+        settings.quantization,
+        settings.overflow,
+        network.config.get_text_config().max_position_embeddings if stretched else settings.context,
+        settings.kv,
         adapter=files.adapter_name,
         base_hash=files.base_hash or (hash_file(files.gguf) if files.gguf else None),
         adapter_hash=hash_adapter(folder) if folder else None,
     )
 
 
-def _placing_arguments(
-    files: ModelFiles,
-    source: dict[str, Any],
-    dtype: str | torch.dtype,
-    device: str | None,
-    quantized: BitsAndBytesConfig | None,
+def _choose_form(
+    files: ModelFiles, source: dict[str, Any], settings: LoadSettings, *, quantized: bool
 ) -> dict[str, Any]:
-    """Return the arguments of ``from_pretrained`` that say in which form and where weights lie."""
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    placing: dict[str, Any] = {"device_map": device, "dtype": torch.bfloat16}
-    if quantized is not None:
-        placing["quantization_config"] = quantized
-        if dtype == "auto":
-            return placing
-    on_cpu, counted = device == "cpu", 0
+    """Return the arguments of ``from_pretrained`` that say in which type and where weights lie."""
+    on_cpu, dtype = settings.place == "cpu", settings.dtype
+    if dtype == "auto" and quantized:
+        return {"device_map": settings.place, "dtype": torch.bfloat16}
+    counted = 0
     if on_cpu and dtype == "auto":
         counted = count_parameters(files.path, source, gguf=files.gguf)
     expanded = files.gguf is not None
-    placing["dtype"] = choose_dtype(dtype, parameters=counted, on_cpu=on_cpu, expanded=expanded)
-    return placing
+    chosen = choose_dtype(dtype, parameters=counted, on_cpu=on_cpu, expanded=expanded)
+    return {"device_map": settings.place, "dtype": chosen}
 
 
 def _load_network(
-    files: ModelFiles,
-    source: dict[str, Any],
-    placing: dict[str, Any],
-    context: int | None,
-    stretch: bool,
+    files: ModelFiles, source: dict[str, Any], form: dict[str, Any], settings: LoadSettings
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load weights and tokenizer; errors are whatever Transformers raises."""
     gguf = {"gguf_file": files.gguf.name} if files.gguf else {}
     if files.gguf:
         require_gguf()
     tokenizer = AutoTokenizer.from_pretrained(files.path, **gguf, **source)
-    if stretch:
+    if settings.overflow == "yarn":
         config = AutoConfig.from_pretrained(files.path, **gguf, **source)
-        placing["config"] = stretch_positions(config, context)
+        form = {**form, "config": stretch_positions(config, settings.context)}
     if files.gguf is None:
-        return AutoModelForCausalLM.from_pretrained(files.path, **source, **placing), tokenizer
-    placing |= gguf_arguments(files.gguf.name)
+        return AutoModelForCausalLM.from_pretrained(files.path, **source, **form), tokenizer
     with gguf_bar_hidden():
-        network = AutoModelForCausalLM.from_pretrained(files.path, **source, **placing)
+        network = AutoModelForCausalLM.from_pretrained(
+            files.path, **source, **form, **gguf_arguments(files.gguf.name)
+        )
     forget_quantization(network)
     repair_end_token(tokenizer, network)
     return network, tokenizer
+
+
+def _quantize_loaded(network: PreTrainedModel, form: dict[str, Any]) -> PreTrainedModel:
+    """Quantize weights that lie in memory alone, by way of a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="pace-") as folder:
+        network.save_pretrained(folder)
+        made: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, **form)
+    # What the fingerprint is made of is where the weights came from.
+    made.name_or_path = network.name_or_path
+    made.config._commit_hash = getattr(network.config, "_commit_hash", None)
+    return made
 
 
 @contextmanager
@@ -246,17 +277,6 @@ def _translated_errors(files: ModelFiles) -> Iterator[None]:
     except Exception as error:
         # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
         raise ModelLoadError(_explain_failure(files.name, files.path, error)) from error
-
-
-def _check_words(overflow: str, context: int | None, kv: str) -> None:
-    if overflow not in ("error", "yarn", "window"):
-        raise ConfigError(f"overflow must be 'error', 'yarn' or 'window', not {overflow!r}")
-    if context is not None and context < 1:
-        raise ConfigError(f"context must be at least 1 token, got {context}")
-    if kv not in ("full", "int8"):
-        raise ConfigError(f"kv must be 'full' or 'int8', not {kv!r}")
-    if kv == "int8" and overflow == "window":
-        raise ConfigError("kv='int8' cannot slide: leave it out, or take overflow='yarn'")
 
 
 def _explain_failure(name: str, path: str, error: Exception) -> str:

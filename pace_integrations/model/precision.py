@@ -29,7 +29,7 @@ def choose_dtype(
     Args:
         dtype: What was asked for; ``"auto"`` leaves the choice to this function: on CPUs
             bfloat16 for models above 50M parameters where the CPU computes in it, otherwise
-            float32; on other devices what the checkpoint holds.
+            float32; on other devices what the checkpoint holds, as ``"checkpoint"`` everywhere.
         parameters: Number of weights.
         on_cpu: Whether the whole model runs on the CPU.
         expanded: Whether the weights come out of quantized blocks, which have no type to keep.
@@ -37,15 +37,15 @@ def choose_dtype(
     Raises:
         ConfigError: `dtype` names no floating-point type.
     """
-    if dtype == "auto":
-        if not on_cpu:
+    if dtype in ("auto", "checkpoint"):
+        if dtype == "checkpoint" or not on_cpu:
             return torch.bfloat16 if expanded else "auto"
         large = parameters > SMALL
         return torch.bfloat16 if large and has_native_bfloat16() else torch.float32
     chosen = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
         raise ConfigError(
-            f"dtype must be 'auto', 'float32', 'bfloat16' or 'float16', not {dtype!r}"
+            f"dtype must be 'auto', 'checkpoint', 'float32', 'bfloat16' or 'float16', not {dtype!r}"
         )
     return chosen
 

@@ -25,7 +25,7 @@ from pace_integrations.errors import ConfigError, PaceError
 from pace_integrations.memory import Calibration, MemoryPatch
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.expert_checkpoint import divide_into_experts
-from pace_integrations.model.loading import LoadedModel, load_model
+from pace_integrations.model.loading import LoadedModel, LoadSettings, load_model
 from pace_integrations.session.diagnostics.calibration import calibrate_memory
 from pace_integrations.session.diagnostics.module_usage import ModuleUsage, measure_module_usage
 from pace_integrations.session.read_job import Progress, ReadJob
@@ -112,18 +112,10 @@ class Pace:
             ModelPatchError: The memory has no place in this model, or its neurons cannot be moved.
             MissingExtraError: What was asked for needs an extra, such as ``quant`` or ``gguf``.
         """
-        loaded = load_model(
-            model,
-            adapter=adapter,
-            dtype=dtype,
-            device=device,
-            quantization=quantization,
-            revision=revision,
-            trust_remote_code=trust_remote_code,
-            overflow=overflow,
-            context=context,
-            kv=kv,
+        settings = LoadSettings(
+            adapter, dtype, device, quantization, revision, trust_remote_code, overflow, context, kv
         )
+        loaded = load_model(model, settings)
         if experts is not None:
             loaded, _ = divide_into_experts(loaded, experts)
         return cls(loaded, memory, experts)
@@ -187,7 +179,7 @@ class Pace:
             path: Folder to keep the session in; what it holds of this corpus is not read again.
             store: Whether to keep it in `sessions`, where the same corpus is found again.
             namespace: Whose session it is: it is found and opened under this name only. Take it
-                from whoever is asking, never from a document.
+                from the person who asks, never from a document.
 
         Raises:
             DocumentError: There is nothing in the corpus.

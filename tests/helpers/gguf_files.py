@@ -22,14 +22,15 @@ NAMES = {
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
 }
-MERGE = "Ġ t"
+MERGES = ("Ġ t", "Ġ o")
 
 
 def merging_tokenizer() -> PreTrainedTokenizerFast:
-    """One token per byte and one for " t": a GGUF file needs a merge."""
+    """One token per byte, one for " t" and one for " o": a GGUF file needs merges."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocab = {token: i for i, token in enumerate([*SPECIAL, *alphabet, MERGE.replace(" ", "")])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[tuple(MERGE.split())]))
+    merged = [merge.replace(" ", "") for merge in MERGES]
+    vocab = {token: i for i, token in enumerate([*SPECIAL, *alphabet, *merged])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[tuple(m.split()) for m in MERGES]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     wrapped = PreTrainedTokenizerFast(
@@ -79,7 +80,7 @@ def write_gguf(
     tokens = [tokenizer.convert_ids_to_tokens(i) for i in range(len(tokenizer))]
     writer.add_token_list(tokens)
     writer.add_token_types([3 if token in SPECIAL else 1 for token in tokens])
-    writer.add_token_merges([MERGE])
+    writer.add_token_merges([*MERGES])
     writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_pad_token_id(tokenizer.pad_token_id)

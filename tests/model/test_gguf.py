@@ -11,7 +11,7 @@ from gguf_files import llama_with_tokenizer, write_gguf
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from pace_integrations import Corpus, GenerationConfig, Pace
-from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
+from pace_integrations.errors import MissingExtraError, ModelLoadError
 from pace_integrations.model.gguf import convert_gguf
 
 TEXT = "The gate opens at 7:30, and the oven is a Marlow 200.\n\n<|im_start|> Bäckerei"
@@ -108,8 +108,6 @@ def test_what_cannot_be_read_is_refused_with_a_reason(
         Pace.load(damaged)
     with pytest.raises(ModelLoadError, match=r"damaged\.gguf"):
         convert_gguf(damaged, tmp_path / "made")
-    with pytest.raises(ConfigError, match="GGUF file"):
-        Pace.load(file, quantization="int8")
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'pace-integrations\[gguf\]'"):
         Pace.load(file)

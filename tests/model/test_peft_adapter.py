@@ -17,7 +17,6 @@ from transformers import AutoModelForCausalLM
 from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.adapters.lazy_session import LazySession
 from pace_integrations.errors import (
-    ConfigError,
     IncompatibleSessionError,
     MissingExtraError,
     ModelLoadError,
@@ -141,6 +140,23 @@ def test_a_saved_session_brings_its_adapter_along(
     opened.pace.close()
 
 
+@pytest.mark.parametrize("quantization", ["int8", "nf4"])
+def test_what_was_merged_can_be_quantized(
+    quantization: str, tmp_path: Path, corpus: Corpus
+) -> None:
+    # Quantization works on blocks of 64 and more.
+    base = save_tiny(tmp_path / "base", hidden_size=128, intermediate_size=256, head_dim=32)
+    folder = save_adapter(base, tmp_path / "adapter")
+    texts, revisions = set(), set()
+    for adapter in (None, folder, folder):
+        with Pace.load(base, adapter=adapter, quantization=quantization, memory=None) as pace:
+            texts.add(pace.read(corpus).ask(QUESTION, generation=SHORT).text)
+            revisions.add(pace.fingerprint["revision"])
+            kinds = {type(module).__name__ for module in pace._engine.loaded.model.modules()}
+            assert kinds & {"Linear8bitLt", "Linear4bit"}
+    assert len(texts) == len(revisions) == 2
+
+
 def test_what_does_not_fit_is_refused_with_a_reason(
     tiny_path: Path, adapter: Path, tmp_path: Path
 ) -> None:
@@ -148,8 +164,6 @@ def test_what_does_not_fit_is_refused_with_a_reason(
         Pace.load(tiny_path, adapter=tmp_path)
     with pytest.raises(ModelLoadError, match="no adapter 'nobody/no-such-adapter'"):
         Pace.load(tiny_path, adapter="nobody/no-such-adapter")
-    with pytest.raises(ConfigError, match="does not go with an adapter"):
-        Pace.load(tiny_path, adapter=adapter, quantization="int8")
     wide = save_tiny(tmp_path / "wide", hidden_size=64, intermediate_size=128)
     with pytest.raises(ModelLoadError, match="made for another model"):
         Pace.load(wide, adapter=adapter)

@@ -32,6 +32,7 @@ def test_on_cpus_it_is_what_the_cpu_computes_in(
     assert choose_dtype("auto", parameters=parameters, on_cpu=True) == expected
     assert choose_dtype("auto", parameters=parameters, on_cpu=False) == "auto"
     assert choose_dtype("auto", parameters=0, on_cpu=False, expanded=True) == torch.bfloat16
+    assert choose_dtype("checkpoint", parameters=parameters, on_cpu=True) == "auto"
     assert choose_dtype("float16", parameters=parameters, on_cpu=True) == torch.float16
     with pytest.raises(ConfigError, match="dtype must be"):
         choose_dtype("int8", parameters=parameters, on_cpu=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -71,13 +70,13 @@ def _cluster_model(
 ) -> dict[str, object]:
     """Load, divide and write; imports PyTorch."""
     from pace_integrations.model import expert_checkpoint as divide
-    from pace_integrations.model.loading import EMBEDDED, EMBEDDED_NAME, load_model
+    from pace_integrations.model.loading import LoadSettings, load_model
 
     divide.check_folder(folder)  # before anything takes long
     with show_loading(name, show):
-        # By its path the embedded model keeps the precision of its checkpoint.
-        loaded = load_model(name or EMBEDDED, dtype=dtype, device="cpu")
-        loaded = replace(loaded, name=name or EMBEDDED_NAME)
+        # What is written again keeps its type, whatever this CPU computes in.
+        kept = "checkpoint" if dtype == "auto" else dtype
+        loaded = load_model(name, LoadSettings(dtype=kept, device="cpu"))
     with show.track_progress("clustering", "layers") as step:
         loaded, done = divide.divide_into_experts(loaded, config, progress=step)
     with show.show_status(f"writing {folder}"):
