@@ -53,7 +53,7 @@ class Block:
 
 
 def find_blocks(model: nn.Module, layers: Sequence[int] | None = None) -> list[Block]:
-    """Feed-forward blocks with all their projections.
+    """Find feed-forward blocks with all their projections.
 
     Args:
         model: A decoder, or a model that holds one.
@@ -89,7 +89,7 @@ def _build_block(index: int, output: nn.Module, model: nn.Module) -> Block:
 
 
 def output_width(projection: nn.Module) -> int:
-    """Features that a projection gives out.
+    """Return the features that a projection gives out.
 
     Raises:
         ModelPatchError: The module says nothing about its output.
@@ -103,7 +103,7 @@ def output_width(projection: nn.Module) -> int:
 
 
 def default_layers(depth: int) -> tuple[int, ...]:
-    """The paper's layers at another depth: ``floor(12 n / 28)`` and ``floor(26 n / 28)``, 0-based.
+    """Return the paper's layers at another depth: ``floor(12 n / 28)`` and ``floor(26 n / 28)``.
 
     PaceLLM (arXiv 2506.17310) puts its banks into layers 13 and 27 of 28, counted from 1.
 
@@ -114,7 +114,7 @@ def default_layers(depth: int) -> tuple[int, ...]:
 
 
 def find_decoder(model: nn.Module) -> nn.Module:
-    """The module that owns the list of decoder layers.
+    """Find the module that owns the list of decoder layers.
 
     In a multimodal model this is the language tower: the one that holds the token embedding.
 
@@ -137,7 +137,7 @@ def find_decoder(model: nn.Module) -> nn.Module:
 def find_projections(
     model: nn.Module, layers: Sequence[int] | None, modules: Sequence[str] | None = None
 ) -> dict[int, nn.Module]:
-    """Output projections of the feed-forward blocks that are to carry a bank, by layer.
+    """Find output projections of the feed-forward blocks that are to carry a bank, by layer.
 
     Args:
         model: A decoder, or a model that holds one.
@@ -161,7 +161,7 @@ def find_projections(
 
 
 def dense_layers(model: nn.Module) -> tuple[int, ...]:
-    """0-based layers that can carry a bank: those with one feed-forward block of a known form.
+    """Return the layers that can carry a bank: with one feed-forward block of a known form.
 
     Raises:
         ModelPatchError: There is none.
@@ -177,7 +177,7 @@ def dense_layers(model: nn.Module) -> tuple[int, ...]:
 
 
 def input_width(projection: nn.Module) -> int:
-    """Features that an output projection takes in.
+    """Return the features that an output projection takes in.
 
     Raises:
         ModelPatchError: The module says nothing about its input.
@@ -193,7 +193,7 @@ def input_width(projection: nn.Module) -> int:
 
 
 def _matching_outputs(layer: nn.Module) -> Iterator[nn.Module]:
-    """Output projections in a layer whose block also has a projection that leads into it."""
+    """Yield output projections in a layer whose block has a projection that leads into it."""
     for module in layer.modules():
         children = dict(module.named_children())
         for output, inputs in _SHAPES:
@@ -202,7 +202,7 @@ def _matching_outputs(layer: nn.Module) -> Iterator[nn.Module]:
 
 
 def _is_mixture(layer: nn.Module) -> bool:
-    """Whether a layer sends its tokens to experts: fused ones have three-dimensional weights."""
+    """Return True if a layer routes tokens to experts: fused ones have 3-dimensional weights."""
     if any("expert" in name.rpartition(".")[2] for name, _ in layer.named_modules()):
         return True
     plain = (m for m in layer.modules() if not isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)))
@@ -214,7 +214,7 @@ def _has_block(layer: nn.Module) -> bool:
 
 
 def _layer_list(owner: nn.Module) -> nn.ModuleList | None:
-    """The list of decoder layers among a module's children."""
+    """Return the list of decoder layers among a module's children."""
     for child in owner.children():
         if isinstance(child, nn.ModuleList) and any(map(_has_block, child)):
             return child

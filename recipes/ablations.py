@@ -1,4 +1,4 @@
-"""The paper's ablations on generated rows: layers (Table 5a), thresholds (5b), negatives (5c).
+"""The paper's ablations on generated rows: layers, thresholds, negatives (Table 5), slots, steps.
 
     python -m recipes.ablations layers                 # with the embedded model
     python -m recipes.ablations thresholds --rows 20 --report out/thresholds
@@ -30,11 +30,12 @@ from pace_integrations.feed_forward import default_layers
 # its default (layers 13 and 27 of 28, 0.7 and 0.3), and the best cells, chosen for each task.
 PUBLISHED = {"baseline": 44.58, "default": 44.68, "best cells, task by task": 46.55}
 THRESHOLDS = ((0.1, 0.5), (0.2, 0.6), (0.3, 0.7), (0.25, 0.75), (0.4, 0.8), (0.5, 0.9))
+SLOTS, STEPS = (50, 100, 200, 500), (128, 256, 512, 1024, 2048)
 NEGATIVES = ((0.0, 2), (0.05, 2), (0.1, 1), (0.1, 2), (0.1, 5), (0.2, 2), (0.5, 2))
 
 
-def layers(depth: int) -> list[Arm]:
-    """Banks in single layers, in the paper's two, in the first and last half, and in all."""
+def vary_layers(depth: int) -> list[Arm]:
+    """Return banks in single layers, in the paper's two, in the first and last half, and in all."""
     half = depth // 2
     sets = [(i,) for i in range(depth)] if depth <= 8 else [(i * depth // 8,) for i in range(8)]
     sets += [default_layers(depth), tuple(range(half)), tuple(range(half, depth))]
@@ -45,16 +46,16 @@ def layers(depth: int) -> list[Arm]:
     ]
 
 
-def thresholds(depth: int) -> list[Arm]:
-    """Lower and upper thresholds."""
+def vary_thresholds(depth: int) -> list[Arm]:
+    """Return arms of different thresholds."""
     return [
         Arm(f"{low} {high}", "thresholds", MemoryConfig(theta_low=low, theta_high=high))
         for low, high in THRESHOLDS
     ]
 
 
-def negatives(depth: int) -> list[Arm]:
-    """Weight and number of the least similar slots; weight 0 is without them."""
+def vary_negatives(depth: int) -> list[Arm]:
+    """Return weights and numbers of the least similar slots; weight 0 is without them."""
     return [
         Arm(
             f"weight {weight}, {count} slots",
@@ -65,7 +66,23 @@ def negatives(depth: int) -> list[Arm]:
     ]
 
 
-ABLATIONS = {"layers": layers, "thresholds": thresholds, "negatives": negatives}
+def vary_slots(depth: int) -> list[Arm]:
+    """Return arms of different capacities."""
+    return [Arm(f"{n} slots", "slots of a bank", MemoryConfig(slots=n)) for n in SLOTS]
+
+
+def vary_steps(depth: int) -> list[Arm]:
+    """Return arms that store different numbers of tokens together."""
+    return [Arm(f"step {n}", "tokens of a step", MemoryConfig(step=n)) for n in STEPS]
+
+
+ABLATIONS = {
+    "layers": vary_layers,
+    "thresholds": vary_thresholds,
+    "negatives": vary_negatives,
+    "slots": vary_slots,
+    "steps": vary_steps,
+}
 
 
 def ablate(
@@ -79,7 +96,7 @@ def ablate(
     orders: int,
     command: str | None = None,
 ) -> list[str]:
-    """Runs an ablation, writes its report, and gives the lines to print."""
+    """Run an ablation, write its report, and return the lines to print."""
     setting = RunSettings(model=model)
     reader = ArmRunner(Arm("off", "memory off"), setting)
     made: list[Row] = [
@@ -109,7 +126,7 @@ def _show(progress: Progress) -> None:
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=ABLATIONS)
     parser.add_argument("--model", help="name or path; default: the embedded model")

@@ -30,7 +30,7 @@ from pace_integrations.langchain import ChatPace, PaceCorpusTool
 
 
 def tools(pace: Pace, paths: Sequence[str]) -> list[PaceCorpusTool]:
-    """A tool for each path; several are named by what they hold."""
+    """Return a tool for each path; several are named by what they hold."""
     return [
         PaceCorpusTool(
             session=pace.read(Corpus.from_paths(path)),
@@ -43,7 +43,7 @@ def tools(pace: Pace, paths: Sequence[str]) -> list[PaceCorpusTool]:
 
 
 def agent(pace: Pace, tools: Sequence[PaceCorpusTool]) -> Any:  # noqa: ANN401 - LangGraph's own
-    """A graph in which the model may call tools until it has what it needs."""
+    """Return a graph in which the model may call tools until it has what it needs."""
     llm = ChatPace(pace=pace, max_tokens=96).bind_tools(tools)
     graph = StateGraph(MessagesState)
     graph.add_node("think", lambda state: {"messages": [llm.invoke(state["messages"])]})
@@ -56,7 +56,7 @@ def agent(pace: Pace, tools: Sequence[PaceCorpusTool]) -> Any:  # noqa: ANN401 -
 
 
 def show(message: AIMessage | ToolMessage) -> None:
-    """Prints one step."""
+    """Print one step."""
     if isinstance(message, ToolMessage):
         print(f"{message.name} said: {message.content}")
         return
@@ -67,7 +67,7 @@ def show(message: AIMessage | ToolMessage) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Asks the agent one question."""
+    """Ask the agent one question."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=["examples/documents/rental-contract.pdf"])
     parser.add_argument("-q", "--question", default="What is the monthly rent?")

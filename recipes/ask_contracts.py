@@ -46,7 +46,7 @@ QUESTIONS = (
 
 
 def ask(pace: Pace, paths: Sequence[str], questions: Sequence[str]) -> dict[str, Answer]:
-    """The answer to each question, over all the files together."""
+    """Return the answer to each question, over all the files together."""
     corpus = Corpus.from_paths(paths)
     for file in corpus.report.problems:
         print(f"{file.path}: {file.status}. {file.remedy}")
@@ -55,7 +55,7 @@ def ask(pace: Pace, paths: Sequence[str], questions: Sequence[str]) -> dict[str,
 
 
 def table(answers: dict[str, Answer]) -> Table:
-    """One row for each page that an answer rests on."""
+    """Return one row for each page that an answer rests on."""
     found = Table("question", "answer", "document", "page", "it says there")
     for question, answer in answers.items():
         if not answer.citations:
@@ -67,7 +67,7 @@ def table(answers: dict[str, Answer]) -> Table:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=["examples/documents"])
     parser.add_argument("-q", "--question", action="append", help="instead of those above")

@@ -34,7 +34,7 @@ QUESTIONS = (
 
 
 def rows(questions: Sequence[str], answers: Sequence[Answer]) -> Iterator[dict[str, object]]:
-    """One row for each question, with the best citation."""
+    """Yield one row for each question, with the best citation."""
     for question, answer in zip(questions, answers, strict=True):
         row: dict[str, object] = {"question": question, "answer": answer.text}
         if answer.citations:
@@ -45,14 +45,14 @@ def rows(questions: Sequence[str], answers: Sequence[Answer]) -> Iterator[dict[s
 
 
 def write(out: TextIO, questions: Sequence[str], answers: Sequence[Answer]) -> None:
-    """Writes the table."""
+    """Write the table."""
     table = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     table.writeheader()
     table.writerows(rows(questions, answers))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Asks and writes."""
+    """Ask and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=["examples/documents"])
     parser.add_argument("--questions", type=Path, help="a text file, one question on a line")

@@ -25,7 +25,7 @@ SHAPES = ("1408x512/16", "4864x896/64", "18944x3584/64")
 
 
 def structured(neurons: int, features: int, groups: int, seed: int = 0) -> Tensor:
-    """Weights ``(neurons, features)`` of a mixture of Gaussians.
+    """Return weights ``(neurons, features)`` of a mixture of Gaussians.
 
     Args:
         neurons: Rows.
@@ -40,14 +40,14 @@ def structured(neurons: int, features: int, groups: int, seed: int = 0) -> Tenso
 
     likely = torch.rand(groups, generator=generator) + 0.25
     group = torch.multinomial(likely, neurons, replacement=True, generator=generator)
-    centres = normal(groups, features) + 0.5 * normal(1, features)
+    centers = normal(groups, features) + 0.5 * normal(1, features)
     lengths = torch.exp(0.3 * normal(neurons, 1))
     noise = normal(neurons, features)
-    return lengths * (0.25**0.5 * centres[group] + 0.75**0.5 * noise) * features**-0.5
+    return lengths * (0.25**0.5 * centers[group] + 0.75**0.5 * noise) * features**-0.5
 
 
 def measure(shape: str, seed: int = 0) -> dict[str, float | bool]:
-    """CPU seconds and inertia of both solvers at ``"NEURONSxFEATURES/EXPERTS"``."""
+    """Return CPU seconds and inertia of both solvers at ``"NEURONSxFEATURES/EXPERTS"``."""
     torch.set_num_threads(1)
     size, experts = shape.split("/")[0], int(shape.split("/")[1])
     neurons, features = map(int, size.split("x"))
@@ -71,7 +71,7 @@ def measure(shape: str, seed: int = 0) -> dict[str, float | bool]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", nargs="+", default=SHAPES, metavar="NEURONSxFEATURES/EXPERTS")
     parser.add_argument("--seed", type=int, default=0)

@@ -22,7 +22,7 @@ from recipes.five_questions import Round, clocks, measured, run
 
 
 def ours(pace: Pace, pages: list[str], new_tokens: int) -> Round:
-    """Reads the document once and asks."""
+    """Read the document once and ask."""
     start = clocks()
     corpus = Corpus.from_texts({"house": "\f".join(pages)})
     chat = ChatPace(pace=pace, corpus=corpus, max_tokens=new_tokens)
@@ -30,7 +30,7 @@ def ours(pace: Pace, pages: list[str], new_tokens: int) -> Round:
 
 
 def theirs(chat: BaseChatModel, pages: list[str]) -> Round:
-    """Puts the document into every prompt."""
+    """Put the document into every prompt."""
     start = clocks()
     text = "".join(passage_text(n, "house", str(n), page) for n, page in enumerate(pages, start=1))
     system = SystemMessage(INSTRUCTION + text)
@@ -41,7 +41,7 @@ def theirs(chat: BaseChatModel, pages: list[str]) -> Round:
 
 
 def peer(path: str, new_tokens: int) -> ChatHuggingFace:
-    """The other side, over the same weights in the same precision."""
+    """Return the other side, over the same weights in the same precision."""
     tokenizer = AutoTokenizer.from_pretrained(path)
     generate = pipeline(
         "text-generation",

@@ -25,7 +25,7 @@ from recipes.five_questions import Round, clocks, measured, run
 
 
 def ours(pace: Pace, pages: list[str], new_tokens: int) -> Round:
-    """Reads the document once and asks."""
+    """Read the document once and ask."""
     start = clocks()
     documents = [
         Document(text=text, metadata={"file_name": "house", "page_label": str(n)})
@@ -38,7 +38,7 @@ def ours(pace: Pace, pages: list[str], new_tokens: int) -> Round:
 
 
 def theirs(llm: HuggingFaceLLM, pages: list[str]) -> Round:
-    """Puts the document into every prompt."""
+    """Put the document into every prompt."""
     start = clocks()
     text = "".join(passage_text(n, "house", str(n), page) for n, page in enumerate(pages, start=1))
     system = ChatMessage(INSTRUCTION + text, role="system")
@@ -51,7 +51,7 @@ def theirs(llm: HuggingFaceLLM, pages: list[str]) -> Round:
 
 
 def peer(path: str, new_tokens: int) -> HuggingFaceLLM:
-    """The other side, over the same weights in the same precision."""
+    """Return the other side, over the same weights in the same precision."""
     network = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
     return HuggingFaceLLM(
         model=network,

@@ -35,14 +35,14 @@ AFFORDABLE = {18944: 256}
 
 
 def stream(width: int, tokens: int) -> Tensor:
-    """Tokens of which some are familiar to a bank that has seen others of them, and some new."""
+    """Return tokens of which some are familiar to a bank that has seen others, and some new."""
     torch.manual_seed(0)
     directions = torch.randn(60, width)
     return directions[torch.randint(60, (tokens,))] + 1.2 * torch.randn(tokens, width)
 
 
 def peak(work: Callable[[], object]) -> float:
-    """Megabytes that a call needs beyond what is resident before it; nan where unknown."""
+    """Return megabytes that a call needs beyond what is resident before it; nan where unknown."""
     try:
         ctypes.CDLL(None).malloc_trim(0)  # what was freed before must not serve the call
         Path("/proc/self/clear_refs").write_text("5")
@@ -54,7 +54,7 @@ def peak(work: Callable[[], object]) -> float:
 
 
 def cpu(work: Callable[[], object], repeats: int) -> float:
-    """Median CPU seconds of a call."""
+    """Return median CPU seconds of a call."""
     times = []
     for _ in range(repeats):
         start = time.process_time()
@@ -64,7 +64,7 @@ def cpu(work: Callable[[], object], repeats: int) -> float:
 
 
 def one_step(kind: str, width: int, tokens: int) -> dict[str, float]:
-    """Seconds and megabytes of one step from a full bank."""
+    """Return seconds and megabytes of one step from a full bank."""
     torch.set_num_threads(1)
     x = stream(width, 2 * tokens)
     if kind == "transcription":
@@ -87,7 +87,7 @@ def one_step(kind: str, width: int, tokens: int) -> dict[str, float]:
 
 
 def in_process(kind: str, width: int, tokens: int) -> dict[str, float]:
-    """`one_step` in a fresh process, whose memory nothing else has touched."""
+    """Return `one_step` in a fresh process, whose memory nothing else has touched."""
     command = [
         sys.executable,
         "-m",
@@ -103,7 +103,7 @@ def in_process(kind: str, width: int, tokens: int) -> dict[str, float]:
 
 
 def steps(widths: list[int]) -> None:
-    """Prints one table row per width: ours against the transcription."""
+    """Print one table row per width: ours against the transcription."""
     print("width | tokens | transcription s, MB | released s, MB (ratios) | slotwise s, MB")
     for width in widths:
         tokens = AFFORDABLE.get(width, CHUNK)
@@ -120,7 +120,7 @@ def steps(widths: list[int]) -> None:
 
 
 def small_model() -> PreTrainedModel:
-    """A random model of 8 layers, feed-forward width 1408."""
+    """Return a random model of 8 layers, feed-forward width 1408."""
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=4000,
@@ -143,7 +143,7 @@ class Reader:
         self.seconds: list[float] = []
 
     def read(self, ids: Tensor) -> None:
-        """Reads one chunk; the memory is attached for its duration only."""
+        """Read one chunk; the memory is attached for its duration only."""
         layers, remove = self.model.model.layers, []
         if self.kind == "transcription":
             banks = self.__dict__.setdefault("banks", {i: Transcription(1408) for i in (3, 6)})
@@ -174,7 +174,7 @@ class _Plain:
 
 
 def prefill(tokens: int, pairs: int) -> None:
-    """Prints what the memory adds to a prefill; kinds take turns chunk by chunk."""
+    """Print what the memory adds to a prefill; kinds take turns chunk by chunk."""
     torch.set_num_threads(1)
     model, kinds = small_model(), ["off", "released", "slotwise"]
     ids = torch.randint(0, 4000, (1, tokens))
@@ -199,7 +199,7 @@ def prefill(tokens: int, pairs: int) -> None:
 
 
 def _status(field: str) -> int:
-    """A size in kilobytes from the kernel's view of this process."""
+    """Return a size in kilobytes from the kernel's view of this process."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field):
             return int(line.split()[1])
@@ -207,7 +207,7 @@ def _status(field: str) -> int:
 
 
 def main() -> None:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--widths", type=int, nargs="*", default=[1408, 4864, 18944])
     parser.add_argument(

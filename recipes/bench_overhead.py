@@ -1,4 +1,4 @@
-"""What the memory costs, against context length and model size: the paper's open question.
+"""The cost of the memory by context length and model size: the paper's open question.
 
     python -m recipes.bench_overhead
     python -m recipes.bench_overhead --lengths 1024 4096 --sizes 128x4 512x8 --pairs 3
@@ -28,7 +28,7 @@ VOCABULARY, QUESTION, CHUNK = 8192, 16, 1024
 
 
 def model_of(hidden: int, layers: int) -> Qwen3ForCausalLM:
-    """A random model."""
+    """Return a random model."""
     torch.manual_seed(0)
     config = Qwen3Config(
         vocab_size=VOCABULARY,
@@ -46,7 +46,7 @@ def model_of(hidden: int, layers: int) -> Qwen3ForCausalLM:
 
 
 def once(engine: Engine, ids: Sequence[int], tokens: int) -> tuple[float, float]:
-    """CPU seconds to read, and for each token of an answer."""
+    """Return CPU seconds to read, and for each token of an answer."""
     context = engine.new_context()
     start = time.process_time()
     for _ in engine.read(ids, context, cuts=(), chunk=CHUNK):
@@ -59,7 +59,7 @@ def once(engine: Engine, ids: Sequence[int], tokens: int) -> tuple[float, float]
 
 
 def measure(hidden: int, layers: int, length: int, pairs: int, tokens: int) -> str:
-    """One line of the table: seconds with memory off, and each rule's as a multiple of them."""
+    """Return one line of the table: seconds with memory off, and multiples of them by rule."""
     base = load_model(None)
     network = model_of(hidden, layers)
     engines = {}
@@ -84,7 +84,7 @@ def measure(hidden: int, layers: int, length: int, pairs: int, tokens: int) -> s
 
 
 def main() -> None:
-    """Prints the table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", default=["128x4", "256x8", "512x8"])
     parser.add_argument("--lengths", nargs="+", type=int, default=[1024, 4096, 8192])

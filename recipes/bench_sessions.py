@@ -49,7 +49,7 @@ class Row:
 
 
 def corpus_of(pace: Pace, tokens: int) -> Corpus:
-    """Documents of one page each that take about `tokens` tokens together."""
+    """Return documents of one page each that take about `tokens` tokens together."""
     texts: dict[str, str] = {}
     held = 0
     while held < tokens:
@@ -65,7 +65,7 @@ def corpus_of(pace: Pace, tokens: int) -> Corpus:
 
 
 def measure(pace: Pace, tokens: int, folder: Path, repeats: int) -> Row:
-    """Times both sides at one length."""
+    """Time both sides at one length."""
     corpus, path = corpus_of(pace, tokens), folder / f"{tokens}.pace"
 
     def opened(verify: Literal["full", "fast"]) -> Callable[[], object]:
@@ -85,12 +85,12 @@ def measure(pace: Pace, tokens: int, folder: Path, repeats: int) -> Row:
 
 
 def first_token(session: Session) -> str:
-    """Asks, and waits for one token."""
+    """Ask, and wait for one token."""
     return session.ask(QUESTION, generation=ONE).text
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median time of a piece of work."""
+    """Return median time of a piece of work."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -100,7 +100,7 @@ def seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> list[Row]:
-    """Prints a table, or JSON."""
+    """Print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, nargs="+", default=[2000, 8000, 32000])
     parser.add_argument("--repeats", type=int, default=7)

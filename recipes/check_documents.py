@@ -34,7 +34,7 @@ _LARGEST = 200_000  # bytes of a file that is worth mutating
 
 
 def memory() -> float:
-    """Resident MB of this process and all below it."""
+    """Return resident MB of this process and all below it."""
     this, size = psutil.Process(), 0
     for process in (this, *this.children(recursive=True)):
         with suppress(psutil.Error):
@@ -44,7 +44,7 @@ def memory() -> float:
 
 @contextmanager
 def peak() -> Iterator[list[float]]:
-    """Watches the memory; the highest figure is the last of the list."""
+    """Watch the memory; the highest figure is the last of the list."""
     highest, done = [memory()], threading.Event()
 
     def watch() -> None:
@@ -62,7 +62,7 @@ def peak() -> Iterator[list[float]]:
 
 
 def plant(source: Path, target: Path, count: int, seed: int) -> None:
-    """Writes the files of a folder, and mutations of its PDFs, into another."""
+    """Write the files of a folder, and mutations of its PDFs, into another."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/helpers"))
     from mutate import mutants
 
@@ -76,7 +76,7 @@ def plant(source: Path, target: Path, count: int, seed: int) -> None:
 
 
 def hostile(source: Path, engine: PdfEngine, count: int, seed: int) -> dict[str, Any]:
-    """Reads samples and their mutations.
+    """Read samples and their mutations.
 
     Returns:
         Files and statuses, those of each kind, the slowest files, seconds and the peak of memory.
@@ -107,7 +107,7 @@ def hostile(source: Path, engine: PdfEngine, count: int, seed: int) -> dict[str,
 
 
 def long_pdf(path: Path, pages: int) -> None:
-    """Writes a PDF of dense pages."""
+    """Write a PDF of dense pages."""
     from reportlab.pdfgen.canvas import Canvas
 
     chance, canvas = random.Random(1), Canvas(str(path), pagesize=(595, 842))
@@ -121,7 +121,7 @@ def long_pdf(path: Path, pages: int) -> None:
 
 
 def long(engine: PdfEngine, pages: int) -> dict[str, Any]:
-    """Reads one PDF of many pages.
+    """Read one PDF of many pages.
 
     Returns:
         Status, pages read, MB at page 200 and at the last, their ratio, the peak and the speed.
@@ -151,7 +151,7 @@ def long(engine: PdfEngine, pages: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs one check and prints its figures."""
+    """Run one check and print its figures."""
     parser = argparse.ArgumentParser(description="Checks the reading of documents.")
     parser.add_argument("check", choices=("hostile", "long"))
     parser.add_argument("folder", nargs="?", type=Path, help="sample files (hostile)")

@@ -42,17 +42,17 @@ QUESTIONS = (
 
 
 def ask(pace: Pace, path: str, questions: Sequence[str]) -> list[Answer]:
-    """The answers of one report."""
+    """Return the answers of one report."""
     return pace.read(Corpus.from_paths(path)).ask_many(questions)
 
 
 def plain(answer: Answer) -> str:
-    """What is compared: the words, without ``[1]``."""
+    """Return what is compared: the words, without ``[1]``."""
     return re.sub(r"\s*\[\d+\]", "", answer.text).strip().casefold()
 
 
 def shown(answer: Answer) -> str:
-    """An answer with the pages it rests on."""
+    """Return an answer with the pages it rests on."""
     pages = ", ".join(f"p. {c.page_label or c.page}" for c in answer.citations)
     return re.sub(r"\s*\[\d+\]", "", answer.text) + (f" ({pages})" if pages else "")
 
@@ -60,7 +60,7 @@ def shown(answer: Answer) -> str:
 def table(
     questions: Sequence[str], left: Sequence[Answer], right: Sequence[Answer], only: bool
 ) -> Table:
-    """Both answers side by side; with `only`, rows that differ."""
+    """Return both answers side by side; with `only`, rows that differ."""
     found = Table("question", "first", "second", "")
     for question, a, b in zip(questions, left, right, strict=True):
         same = plain(a) == plain(b)
@@ -70,7 +70,7 @@ def table(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints the comparison."""
+    """Print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("reports", nargs="*", default=REPORTS, help="two files")
     parser.add_argument("-q", "--question", action="append", help="instead of those above")

@@ -31,12 +31,12 @@ SHORT = GenerationConfig(max_new_tokens=8)
 
 
 def answers(session: Session) -> list[str]:
-    """What is compared."""
+    """Return what is compared."""
     return [session.ask(question, generation=SHORT).text for question in QUESTIONS]
 
 
 def kills(pace: Pace, path: Path, count: int, seed: int = 0) -> Counter[str]:
-    """Kills processes that save to `path`; the session there is opened after each.
+    """Kill processes that save to `path`; the session there is opened after each.
 
     Returns:
         Kills after which the session was ``whole`` or ``broken``; among them ``cut short`` are
@@ -67,7 +67,7 @@ def _unfinished(path: Path) -> bool:
 
 
 def _forked_saver(session: Session, path: Path) -> int:
-    """A process that saves until it is killed. It runs no model, so one thread is enough."""
+    """Return a process that saves until it is killed. It runs no model, so one thread is enough."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         process = os.fork()
@@ -88,7 +88,7 @@ def _answers_as(pace: Pace, path: Path, expected: list[str]) -> bool:
 
 
 def damages(pace: Pace, path: Path, count: int, seed: int = 0) -> Counter[str]:
-    """Damages copies of the session at `path` and opens them.
+    """Damage copies of the session at `path` and open them.
 
     Returns:
         Copies that were ``refused``, ``harmless`` (they answer as before), ``wrong`` (they answer
@@ -112,7 +112,7 @@ def damages(pace: Pace, path: Path, count: int, seed: int = 0) -> Counter[str]:
 
 
 def damage(path: Path, dice: random.Random) -> None:
-    """Changes a byte of one file of a saved session, or cuts the file short."""
+    """Change a byte of one file of a saved session, or cut the file short."""
     file = dice.choice([path / "manifest.json", *sorted(path.glob("data-*/*"))])
     size = file.stat().st_size
     with file.open("r+b") as stream:
@@ -127,7 +127,7 @@ def damage(path: Path, dice: random.Random) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the counts as JSON."""
+    """Print the counts as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--damages", type=int, default=1000)

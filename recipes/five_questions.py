@@ -39,7 +39,7 @@ PAGE_TOKENS = 400
 
 @dataclass
 class Round:
-    """What one side took, in seconds.
+    """Seconds that one side took.
 
     Attributes:
         total: From nothing read to the last word of the last answer.
@@ -55,7 +55,7 @@ class Round:
 
 
 def pages_of(count: Callable[[str], int], tokens: int) -> list[str]:
-    """Pages of a document of about `tokens` tokens, in which five facts stand far apart."""
+    """Return pages of a document of about `tokens` tokens, in which five facts stand far apart."""
     filler = FILLER * max(1, PAGE_TOKENS // count(FILLER))
     number = max(len(ROOMS), round(tokens / count(filler)))
     pages = [filler] * number
@@ -66,12 +66,12 @@ def pages_of(count: Callable[[str], int], tokens: int) -> list[str]:
 
 
 def clocks() -> tuple[float, float]:
-    """Now, on the wall and in CPU time of this process."""
+    """Return now, on the wall and in CPU time of this process."""
     return time.perf_counter(), time.process_time()
 
 
 def measured(ask: Callable[[str], Any], start: tuple[float, float]) -> Round:
-    """Asks all questions of something that streams pieces of text."""
+    """Ask all questions of something that streams pieces of text."""
     first, answers = [], []
     for question in QUESTIONS:
         asked = time.perf_counter()
@@ -87,7 +87,7 @@ def measured(ask: Callable[[str], Any], start: tuple[float, float]) -> Round:
 
 
 def random_checkpoint(size: str, folder: str) -> str:
-    """Saves random weights of ``WIDTHxLAYERS`` with the embedded model's tokenizer."""
+    """Save random weights of ``WIDTHxLAYERS`` with the embedded model's tokenizer."""
     torch.manual_seed(0)
     width, layers = map(int, size.split("x"))
     config = AutoConfig.from_pretrained(
@@ -105,7 +105,7 @@ def random_checkpoint(size: str, folder: str) -> str:
 
 
 def report(mine: list[Round], other: list[Round], tokens: int) -> dict[str, Any]:
-    """Medians of both sides and their ratios."""
+    """Return medians of both sides and their ratios."""
 
     def middle(rounds: list[Round], value: Callable[[Round], float]) -> float:
         return statistics.median(value(one) for one in rounds)
@@ -137,7 +137,7 @@ def run(
     theirs: Callable[[Any, list[str]], Round],
     peer: Callable[[str, int], Any],
 ) -> None:
-    """Parses the command line, measures and prints.
+    """Parse the command line, measure and print.
 
     Args:
         title: What is compared.

@@ -48,13 +48,13 @@ def whole(llm: ChatPace, corpus: Corpus) -> Runnable[dict[str, Any], dict[str, A
 
 
 def show(name: str, result: dict[str, Any]) -> None:
-    """Prints an answer and the pages in its ``context``."""
+    """Print an answer and the pages in its ``context``."""
     pages = [f"{d.metadata['title']} p. {d.metadata['page_label']}" for d in result["context"]]
     print(f"  {name}: {result['answer']}  <- {'; '.join(pages)}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Asks both chains the same questions."""
+    """Ask both chains the same questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=["examples/documents"])
     parser.add_argument("-q", "--question", action="append", help="instead of those above")

@@ -47,7 +47,7 @@ QUESTIONS = (
 
 
 def review(pace: Pace, paths: Sequence[str], questions: Sequence[str]) -> Iterator[str]:
-    """The lines of the review: a section for each question, then the papers."""
+    """Yield the lines of the review: a section for each question, then the papers."""
     corpus = Corpus.from_paths(paths)
     papers = corpus.documents
     answers = [pace.read(Corpus((paper,))).ask_many(questions) for paper in papers]
@@ -64,7 +64,7 @@ def review(pace: Pace, paths: Sequence[str], questions: Sequence[str]) -> Iterat
 
 
 def entry(number: int, answer: Answer) -> str:
-    """What one paper says, and the words that support it."""
+    """Return what one paper says, and the words that support it."""
     if not answer.citations:
         return f"- Paper {number}: nothing found."
     best = answer.citations[0]
@@ -74,7 +74,7 @@ def entry(number: int, answer: Answer) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Writes the review to a file, or prints it."""
+    """Write the review to a file, or print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("papers", nargs="*", default=["examples/papers"])
     parser.add_argument("-q", "--question", action="append", help="instead of those above")

@@ -26,7 +26,7 @@ QUESTIONS = ("When does the tenancy begin?", "What is the refrigerant?")
 
 
 def load(folder: str) -> list[Document]:
-    """Every page of every PDF in a folder; files that cannot be read are named."""
+    """Return every page of every PDF in a folder; files that cannot be read are named."""
     reader = PaceReader()
     found = SimpleDirectoryReader(
         folder, required_exts=[".pdf"], file_extractor=reader.extractor()
@@ -37,7 +37,7 @@ def load(folder: str) -> list[Document]:
 
 
 def ask(engine: PaceQueryEngine, question: str) -> None:
-    """Prints an answer and its source nodes."""
+    """Print an answer and its source nodes."""
     response = engine.query(question)
     print(f"{question} {response}")
     for source in response.source_nodes:
@@ -46,7 +46,7 @@ def ask(engine: PaceQueryEngine, question: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Reads, asks, and refreshes with the same files to show what that costs."""
+    """Read, ask, and refresh with the same files to show what that costs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", default="examples/documents")
     parser.add_argument("-q", "--question", action="append", help="instead of those above")

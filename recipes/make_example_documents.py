@@ -112,7 +112,7 @@ The next meeting takes place on 9 September 2025 at 10:00.
 
 
 def write_pdf(path: Path, title: str, pages: tuple[tuple[str, ...], ...]) -> None:
-    """Typesets pages, each a heading and paragraphs, on a page of their own."""
+    """Typeset pages, each a heading and paragraphs, on a page of their own."""
     styles = getSampleStyleSheet()
     body = styles["BodyText"].clone("Body", fontSize=11, leading=16, spaceAfter=10)
     flow: list[Flowable] = [Paragraph(title, styles["Title"]), Spacer(1, 0.4 * cm)]
@@ -130,7 +130,7 @@ def write_pdf(path: Path, title: str, pages: tuple[tuple[str, ...], ...]) -> Non
 
 
 def main(folder: Path) -> None:
-    """Writes the four documents into a folder."""
+    """Write the four documents into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_pdf(folder / "rental-contract.pdf", "Rental contract", RENTAL_CONTRACT)
     write_pdf(folder / "heat-pump-warranty.pdf", "Heat pump warranty", HEAT_PUMP_WARRANTY)

@@ -46,7 +46,7 @@ PAPERS = {
 
 
 def report(year: int) -> tuple[tuple[str, ...], ...]:
-    """Pages of an annual report, each a heading and paragraphs."""
+    """Return pages of an annual report, each a heading and paragraphs."""
     passengers, turnover, people, ship, fuel, meeting = REPORTS[year]
     return (
         (
@@ -67,7 +67,7 @@ def report(year: int) -> tuple[tuple[str, ...], ...]:
 
 
 def main(folder: Path) -> None:
-    """Writes both folders of PDFs below a folder."""
+    """Write both folders of PDFs below a folder."""
     for name in ("reports", "papers"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     for year in REPORTS:

@@ -28,7 +28,7 @@ _SCRIPT = "from pace_integrations.entry import main; main()"
 
 
 def terminal(*arguments: str) -> str:
-    """What the shell's command writes to a terminal, escape sequences and all."""
+    """Return what the shell's command writes to a terminal, escape sequences and all."""
     ours, its = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(WIDTH), "LINES": "40", "TERM": "xterm-256color"}
     command = [sys.executable, "-c", _SCRIPT, *arguments]
@@ -52,14 +52,14 @@ def _until_closed(descriptor: int) -> Iterator[bytes]:
 
 
 def settled(raw: str) -> str:
-    """The text as it stands at the end, with the bars as they were before they vanished."""
+    """Return the text as it stands at the end, with the bars as they were before they vanished."""
     lines = [re.split(r"\r|\x1b\[2K", line)[-1] for line in raw.replace("\r\n", "\n").split("\n")]
     plain = [re.sub(r"\x1b\[(\?25[lh]|1A)", "", line) for line in lines]
     return "\n".join(line for line in plain if line.strip() and "loading" not in line)
 
 
 def main() -> None:
-    """Runs the command and writes the picture."""
+    """Run the command and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/pages/terminal.svg"))
     out = parser.parse_args().out

@@ -1,4 +1,4 @@
-"""How diverse and how current the banks stay over a long text, rule by rule.
+"""Diversity and age of the banks over a long text, rule by rule.
 
     python -m recipes.memory_diversity --model MODEL --text FILE [--tokens 102400]
 
@@ -32,7 +32,7 @@ DRAWS = 20
 
 
 def texts(path: Path) -> Iterator[str]:
-    """The documents of a file."""
+    """Yield the documents of a file."""
     if path.suffix != ".xz":
         yield path.read_text(encoding="utf-8")
         return
@@ -42,7 +42,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def token_ids(model: str, path: Path, count: int) -> Tensor:
-    """The first tokens of a file, whole windows of them."""
+    """Return the first tokens of a file, whole windows of them."""
     tokenizer = AutoTokenizer.from_pretrained(model)
     ids: list[int] = []
     for text in texts(path):
@@ -63,7 +63,7 @@ class Collector:
         self.seen: list[Tensor] = []
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        """Takes one window."""
+        """Take one window."""
         x = args[0].reshape(1, -1, args[0].shape[-1])
         span = torch.arange(len(self.seen) * WINDOW, (len(self.seen) + 1) * WINDOW)[None]
         for rule, bank in self.banks.items():
@@ -74,12 +74,12 @@ class Collector:
 
 
 def rules() -> tuple[Rule, ...]:
-    """Every rule there is."""
+    """Return every rule there is."""
     return get_args(Rule)
 
 
 def coherence(keys: Tensor) -> tuple[float, float]:
-    """Effective rank and mean cosine of two keys."""
+    """Return effective rank and mean cosine of two keys."""
     share = torch.linalg.svdvals(keys.double()).square()
     rank = torch.special.entr(share / share.sum()).sum().exp()
     unit = normalize(keys, dim=-1)
@@ -89,7 +89,7 @@ def coherence(keys: Tensor) -> tuple[float, float]:
 
 
 def report(layer: int, collector: Collector) -> None:
-    """Prints one layer's figures."""
+    """Print one layer's figures."""
     stream = torch.cat(collector.seen).float()
     some = torch.Generator().manual_seed(0)
     draws = [stream[torch.randperm(len(stream), generator=some)[:100]] for _ in range(DRAWS)]
@@ -112,7 +112,7 @@ def report(layer: int, collector: Collector) -> None:
 
 
 def main() -> None:
-    """Reads the text and prints the report."""
+    """Read the text and print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="name or path of a causal language model")
     parser.add_argument("--text", required=True, type=Path)

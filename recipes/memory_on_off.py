@@ -56,7 +56,7 @@ class Arm:
 def measure(
     model: str | None, memory: MemoryConfig | None, corpus: Corpus, questions: Sequence[str]
 ) -> Arm:
-    """Reads and asks with one setting of the memory."""
+    """Read and ask with one setting of the memory."""
     with Pace.load(model, memory=memory) as pace:
         start = time.perf_counter()
         session = pace.read(corpus)
@@ -65,7 +65,7 @@ def measure(
 
 
 def rows(on: Arm, off: Arm, questions: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """What is shown, side by side."""
+    """Return what is shown, side by side."""
     for question, a, b in zip(questions, on.answers, off.answers, strict=True):
         yield question, a.text, b.text
     yield "seconds to read", f"{on.seconds:.1f}", f"{off.seconds:.1f}"
@@ -77,7 +77,7 @@ def rows(on: Arm, off: Arm, questions: Sequence[str]) -> Iterator[tuple[str, str
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prints both sides."""
+    """Print both sides."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=["examples/documents"])
     parser.add_argument("-q", "--question", action="append", help="instead of those above")

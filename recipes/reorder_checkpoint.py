@@ -55,13 +55,13 @@ class Shards:
 
 
 def skeleton(folder: Path) -> nn.Module:
-    """The model without its weights."""
+    """Return the model without its weights."""
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
 
 
 def order_of_rows(rows: Tensor, config: ExpertConfig) -> Tensor:
-    """The order of a layer's neurons ``(d_ff,)``, taken from the cache if it was found before."""
+    """Return the order of a layer's neurons ``(d_ff,)``, from the cache if it was found before."""
     cache, key = PermutationCache(cache_folder("experts")), make_cache_key(rows, config)
     known = cache.get(key, len(rows))
     if known is None:
@@ -75,7 +75,7 @@ def order_of_rows(rows: Tensor, config: ExpertConfig) -> Tensor:
 def moves(
     model: nn.Module, block: Block, order: Tensor
 ) -> Iterator[tuple[str, tuple[Tensor, int]]]:
-    """What one layer's order does to its tensors: name, then order and dimension."""
+    """Return what one layer's order does to its tensors: name, then order and dimension."""
     names = {id(module): name for name, module in model.named_modules()}
     if not all(isinstance(module, nn.Linear) for module in (*block.inputs, block.output)):
         raise ModelLoadError("the projections are of an unusual kind; use 'pace cluster' here")
@@ -93,7 +93,7 @@ def moves(
 def cluster(
     model: nn.Module, shards: Shards, config: ExpertConfig
 ) -> tuple[dict[int, Tensor], Moves]:
-    """Orders of all layers, and what they move, with one gate in memory at a time."""
+    """Return orders of all layers, and what they move, with one gate in memory at a time."""
     names = {id(module): name for name, module in model.named_modules()}
     orders, moved = {}, {}
     for block in find_blocks(model, config.layers):
@@ -106,7 +106,7 @@ def cluster(
 
 
 def copy(shards: Shards, moved: Mapping[str, tuple[Tensor, int]], folder: Path) -> None:
-    """Copies the tensors file by file, those of `moved` in their new order."""
+    """Copy the tensors file by file, those of `moved` in their new order."""
     for file in shards.files:
         with safe_open(file, "pt") as tensors:
             kept = {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
@@ -117,7 +117,7 @@ def copy(shards: Shards, moved: Mapping[str, tuple[Tensor, int]], folder: Path) 
 
 
 def reorder(source: Path, target: Path, config: ExpertConfig) -> Reordering:
-    """Writes a reordered copy of a checkpoint, whole or not at all, and a note of its making."""
+    """Write a reordered copy of a checkpoint, whole or not at all, and a note of its making."""
     check_folder(target)
     model, shards = skeleton(source), Shards(source)
     orders, moved = cluster(model, shards, config)
@@ -138,7 +138,7 @@ def reorder(source: Path, target: Path, config: ExpertConfig) -> Reordering:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Reorders a checkpoint folder."""
+    """Reorder a checkpoint folder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="folder with config.json and safetensors files")
     parser.add_argument("-o", "--output", type=Path, required=True, help="a new folder")

@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def do_POST(self) -> None:
-        """Asks the session; what is wrong with the question is the caller's to know."""
+        """Ask the session; what is wrong with the question is the caller's to know."""
         try:
             length = int(self.headers.get("Content-Length", 0))
             question = json.loads(self.rfile.read(length))["question"]
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def kept(pace: Pace, path: Path, documents: Sequence[str]) -> Session:
-    """The session in a folder; read and saved where there is none yet."""
+    """Return the session in a folder; read and saved where there is none yet."""
     if path.exists():
         return pace.open(path)
     session = pace.read(Corpus.from_paths(documents))
@@ -74,7 +74,7 @@ def kept(pace: Pace, path: Path, documents: Sequence[str]) -> Session:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Asks once with ``--ask``, and serves without it."""
+    """Ask once with ``--ask``, and serve without it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("documents", nargs="*", default=["examples/documents"])
     parser.add_argument("--session", type=Path, default=Path("house.pace"))

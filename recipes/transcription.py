@@ -19,17 +19,17 @@ class Transcription:
         self.filled = 0
 
     def step(self, x: Tensor) -> Tensor:
-        """Looks up and stores ``(tokens, features)``."""
+        """Look up and store ``(tokens, features)``."""
         out = self.retrieve(x) if self.filled else x
         self.store(x, out)
         return out
 
     def similar(self, x: Tensor) -> Tensor:
-        """Cosines of every token with every slot, by broadcasting."""
+        """Return cosines of every token with every slot, by broadcasting."""
         return cosine_similarity(x[:, None], self.keys[None, : self.filled], dim=-1)
 
     def retrieve(self, x: Tensor) -> Tensor:
-        """The lookup: thresholds, gathered neighbours, blend."""
+        """Look up: thresholds, gathered neighbors, blend."""
         similarity = self.similar(x)
         top = similarity.topk(min(5, self.filled), dim=-1)
         low = similarity.topk(min(2, self.filled), dim=-1, largest=False)
@@ -42,7 +42,7 @@ class Transcription:
         return 0.8 * x + 0.2 * result
 
     def store(self, x: Tensor, out: Tensor) -> None:
-        """The update: the first tokens fill an empty bank, then merge and replace."""
+        """Update: the first tokens fill an empty bank, then merge and replace."""
         if not self.filled:
             self.filled = min(SLOTS, len(x))
             self.keys[: self.filled], self.values[: self.filled] = x[:SLOTS], out[:SLOTS]

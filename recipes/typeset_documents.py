@@ -43,7 +43,7 @@ _WHEN = (
 
 
 def paragraphs(count: int = 24, seed: int = 7) -> list[str]:
-    """Paragraphs full of ligatures and of words long enough to be broken."""
+    """Return paragraphs full of ligatures and of words long enough to be broken."""
     chance = random.Random(seed)
 
     def sentence() -> str:
@@ -106,7 +106,7 @@ def _run(folder: Path, *command: str) -> None:
 
 
 def make(target: Path) -> None:
-    """Writes the text and the PDFs of all three programs."""
+    """Write the text and the PDFs of all three programs."""
     texts = paragraphs()
     target.mkdir(parents=True, exist_ok=True)
     facts = {"paragraphs": texts, "table": TABLE, "header": HEADER, "footer": FOOTER}

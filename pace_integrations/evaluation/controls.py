@@ -21,7 +21,7 @@ from pace_integrations.memory.calibration.norm_control import (
 
 
 class Removable(Protocol):
-    """What is attached to a model and can be taken off again."""
+    """Something attached to a model that can be taken off again."""
 
     def remove(self) -> None:
         """Leave the model as it was."""
@@ -32,12 +32,12 @@ Attach = Callable[[nn.Module, MemoryConfig | None], Removable]
 
 
 def attach_norm_control(model: nn.Module, config: MemoryConfig | None) -> Removable:
-    """Each activation multiplied by the ratio of norms the memory would have caused, no memory."""
+    """Multiply activations by the ratio of norms that the memory causes, without its content."""
     return _attach_control(model, _require_memory(config), scale_norms)
 
 
 def attach_random_memory(model: nn.Module, config: MemoryConfig | None) -> Removable:
-    """What the banks give back, turned into another direction of the same length.
+    """Turn what the banks give back into another direction of the same length.
 
     Look-ups and updates stay as they are; what was retrieved goes through a fixed random
     permutation of the features with random signs, so that it keeps its norm and loses its meaning.
@@ -54,7 +54,7 @@ def attach_random_memory(model: nn.Module, config: MemoryConfig | None) -> Remov
 
 
 def reorder_randomly(model: nn.Module, config: MemoryConfig | None) -> Removable:
-    """The neurons of every block in a random order.
+    """Put the neurons of every block in a random order.
 
     The function stays the same but for rounding: without a memory this is the noise floor. With a
     memory by experts it is the control for the division.
@@ -66,7 +66,7 @@ def reorder_randomly(model: nn.Module, config: MemoryConfig | None) -> Removable
 
 
 def reorder_by_cluster(model: nn.Module, config: MemoryConfig | None) -> Removable:
-    """The neurons of every block expert by expert, as the paper divides them.
+    """Put the neurons of every block in order expert by expert, as the paper divides them.
 
     Raises:
         ModelPatchError: The neurons of this model cannot be moved.
@@ -106,7 +106,7 @@ class _RandomTurn:
 
 
 def _draw_turn(features: int) -> tuple[Tensor, Tensor]:
-    """A fixed random order and signs for vectors of a width."""
+    """Draw a fixed random order and signs for vectors of a width."""
     random = torch.Generator().manual_seed(features)
     order = torch.randperm(features, generator=random)
     return order, torch.randint(0, 2, (features,), generator=random).float() * 2 - 1
@@ -119,5 +119,5 @@ class _ReorderedModel:
         self._reordering = reorder_neurons(model, ExpertConfig(experts=experts, by=by))
 
     def remove(self) -> None:
-        """Puts every neuron back."""
+        """Put every neuron back."""
         self._reordering.restore()

@@ -22,7 +22,7 @@ Cells = Mapping[tuple[float, float], float]
 
 
 def draw_figures(records: Sequence[Record], folder: Path) -> list[tuple[str, str]]:
-    """Draws what the records allow.
+    """Draw what the records allow.
 
     Args:
         records: Records of a run.
@@ -48,7 +48,7 @@ def draw_figures(records: Sequence[Record], folder: Path) -> list[tuple[str, str
 
 
 def average_by_cell(records: Iterable[Record]) -> dict[tuple[float, float], float]:
-    """Mean score by length and position, which every record has."""
+    """Return the mean score by length and position, which every record has."""
     found: dict[tuple[float, float], list[float]] = defaultdict(list)
     for record in records:
         found[record["length"], record["position"]].append(float(record["score"]))
@@ -114,7 +114,7 @@ def _make_line_plot(key: str, label: str) -> Callable[..., Figure]:
 def _draw_line(
     ax: Axes, arm: str, index: int, places: Sequence[float], scores: Sequence[Sequence[float]]
 ) -> None:
-    """A line with its intervals, a little beside those of other arms."""
+    """Draw a line with its intervals, a little beside those of other arms."""
     found = [bootstrap_interval(values, resamples=2000) for values in scores]
     means = [f.mean for f in found]
     below = [f.mean - f.low for f in found]
@@ -124,7 +124,7 @@ def _draw_line(
 
 
 def _scores_at(records: Iterable[Record], key: str, place: float) -> list[float]:
-    """Scores at a place, one per row."""
+    """Return scores at a place, one per row."""
     rows: dict[str, list[float]] = defaultdict(list)
     for record in records:
         if record[key] == place:

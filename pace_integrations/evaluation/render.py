@@ -58,12 +58,12 @@ Part = Heading | Text | Code | Table | Image
 
 
 def markdown(parts: Iterable[Part]) -> str:
-    """The parts as Markdown; pictures are links to files beside it."""
+    """Render the parts as Markdown; pictures are links to files beside it."""
     return "\n\n".join(_markdown(part) for part in parts) + "\n"
 
 
 def html(parts: Sequence[Part], folder: Path) -> str:
-    """The parts as one HTML file with its pictures inside.
+    """Render the parts as one HTML file with its pictures inside.
 
     Args:
         parts: The report; its first heading is the title.

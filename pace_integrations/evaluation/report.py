@@ -48,7 +48,7 @@ _READING = (
 
 
 def write_report(folder: Path, *, command: str | None = None) -> list[Path]:
-    """Writes ``report.md``, ``report.html`` and pictures from the records in a folder.
+    """Write ``report.md``, ``report.html`` and pictures from the records in a folder.
 
     Args:
         folder: Folder of a run, finished or not.
@@ -78,7 +78,7 @@ def write_report(folder: Path, *, command: str | None = None) -> list[Path]:
 def build_report(
     records: Sequence[Record], about: dict[str, Any], command: str | None
 ) -> list[Part]:
-    """The report without its pictures."""
+    """Make the report without its pictures."""
     arms = about.get("arms", {})
     parts: list[Part] = [
         Heading(1, "Does the memory help?"),
@@ -100,7 +100,7 @@ def build_report(
 
 
 def make_verdict_table(records: Sequence[Record], about: dict[str, str]) -> Table:
-    """Every arm against memory off."""
+    """Compare every arm with memory off."""
     header = ["arm", "rows", "score", "difference to off", "p", "detectable", "verdict"]
     digits = _choose_digits(records)
     rows = [
@@ -116,7 +116,7 @@ def make_verdict_table(records: Sequence[Record], about: dict[str, str]) -> Tabl
 
 
 def make_task_table(records: Sequence[Record]) -> Table:
-    """Mean scores by task and length, and the difference to memory off."""
+    """Tabulate mean scores by task and length, and the differences to memory off."""
     cells = list(dict.fromkeys((r["task"], r["length"]) for r in records))
     columns = {}
     for task, length in cells:
@@ -130,7 +130,7 @@ def make_task_table(records: Sequence[Record]) -> Table:
 
 
 def make_cost_table(records: Sequence[Record]) -> Table:
-    """Answers unlike those with memory off; citations, tokens and seconds, as means by arm."""
+    """Tabulate changed answers, citations, tokens and seconds, as means by arm."""
     header = ["arm", "other answers", "citation precision", "citation recall", "tokens read"]
     header += ["s to read", "s each"]
     fields = ("citation_precision", "citation_recall", "tokens", "read_seconds", "answer_seconds")
@@ -144,7 +144,7 @@ def make_cost_table(records: Sequence[Record]) -> Table:
 
 
 def _other_answers(own: Sequence[Record], records: Sequence[Record]) -> str:
-    """How many answers of an arm are worded unlike those to the same questions without memory."""
+    """Count the answers of an arm worded unlike those to the same questions without memory."""
     base = {(r["id"], r["order"]): r["prediction"] for r in records if r["arm"] == REFERENCE}
     both = [r for r in own if (r["id"], r["order"]) in base]
     unlike = sum(r["prediction"] != base[r["id"], r["order"]] for r in both)
@@ -158,7 +158,7 @@ def format_interval(found: Interval, digits: int = 3, sign: str = "") -> str:
 
 
 def format_command(arguments: Sequence[str]) -> str:
-    """A command as it can be typed again."""
+    """Return a command as it can be typed again."""
     return shlex.join(["pace", *arguments])
 
 

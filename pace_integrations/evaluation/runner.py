@@ -24,7 +24,7 @@ BATCH = 8  # rows that a process takes at a time
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """The state of a run.
 
     Attributes:
         done: Answers there are, those of earlier runs included.
@@ -55,7 +55,7 @@ def run_arms(
     show: Show | None = None,
     make: MakeRunner = ArmRunner,
 ) -> list[dict[str, Any]]:
-    """Answers every row under every arm in several document orders.
+    """Answer every row under every arm in several document orders.
 
     Each answer is one line of ``results.jsonl``, written when it is there. A run into a folder
     that holds some does the others only.
@@ -99,7 +99,7 @@ def run_arms(
 
 
 def load_records(folder: Path) -> list[dict[str, Any]]:
-    """The records of a folder; a line that a killed run left incomplete is passed over."""
+    """Load the records of a folder, but for a line that a killed run left incomplete."""
     return [record for record, _ in _iter_records(folder / RESULTS)]
 
 
@@ -123,7 +123,7 @@ def _generate_records(
 def _run_in_processes(
     todo: Iterable[tuple[Arm, list[Job]]], setting: RunSettings, processes: int
 ) -> Iterator[dict[str, Any]]:
-    """Answers from several processes, in whatever order they come."""
+    """Yield answers from several processes, in whatever order they come."""
     # Forking would copy locks that PyTorch's threads hold.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
@@ -155,7 +155,7 @@ def _answer_batch(arm: Arm, jobs: Sequence[Job], setting: RunSettings) -> list[d
 
 
 def _count_orders(row: Row, orders: int) -> int:
-    """Document orders of a row: one where fewer than two documents may move."""
+    """Count the document orders of a row: one where fewer than two documents may move."""
     return orders if len(row.documents) - len(row.gold) > 1 else 1
 
 
@@ -164,7 +164,7 @@ def _record_key(record: dict[str, Any]) -> tuple[str, str, int]:
 
 
 def _recover_records(path: Path) -> list[dict[str, Any]]:
-    """Complete records of a file, which is cut behind the last of them."""
+    """Load the complete records of a file, and cut it behind the last of them."""
     if not path.exists():
         return []
     found = list(_iter_records(path))
@@ -174,7 +174,7 @@ def _recover_records(path: Path) -> list[dict[str, Any]]:
 
 
 def _iter_records(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
-    """Records and where each ends, up to the first that is not complete."""
+    """Yield records and where each ends, up to the first that is not complete."""
     end = 0
     for line in path.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):
@@ -201,7 +201,7 @@ def _memory_dict(arm: Arm) -> dict[str, Any] | None:
 
 
 def _check_same(folder: Path, described: dict[str, Any]) -> None:
-    """Writes what is run, or holds it against what the folder was run with.
+    """Write what is run, or compare it with what the folder was run with.
 
     Rows and arms may be added later; what an arm or the setting is may not change.
     """
@@ -222,7 +222,7 @@ def _check_same(folder: Path, described: dict[str, Any]) -> None:
 
 
 def _check_model(record: dict[str, Any], before: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Refuses answers of other weights than those that are there."""
+    """Refuse answers of other weights than those that are there."""
     if before and before[0]["revision"] != record["revision"]:
         raise ConfigError(
             f"{folder} holds answers of the weights {before[0]['revision']}, and these are "

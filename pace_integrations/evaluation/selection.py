@@ -11,12 +11,12 @@ from pace_integrations.evaluation.tasks.rows import Count, Row
 
 
 def select_last(row: Row, budget: int, count: Count) -> list[int]:
-    """The last documents that fit, in order; at least one."""
+    """Select the last documents that fit, in order; at least one."""
     return _fit_budget(reversed(range(len(row.documents))), row, budget, count)
 
 
 def select_bm25(row: Row, budget: int, count: Count) -> list[int]:
-    """The documents that match the question best by BM25 and fit, in order; at least one.
+    """Select the documents that match the question best by BM25 and fit, in order; at least one.
 
     Raises:
         MissingExtraError: bm25s is not installed.
@@ -37,7 +37,7 @@ def select_bm25(row: Row, budget: int, count: Count) -> list[int]:
 
 
 def _fit_budget(order: Iterable[int], row: Row, budget: int, count: Count) -> list[int]:
-    """Documents in order of preference until the next one does not fit, in reading order."""
+    """Take documents by preference until one does not fit; return them in reading order."""
     kept: list[int] = []
     for i in order:
         title, text = row.documents[i]

@@ -1,4 +1,4 @@
-"""What scores say: means, paired bootstrap intervals, and a plain verdict. Knows no model."""
+"""Statistics of scores: means, paired intervals, p values and a verdict. Knows no model."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Comparison:
 
 
 def collect_scores(records: Iterable[Record]) -> dict[str, Scores]:
-    """Scores by arm, row and document order."""
+    """Collect scores by arm, row and document order."""
     found: dict[str, Scores] = defaultdict(lambda: defaultdict(dict))
     for record in records:
         found[record["arm"]][record["id"]][record["order"]] = float(record["score"])
@@ -75,7 +75,7 @@ def collect_scores(records: Iterable[Record]) -> dict[str, Scores]:
 def bootstrap_interval(
     values: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:
-    """Mean and 95 % percentile interval over rows, which are drawn with replacement.
+    """Return the mean and 95 % percentile interval over rows, which are drawn with replacement.
 
     Args:
         values: One value per row: a score, or a difference of two on the same row.
@@ -102,10 +102,10 @@ def bootstrap_interval(
 def sign_flip_test(
     differences: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> float:
-    """Share of all sign patterns of the differences whose mean is as far from zero as theirs.
+    """Return the share of all sign patterns of the differences whose mean is as far from zero.
 
     If an arm changed nothing, each row's difference might as well have the other sign (Fisher's
-    randomisation test). A bootstrap interval alone is clear of zero as soon as four rows of many
+    randomization test). A bootstrap interval alone is clear of zero as soon as four rows of many
     differ, all in one direction, which chance does one time in eight.
 
     Args:
@@ -136,7 +136,7 @@ def _distance_from_zero(data: NDArray[np.float64], axis: int) -> NDArray[np.floa
 
 
 def compare_arms(records: Iterable[Record], *, seed: int = 0) -> list[Comparison]:
-    """Every arm against memory off, on the rows and orders that both answered.
+    """Compare every arm with memory off, on the rows and orders that both answered.
 
     A row's document orders are averaged first: they are no independent rows.
     """
@@ -153,7 +153,7 @@ def compare_arms(records: Iterable[Record], *, seed: int = 0) -> list[Comparison
 
 
 def measure_order_spread(records: Iterable[Record], arm: str = REFERENCE) -> float | None:
-    """Largest difference of an arm's mean score between two document orders.
+    """Return the largest difference of an arm's mean score between two document orders.
 
     Only rows count that were answered in every order; None where there is but one order.
     """
@@ -167,7 +167,7 @@ def measure_order_spread(records: Iterable[Record], arm: str = REFERENCE) -> flo
 
 
 def decide_verdict(difference: Interval, floor: float, p_value: float) -> Verdict:
-    """Better or worse only if interval, noise floor and random signs all speak for it."""
+    """Call it better or worse only if interval, noise floor and random signs all speak for it."""
     if abs(difference.mean) <= floor or p_value > ALPHA:
         return "no evidence"
     if difference.low > 0:
@@ -202,7 +202,7 @@ def _detectable_difference(differences: NDArray[np.float64]) -> float:
 
 
 def _pair_scores(own: Scores, base: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean scores by row of two arms, over the orders that both have."""
+    """Return the mean scores by row of two arms, over the orders that both have."""
     mine, theirs = [], []
     for row in sorted(own.keys() & base.keys()):
         orders = own[row].keys() & base[row].keys()

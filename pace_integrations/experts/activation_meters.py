@@ -14,14 +14,14 @@ from pace_integrations.feed_forward import Block
 
 
 def module_activity(x: Tensor, experts: int) -> Tensor:
-    """Mean absolute activation per module, ``(..., d_ff)`` to ``(..., E)``, in float32."""
+    """Return the mean absolute activation per module, from ``(..., d_ff)`` to ``(..., E)``."""
     modules: Tensor = x.abs().unflatten(-1, (experts, -1)).mean(-1, dtype=torch.float32)
     return modules
 
 
 @contextmanager
 def watch_blocks(blocks: Sequence[Block], see: Callable[[int, Tensor], None]) -> Iterator[None]:
-    """Shows the intermediate activations of every forward inside; they stay as they are.
+    """Show the intermediate activations of every forward inside; they stay as they are.
 
     Args:
         blocks: Blocks to watch.
@@ -63,7 +63,7 @@ class UsageMeter:
 
     @contextmanager
     def watch_forwards(self) -> Iterator[None]:
-        """Counts the tokens of the forwards inside, which follow those of earlier ones."""
+        """Count the tokens of the forwards inside, which follow those of earlier ones."""
         with watch_blocks(self._blocks, self._record_tokens):
             yield
 
@@ -101,14 +101,14 @@ class CoactivationMeter:
 
     @contextmanager
     def watch_forwards(self) -> Iterator[None]:
-        """Keeps samples of the forwards inside."""
+        """Keep samples of the forwards inside."""
         with watch_blocks(self._blocks, self._record_tokens):
             yield
 
     watching = watch_forwards  # its name in the first release
 
     def describe_neurons(self) -> dict[int, Tensor]:
-        """Absolute activations of each layer's neurons about their mean ``(d_ff, samples)``.
+        """Return absolute activations of each layer's neurons about their mean ``(d_ff, samples)``.
 
         Brought to length 1, as the clustering does, rows are as near as neurons are correlated.
         """

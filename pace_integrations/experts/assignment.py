@@ -22,7 +22,7 @@ _DAMPING = 0.5  # every price moves at once, each as if the others stood still
 
 
 def assign_balanced(costs: Floats, prices: Floats | None = None) -> tuple[Ints, Floats]:
-    """Assigns rows to clusters of equal size at the least total cost.
+    """Assign rows to clusters of equal size at the least total cost.
 
     Args:
         costs: Cost of each row in each cluster ``(n, K)``; K divides n.
@@ -45,7 +45,7 @@ def assign_balanced(costs: Floats, prices: Floats | None = None) -> tuple[Ints, 
 
 
 def _find_prices(costs: Floats, prices: Floats) -> Floats:
-    """Prices near the balanced ones, for costs ``(K, n)``; the best of a few rounds."""
+    """Find prices near the balanced ones, for costs ``(K, n)``; the best of a few rounds."""
     clusters, rows = costs.shape
     size, best, least = rows // clusters, prices, rows
     for _ in range(_ROUNDS):
@@ -57,12 +57,12 @@ def _find_prices(costs: Floats, prices: Floats) -> Floats:
         if excess <= rows // 256:
             break
         prices = prices + _DAMPING * _price_raises(offers, taken, size)
-    centred: Floats = best - best.mean()
-    return centred
+    centered: Floats = best - best.mean()
+    return centered
 
 
 def _price_raises(offers: Floats, taken: Ints, size: int) -> Floats:
-    """By how much each cluster's price may rise until only `size` rows still take it ``(K,)``.
+    """Return how far each cluster's price may rise until only `size` rows still take it ``(K,)``.
 
     Negative where it must fall. The raise lies between the row that stays and the one that goes.
     """
@@ -99,7 +99,7 @@ class _ClusterFlow:
         self._movers = np.zeros((clusters, clusters), dtype=np.int64)
 
     def balance(self) -> None:
-        """Moves rows until every cluster is full."""
+        """Move rows until every cluster is full."""
         if not self._excess.any():
             return
         for cluster in range(len(self._excess)):
@@ -108,7 +108,7 @@ class _ClusterFlow:
             self._move_rows()
 
     def _update_edges(self, cluster: int) -> None:
-        """The cheapest row of a cluster to give to each other one."""
+        """Find the cheapest row of a cluster to give to each other one."""
         members = np.flatnonzero(self.labels == cluster)
         if len(members) == 0:
             self._steps[cluster] = np.inf
@@ -120,7 +120,7 @@ class _ClusterFlow:
         self._steps[cluster, cluster] = np.inf
 
     def _move_rows(self) -> None:
-        """Moves one row along each edge of the cheapest path from too many to too few."""
+        """Move one row along each edge of the cheapest path from too many to too few."""
         path = self._cheapest_path()
         movers = [self._movers[a, b] for a, b in pairwise(path)]
         self.labels[movers] = path[1:]
@@ -130,7 +130,7 @@ class _ClusterFlow:
             self._update_edges(cluster)
 
     def _cheapest_path(self) -> list[int]:
-        """The cheapest path, by Bellman and Ford: moves may save cost, cycles never do."""
+        """Find the cheapest path, by Bellman and Ford: moves may save cost, cycles never do."""
         clusters = len(self._excess)
         distance = np.where(self._excess > 0, 0.0, np.inf)
         before = np.full(clusters, -1)

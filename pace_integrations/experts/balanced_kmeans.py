@@ -24,7 +24,7 @@ _CANDIDATES = 16  # rows of each cluster that may change places at once
 
 
 class Effort(NamedTuple):
-    """How long the solver looks.
+    """Limits of the solver's search.
 
     Attributes:
         starts: Starts in the projected space.
@@ -56,7 +56,7 @@ class Rows(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor) -> Rows:
-        """Rows with their lengths."""
+        """Make rows with their lengths."""
         return cls(x, torch.linalg.vector_norm(x, dim=1).square())
 
 
@@ -69,7 +69,7 @@ def cluster_rows(
     effort: Effort | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Clusters rows into groups of equal size.
+    """Cluster rows into groups of equal size.
 
     Args:
         x: Rows ``(n, features)`` in float32.
@@ -99,7 +99,7 @@ def cluster_rows(
 
 
 def _choose_effort(rows: int, clusters: int) -> Effort:
-    """Small problems are solved several times over: they have many poor optima and cost little."""
+    """Choose how often to solve: small problems have many poor optima and cost little."""
     return Effort(passes=min(max(20_000 // (rows * clusters), 1), 16))
 
 
@@ -111,7 +111,7 @@ def _run_pass(
     tolerance: float,
     generator: torch.Generator,
 ) -> Iterator[_Assignment]:
-    """The three phases; yields what is found after each of their steps, in the end the result."""
+    """Run the three phases, yielding what is found after each step, at last the result."""
     best = None
     for _ in range(effort.starts):
         means = _choose_centers(small, clusters, generator)
@@ -132,7 +132,7 @@ def _run_pass(
 
 
 def _project_rows(x: Tensor, clusters: int, generator: torch.Generator) -> Tensor:
-    """Rows in their leading directions ``(n, about clusters)``: a randomised range finder."""
+    """Project rows on their leading directions ``(n, about K)``: a randomized range finder."""
     wanted = clusters + _OVERSAMPLE
     if min(x.shape) <= 2 * wanted:
         return x
@@ -143,7 +143,7 @@ def _project_rows(x: Tensor, clusters: int, generator: torch.Generator) -> Tenso
 
 
 def _choose_centers(rows: Rows, clusters: int, generator: torch.Generator) -> Tensor:
-    """Greedy k-means++: each next centre is the best of a few drawn by squared distance."""
+    """Choose centers by greedy k-means++: each is the best of a few drawn by squared distance."""
     x, tries = rows.x, 2 + int(math.log(clusters))
     chosen = [int(torch.randint(len(x), (1,), generator=generator))]
     nearest = _squared_distances(rows, x[chosen])[:, 0]
@@ -158,10 +158,10 @@ def _choose_centers(rows: Rows, clusters: int, generator: torch.Generator) -> Te
     return x[chosen]
 
 
-def _squared_distances(rows: Rows, centres: Tensor) -> Tensor:
-    """Squared distances ``(n, K)``."""
-    costs = torch.addmm(rows.norms[:, None], rows.x, centres.T, alpha=-2)
-    return costs.add_(centres.square().sum(1)).clamp_(min=0)
+def _squared_distances(rows: Rows, centers: Tensor) -> Tensor:
+    """Return squared distances ``(n, K)``."""
+    costs = torch.addmm(rows.norms[:, None], rows.x, centers.T, alpha=-2)
+    return costs.add_(centers.square().sum(1)).clamp_(min=0)
 
 
 class _Assignment(NamedTuple):
@@ -175,7 +175,7 @@ class _Assignment(NamedTuple):
 def _refine_assignment(
     rows: Rows, found: _Assignment, clusters: int, rounds: int, tolerance: float
 ) -> _Assignment:
-    """Lloyd from an assignment found before."""
+    """Run Lloyd from an assignment found before."""
     means = _cluster_means(rows.x, found.labels, clusters)
     return _run_lloyd(rows, means, rounds, tolerance, found.prices)
 
@@ -183,7 +183,7 @@ def _refine_assignment(
 def _run_lloyd(
     rows: Rows, means: Tensor, rounds: int, tolerance: float, prices: Floats | None = None
 ) -> _Assignment:
-    """Alternates exact balanced assignment and means; the inertia never rises."""
+    """Alternate exact balanced assignment and means; the inertia never rises."""
     clusters, size, energy = len(means), len(rows.x) // len(means), float(rows.norms.sum())
     labels, inertia = rows.norms, math.inf
     for _ in range(max(rounds, 1)):
@@ -197,7 +197,7 @@ def _run_lloyd(
 
 
 def _cluster_means(x: Tensor, labels: Tensor, clusters: int) -> Tensor:
-    """Means of clusters of equal size ``(K, features)``."""
+    """Return the means of clusters of equal size ``(K, features)``."""
     sums = torch.zeros(clusters, x.shape[1], dtype=x.dtype, device=x.device)
     # A product with indicators sums in a fixed order, which index_add on a GPU does not.
     member = torch.nn.functional.one_hot(labels, clusters).to(x.dtype)
@@ -205,7 +205,7 @@ def _cluster_means(x: Tensor, labels: Tensor, clusters: int) -> Tensor:
 
 
 def _swap_rows(rows: Rows, labels: Tensor, clusters: int) -> float:
-    """Exchanges rows between pairs of clusters, in place; returns by how much inertia falls."""
+    """Exchange rows between pairs of clusters, in place; return by how much inertia falls."""
     size = len(rows.x) // clusters
     means = _cluster_means(rows.x, labels, clusters)
     members = labels.argsort(stable=True).view(clusters, size)
@@ -216,7 +216,7 @@ def _swap_rows(rows: Rows, labels: Tensor, clusters: int) -> float:
 
 
 def _promising_pairs(rows: Rows, members: Tensor, means: Tensor) -> list[tuple[int, int]]:
-    """Pairs of clusters that may gain by exchanging one row each, the best ones first."""
+    """Return pairs of clusters that may gain by exchanging one row each, the best ones first."""
     clusters, size = members.shape
     pull = (rows.x @ means.T)[members.flatten()].view(clusters, size, clusters)
     own = torch.diagonal(pull, dim1=0, dim2=2).T
@@ -229,7 +229,7 @@ def _promising_pairs(rows: Rows, members: Tensor, means: Tensor) -> list[tuple[i
 
 
 def _exchange_rows(x: Tensor, members: Tensor, means: Tensor, a: int, b: int) -> float:
-    """Swaps the best number of rows of two clusters; returns by how much inertia falls.
+    """Swap the best number of rows of two clusters; return by how much inertia falls.
 
     With D the sum of the differences of the rows that change places and m the clusters' size, the
     inertia falls by ``2 (mean_a - mean_b) . D + 2 |D|^2 / m``.

@@ -20,7 +20,7 @@ _VERSION = 1  # of the solvers: another answer to the same question needs anothe
 
 
 def make_cache_key(rows: Tensor, config: ExpertConfig) -> str:
-    """Name of the answer to one clustering: a hash of the rows and of what decides the labels."""
+    """Name the answer to one clustering: a hash of the rows and of what decides the labels."""
     facts = {
         "version": _VERSION,
         "shape": list(rows.shape),
@@ -48,7 +48,7 @@ class PermutationCache:
         self._folder = folder
 
     def get(self, key: str, neurons: int) -> Tensor | None:
-        """The order kept under a key ``(d_ff,)``; None where there is none or it is damaged."""
+        """Return the order kept under a key ``(d_ff,)``; None where none is, or a damaged one."""
         try:
             order = load_file(self._file_path(key))["order"].long()
         except (OSError, SafetensorError, KeyError):

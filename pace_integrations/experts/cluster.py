@@ -24,7 +24,7 @@ def cluster_neurons(
     normalize: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Divides neurons into experts of equal size whose weights are alike (balanced k-means).
+    """Divide neurons into experts of equal size whose weights are alike (balanced k-means).
 
     Args:
         weight: One row per neuron ``(d_ff, features)``: the weight of the gate projection, of the
@@ -61,7 +61,7 @@ def cluster_neurons(
 
 
 def measure_inertia(weight: Tensor, labels: Tensor, *, normalize: bool = True) -> float:
-    """Sum of the squared distances of the rows ``(d_ff, features)`` to the means of their experts.
+    """Sum the squared distances of the rows ``(d_ff, features)`` to their experts' means.
 
     Args:
         weight: One row per neuron.
@@ -76,7 +76,7 @@ def measure_inertia(weight: Tensor, labels: Tensor, *, normalize: bool = True) -
 
 
 def check_experts(neurons: int, experts: int) -> None:
-    """Checks that experts of equal size are possible.
+    """Check that experts of equal size are possible.
 
     Raises:
         ConfigError: They are not; the message lists the numbers that are.
@@ -105,7 +105,7 @@ def _prepare_rows(weight: Tensor, normalize: bool) -> Tensor:
 
 
 def _solve_constrained(rows: Tensor, experts: int, seed: int) -> Tensor:
-    """The solver of the paper, with its defaults."""
+    """Cluster by the solver of the paper, with its defaults."""
     if importlib.util.find_spec("k_means_constrained") is None:
         raise MissingExtraError("solver='constrained'", "experts")
     from k_means_constrained import KMeansConstrained

@@ -23,7 +23,7 @@ from pace_integrations.feed_forward import Block, find_blocks
 
 
 def keep_active(x: Tensor, experts: int, active: float, choice: Choice) -> Tensor:
-    """Activations with all but the most active modules set to zero.
+    """Set all but the most active modules of activations to zero.
 
     Args:
         x: Activations ``(..., tokens, d_ff)``.
@@ -62,7 +62,7 @@ class ExpertMask:
         self._handles = [self._attach_hook(block) for block in blocks]
 
     def remove(self) -> None:
-        """Leaves all modules on again."""
+        """Leave all modules on again."""
         for handle in self._handles:
             handle.remove()
 
@@ -77,7 +77,7 @@ class ExpertMask:
 
 @contextmanager
 def mask_experts(model: nn.Module, config: ExpertConfig) -> Iterator[ExpertMask]:
-    """An `ExpertMask` for the forwards inside."""
+    """Mask experts in the forwards inside."""
     switch = ExpertMask(model, config)
     try:
         yield switch

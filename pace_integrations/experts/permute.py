@@ -4,8 +4,8 @@ A feed-forward block computes the same whatever the order of its neurons, if the
 into them and the columns of what leads out of them move together. Only the order of a sum changes.
 
 Eight-bit weights of bitsandbytes have one scale per row, which moves with its row, so that nothing
-is rounded again. Four-bit weights share a scale between neighbouring columns: they would have to
-be quantised anew, and could not be restored.
+is rounded again. Four-bit weights share a scale between neighboring columns: they would have to
+be quantized anew, and could not be restored.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from pace_integrations.feed_forward import Block, output_width
 
 
 def order_by_expert(labels: Tensor) -> Tensor:
-    """The order that puts every expert's neurons side by side ``(d_ff,)``; within it none moves."""
+    """Return the order that puts every expert's neurons side by side, in their own order."""
     return labels.argsort(stable=True)
 
 
 def invert_order(order: Tensor) -> Tensor:
-    """The order that undoes another one ``(d_ff,)``."""
+    """Return the order that undoes another one ``(d_ff,)``."""
     undone = torch.empty_like(order)
     undone[order] = torch.arange(len(order), device=order.device)
     return undone
 
 
 def describe_neurons(block: Block) -> Tensor:
-    """The rows that describe a block's neurons ``(d_ff, features)``: those of its gate.
+    """Return the rows that describe a block's neurons ``(d_ff, features)``: those of its gate.
 
     A block without a gate is described by the projection that leads into it. What comes back
-    shares its memory with the model, unless it had to be dequantised.
+    shares its memory with the model, unless it had to be dequantized.
 
     Raises:
-        ModelPatchError: The weights are quantised or not in memory.
+        ModelPatchError: The weights are quantized or not in memory.
     """
     module = block.inputs[0]
     weight = _movable_weight(module, block)
@@ -49,7 +49,7 @@ def describe_neurons(block: Block) -> Tensor:
 
 
 def permute_neurons(blocks: Mapping[int, Block], orders: Mapping[int, Tensor]) -> None:
-    """Puts neurons into another order: neuron ``order[i]`` becomes neuron i.
+    """Put neurons into another order: neuron ``order[i]`` becomes neuron i.
 
     Everything is checked before anything is moved.
 
@@ -58,7 +58,7 @@ def permute_neurons(blocks: Mapping[int, Block], orders: Mapping[int, Tensor]) -
         orders: Order of the neurons of some of those layers ``(d_ff,)``.
 
     Raises:
-        ModelPatchError: Weights are quantised, not in memory or of an unknown form, or an order is
+        ModelPatchError: Weights are quantized, not in memory or of an unknown form, or an order is
             none.
     """
     for layer, order in orders.items():
@@ -73,10 +73,10 @@ def permute_neurons(blocks: Mapping[int, Block], orders: Mapping[int, Tensor]) -
 
 
 def check_movable(block: Block) -> None:
-    """Checks that a block's neurons can be moved.
+    """Check that a block's neurons can be moved.
 
     Raises:
-        ModelPatchError: Its weights are quantised, not in memory, or of an unknown form.
+        ModelPatchError: Its weights are quantized, not in memory, or of an unknown form.
     """
     for module in (*block.inputs, block.output):
         _movable_weight(module, block)
@@ -107,7 +107,7 @@ def _permute_block(block: Block, order: Tensor) -> None:
 
 
 def _move_weight(module: nn.Module, order: Tensor, dimension: int) -> None:
-    """Reorders a weight, and what bitsandbytes may keep beside it of the same weight."""
+    """Reorder a weight, and what bitsandbytes may keep beside it of the same weight."""
     moved: set[int] = set()
     for tensor in (module.get_parameter("weight"), *_attached_tensors(module, "CB")):
         if tensor.data_ptr() not in moved:
@@ -116,12 +116,12 @@ def _move_weight(module: nn.Module, order: Tensor, dimension: int) -> None:
 
 
 def _move_rows(tensor: Tensor, order: Tensor, dimension: int) -> None:
-    """Reorders one tensor through a copy of it; it stays where it is."""
+    """Reorder one tensor through a copy of it; it stays where it is."""
     tensor.data.copy_(tensor.data.index_select(dimension, order.to(tensor.device)))
 
 
 def _row_scales(module: nn.Module) -> list[Tensor]:
-    """Scales of the rows of an eight-bit weight: with the weight, after a forward in its state."""
+    """Return the row scales of an 8-bit weight: with the weight, after a forward in its state."""
     return _attached_tensors(module, "SCB")
 
 
@@ -132,7 +132,7 @@ def _attached_tensors(module: nn.Module, name: str) -> list[Tensor]:
 
 
 def _is_transposed(module: nn.Module) -> bool:
-    """Whether a weight is ``(in, out)``, as in Transformers' Conv1D."""
+    """Return True if a weight is ``(in, out)``, as in Transformers' Conv1D."""
     return not hasattr(module, "out_features") and hasattr(module, "nf")
 
 
@@ -148,7 +148,7 @@ def _movable_weight(module: nn.Module, block: Block) -> Tensor:
         if weight.is_floating_point() or eight_bit:
             return weight
     raise ModelPatchError(
-        f"layer {block.layer} has quantised weights ({type(module).__name__}), whose neurons "
+        f"layer {block.layer} has quantized weights ({type(module).__name__}), whose neurons "
         "cannot be moved; write a reordered checkpoint with 'pace cluster MODEL -o DIR' and "
-        "load that one quantised"
+        "load that one quantized"
     )

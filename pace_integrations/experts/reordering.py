@@ -48,7 +48,7 @@ class Reordering:
         return f"sha256:{digest.hexdigest()}"
 
     def restore(self) -> None:
-        """Puts every neuron back where it was, bit for bit; a second call changes nothing."""
+        """Put every neuron back where it was, bit for bit; a second call changes nothing."""
         if self._applied:
             blocks = {block.layer: block for block in find_blocks(self._model, [*self.orders])}
             permute_neurons(
@@ -65,7 +65,7 @@ def reorder_neurons(
     folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reordering:
-    """Divides the neurons of a model into experts and puts each expert's side by side.
+    """Divide the neurons of a model into experts and put each expert's side by side.
 
     Each layer's answer is kept on disk as soon as it is known, so that a second run, or one after
     an interruption, only does what is missing. Layers are moved when all are known; when a step
@@ -82,7 +82,7 @@ def reorder_neurons(
     Raises:
         ConfigError: The number of experts does not divide a layer's width, or
             ``by="coactivation"`` comes without activations.
-        ModelPatchError: The blocks are of no known form, quantised or not in memory.
+        ModelPatchError: The blocks are of no known form, quantized or not in memory.
         MissingExtraError: The constrained solver was asked for without the ``experts`` extra.
     """
     blocks = find_blocks(model, config.layers)
@@ -107,7 +107,7 @@ def _make_describer(
     config: ExpertConfig,
     activations: Callable[[Sequence[Block]], Mapping[int, Tensor]] | None,
 ) -> Callable[[Block], Tensor]:
-    """What describes the neurons of a block."""
+    """Return what describes the neurons of a block."""
     if config.by != "coactivation":
         return describe_neurons
     if activations is None:
@@ -119,7 +119,7 @@ def _make_describer(
 
 
 def _find_order(layer: int, rows: Tensor, config: ExpertConfig, cache: PermutationCache) -> Tensor:
-    """The order of one layer's neurons on the CPU: kept, drawn or computed."""
+    """Return the order of one layer's neurons on the CPU: kept, drawn or computed."""
     if config.by == "random":
         generator = torch.Generator().manual_seed(config.seed + layer)
         return torch.randperm(len(rows), generator=generator)

@@ -70,7 +70,7 @@ class ActivationMemoryBank:
         mask: Tensor | None = None,
         position: int | Tensor | None = None,
     ) -> Tensor:
-        """Looks tokens up and stores them, `config.step` columns at a time.
+        """Look tokens up and store them, `config.step` columns at a time.
 
         Args:
             x: Activations ``(batch, C, features)``. Within a step every token is looked up before
@@ -113,7 +113,7 @@ class ActivationMemoryBank:
     def lookup(
         self, x: Tensor, *, outputs: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """The activations, or the outputs, with the memory mixed in; nothing is stored."""
+        """Return the activations, or the outputs, with the memory mixed in; nothing is stored."""
         return self.begin_step(x, outputs=outputs, mask=mask)[0]
 
     def ask(self, x: Tensor, *, outputs: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -150,7 +150,7 @@ class ActivationMemoryBank:
     def begin_step(
         self, x: Tensor, *, outputs: Tensor | None = None, mask: Tensor | None = None
     ) -> tuple[Tensor, LookupResult]:
-        """First half of a step: the output, and what `update` needs to store these tokens.
+        """Look up one part of a step: its output, and what `update` needs to store its tokens.
 
         A step may arrive in several parts. Each part is looked up by itself, in the bank as it was
         before the step; `update` takes them all when the step is complete.
@@ -195,7 +195,7 @@ class ActivationMemoryBank:
 
     @torch.no_grad()
     def update(self, *parts: LookupResult, positions: Tensor) -> None:
-        """Second half of a step: stores the tokens of all its parts at once.
+        """Complete a step: store the tokens of all its parts at once.
 
         Args:
             *parts: What `look` found, in order of the tokens.
@@ -208,11 +208,11 @@ class ActivationMemoryBank:
             self._set_contents(rule(self._contents, found, positions, self.config))
 
     def reset(self) -> None:
-        """Empties the bank."""
+        """Empty the bank."""
         self._empty_bank(self._contents.keys.device)
 
     def state(self) -> dict[str, Tensor]:
-        """The tensors ``keys values usage filled written``, shared and never written in place.
+        """Return ``keys values usage filled written``, shared and never written in place.
 
         With ``similarity="experts"`` all of them have a second dimension, the modules.
         """
@@ -222,7 +222,7 @@ class ActivationMemoryBank:
         return {name: t.unflatten(0, (self.batch, self._modules)) for name, t in whole.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Takes over tensors that `state` gave; positions count on from the last one written.
+        """Take over tensors that `state` gave; positions count on from the last one written.
 
         Raises:
             ConfigError: A tensor is missing or has another shape than this bank's.
@@ -241,7 +241,7 @@ class ActivationMemoryBank:
         self._set_contents(BankState(**loaded))
 
     def clone(self) -> ActivationMemoryBank:
-        """An independent bank with the same contents; the tensors are shared until one changes."""
+        """Return an independent bank of the same contents; tensors are shared till one changes."""
         twin = ActivationMemoryBank.__new__(ActivationMemoryBank)
         twin.__dict__.update(self.__dict__)
         return twin
@@ -265,7 +265,7 @@ class ActivationMemoryBank:
         return count + (first.to(live.device)[:, None] if isinstance(first, Tensor) else first)
 
     def _check_shapes(self, x: Tensor, outputs: Tensor | None) -> Tensor:
-        """What the memory is mixed into: the activations or the outputs."""
+        """Return what the memory is mixed into: the activations, or the outputs."""
         if x.ndim != 3 or x.shape[0] != self.batch or x.shape[2] != self.features:
             shape = (self.batch, "C", self.features)
             raise ConfigError(f"activations must be {shape}, got {tuple(x.shape)}")
@@ -278,5 +278,5 @@ class ActivationMemoryBank:
 
 
 def _zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
-    """The same with zeros for padding, which may hold anything."""
+    """Return the tensor with zeros for padding, which may hold anything."""
     return x if mask is None else x.masked_fill(~mask[..., None], 0.0)

@@ -1,4 +1,4 @@
-"""What a bank holds, as a value: an update makes a new one and never writes into the old."""
+"""The content of a bank as a value: an update makes a new one, and the old stays as it is."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BankState:
     def create_empty(
         cls, batch: int, slots: int, features: int, width: int, device: torch.device | str | None
     ) -> BankState:
-        """Contents with no slot filled."""
+        """Make a state with no slot filled."""
         whole = torch.zeros(batch, slots, dtype=torch.int64, device=device)
         return cls(
             torch.zeros(batch, slots, features, dtype=torch.float32, device=device),
@@ -45,17 +45,17 @@ class BankState:
 
     @property
     def filled_mask(self) -> Tensor:
-        """Which slots are filled ``(B, M)``."""
+        """True for slots that are filled ``(B, M)``."""
         return torch.arange(self.usage.shape[1], device=self.usage.device) < self.filled[:, None]
 
     def inverse_key_norms(self) -> Tensor:
-        """One over the norms of the keys ``(B, M)``; 0 where a key is zero."""
+        """Return one over the norms of the keys ``(B, M)``; 0 where a key is zero."""
         return inverse_norms(self.keys)
 
     def to_dict(self) -> dict[str, Tensor]:
-        """The tensors by name, not copied."""
+        """Return the tensors by name, not copied."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def to(self, device: torch.device) -> BankState:
-        """The same on another device."""
+        """Return the same on another device."""
         return BankState(*(t.to(device) for t in self.to_dict().values()))

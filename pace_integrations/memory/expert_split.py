@@ -1,6 +1,6 @@
 """One bank per module: activations viewed as modules of equal width, each remembered by itself.
 
-With ``similarity="experts"`` a module is a block of neighbouring neurons, as concatenated experts
+With ``similarity="experts"`` a module is a block of neighboring neurons, as concatenated experts
 lie after their neurons were reordered. Each module of each token has its own similarities,
 thresholds and fusion, as if it were a sequence of its own; no code of the rules knows of it.
 """
@@ -14,7 +14,7 @@ from pace_integrations.errors import ConfigError
 
 
 def count_modules(features: int, config: MemoryConfig) -> int:
-    """Modules of a bank of `features` features.
+    """Return the modules of a bank of `features` features.
 
     Raises:
         ConfigError: They do not divide the features.
@@ -30,7 +30,7 @@ def count_modules(features: int, config: MemoryConfig) -> int:
 
 
 def split_modules(x: Tensor, modules: int) -> Tensor:
-    """Activations ``(B, C, features)`` as rows ``(B * E, C, features / E)``.
+    """View activations ``(B, C, features)`` as rows ``(B * E, C, features / E)``.
 
     A view for one sequence or one module, whatever the number of the other.
     """
@@ -39,11 +39,11 @@ def split_modules(x: Tensor, modules: int) -> Tensor:
 
 
 def merge_modules(x: Tensor, modules: int) -> Tensor:
-    """What `split` took apart, together again ``(B, C, features)``."""
+    """Join what `split_modules` took apart ``(B, C, features)``."""
     whole: Tensor = x.unflatten(0, (-1, modules)).transpose(1, 2).flatten(2)
     return whole
 
 
 def repeat_per_module(x: Tensor, modules: int) -> Tensor:
-    """What holds for a sequence ``(B, ...)``, for each of its modules ``(B * E, ...)``."""
+    """Repeat what holds for a sequence ``(B, ...)`` for each of its modules ``(B * E, ...)``."""
     return x if modules == 1 else x.repeat_interleave(modules, dim=0)

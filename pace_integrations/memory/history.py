@@ -1,4 +1,4 @@
-"""What happened step by step while a sequence was read: gathered on the device, read later."""
+"""Lookups step by step while a sequence was read: gathered on the device, read later."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class History:
     recent: Tensor | None = None
 
     def record_step(self, start: int, parts: Sequence[LookupResult], counts: Tensor) -> History:
-        """The history with one more step.
+        """Return the history with one more step.
 
         Args:
             start: Position of the step's first token.
@@ -46,12 +46,12 @@ class History:
         )
 
     def counts(self) -> list[tuple[int, int, int]]:
-        """Lookups ``(high, medium, low)`` of each step; reading them waits for the device."""
+        """Return ``(high, medium, low)`` lookups of each step; reading waits for the device."""
         rows = self._steps_table()[:, 2:].tolist()
         return [(high, medium, low) for high, medium, low in rows]
 
     def _steps_table(self) -> Tensor:
-        """Steps as ``(S, 5)``: start, stop, high, medium, low."""
+        """Return steps as ``(S, 5)``: start, stop, high, medium, low."""
         if not self.steps:
             return torch.zeros(0, 5, dtype=torch.int64)
         spans = torch.tensor([step[:2] for step in self.steps])
@@ -59,14 +59,14 @@ class History:
 
 
 def pack_histories(histories: Sequence[History], features: int) -> dict[str, Tensor]:
-    """Histories of several sequences as ``steps`` (B, S, 5) and ``recent`` (B, R, features)."""
+    """Pack histories of sequences as ``steps`` (B, S, 5) and ``recent`` (B, R, features)."""
     tables = [history._steps_table() for history in histories]
     kept = [torch.zeros(0, features) if h.recent is None else h.recent.cpu() for h in histories]
     return {"steps": _pad_rows(tables, -1), "recent": _pad_rows(kept, 0)}
 
 
 def unpack_history(tensors: Mapping[str, Tensor], row: int) -> History:
-    """The history of one row of what `to_tensors` gave."""
+    """Return the history of one row of what `pack_histories` gave."""
     table = tensors["steps"][row].cpu()
     table = table[table[:, 0] >= 0]
     steps = tuple((int(line[0]), int(line[1]), line[2:]) for line in table)
@@ -82,7 +82,7 @@ def _thinning_stride(tokens: int) -> int:
 
 
 def _thin_tokens(parts: Sequence[Tensor], stride: int) -> Tensor:
-    """Every `stride`-th token of parts ``(E, C, features / E)``, copied, without joining them."""
+    """Copy every `stride`-th token of parts ``(E, C, features / E)``, without joining them."""
     kept, passed = [], 0
     for part in parts:
         tokens = part[:, -passed % stride :: stride]

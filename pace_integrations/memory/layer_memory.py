@@ -34,17 +34,17 @@ class LayerMemory:
 
     @property
     def is_open(self) -> bool:
-        """Whether tokens wait for their step to be complete."""
+        """True while tokens wait for their step to be complete."""
         return self._open > 0
 
     def ask(self, x: Tensor, outputs: Tensor | None = None) -> Tensor:
-        """Looks ``(1, C, features)`` up and stores nothing."""
+        """Look ``(1, C, features)`` up and store nothing."""
         out, counts = self.bank.ask(x, outputs=outputs)
         self._counts = self._counts.to(x.device) + counts
         return out
 
     def read(self, x: Tensor, cuts: Sequence[int], outputs: Tensor | None = None) -> Tensor:
-        """Looks the next tokens ``(1, C, features)`` up and stores every step that they complete.
+        """Look the next tokens ``(1, C, features)`` up and store every step that they complete.
 
         Args:
             x: Activations.
@@ -65,7 +65,7 @@ class LayerMemory:
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
     def flush(self) -> None:
-        """Closes the open step: stores its tokens, however few. Without one nothing happens."""
+        """Close the open step: store its tokens, however few. Without one nothing happens."""
         if self._open:
             start, device = self.position - self._open, self._parts[0].x.device
             span = torch.arange(start, self.position, device=device)
@@ -74,28 +74,28 @@ class LayerMemory:
         self._close_step()
 
     def copy(self) -> LayerMemory:
-        """An independent memory with the same contents; tensors are shared until one changes."""
+        """Return an independent memory with the same contents; tensors are shared till changed."""
         twin = LayerMemory.__new__(LayerMemory)
         twin.__dict__.update(self.__dict__)
         twin.bank = self.bank.clone()
         return twin
 
     def load(self, state: Mapping[str, Tensor], position: int, history: History) -> None:
-        """Takes over a bank's tensors, a position and a history; an open step is dropped."""
+        """Take over a bank's tensors, a position and a history; an open step is dropped."""
         self.bank.load_state(state)
         self.position, self.history = position, history
         self._close_step()
 
     def counts(self) -> Tensor:
-        """High, medium and low lookups ``(3,)`` since they were last reset, on the CPU."""
+        """Return high, medium and low lookups ``(3,)`` since they were last reset, on the CPU."""
         return self._counts.cpu()
 
     def reset_counts(self) -> None:
-        """Starts counting lookups from zero."""
+        """Start counting lookups from zero."""
         self._counts = _NONE
 
     def _split_by_step(self, count: int, cuts: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
-        """Parts of the next `count` tokens that lie in one step each: start, stop, cut before."""
+        """Yield parts of the next `count` tokens in one step each: start, stop, cut before."""
         start, first = 0, self.position
         while start < count:
             here = first + start
@@ -123,5 +123,5 @@ class LayerMemory:
             self.flush()
 
     def _close_step(self) -> None:
-        """Leaves no step open."""
+        """Leave no step open."""
         self._parts, self._open, self._step_counts = (), 0, _NONE

@@ -17,7 +17,7 @@ GRID = 2.0**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LookupResult:
-    """What a lookup found for ``C`` tokens of each of ``B`` rows; all that an update needs.
+    """The result of a lookup for ``C`` tokens of each of ``B`` rows; all that an update needs.
 
     Attributes:
         x: The activations ``(B, C, features)``, in float32 until they are set aside.
@@ -41,29 +41,29 @@ class LookupResult:
     live: Tensor
 
     def copy_compact(self, dtype: torch.dtype) -> LookupResult:
-        """The same, fit to wait for the rest of its step: no views, activations as they came."""
+        """Return a copy fit to wait for the rest of its step: no views, activations as given."""
         x = self.x.to(dtype, copy=True)
         source = x if self.source is self.x else self.source.to(dtype, copy=True)
         return LookupResult(x, source, *(t.clone() for t in self.weight_tensors()))
 
     def float_inputs(self) -> tuple[Tensor, Tensor]:
-        """Activations and source in float32; one tensor where they are one."""
+        """Return activations and source in float32; one tensor where they are one."""
         x = self.x.float()
         return x, x if self.source is self.x else self.source.float()
 
     def weight_tensors(self) -> tuple[Tensor, ...]:
-        """Every field but the activations and the source, in order."""
+        """Return every field but the activations and the source, in order."""
         return self.mix, self.keep, self.top, self.best, self.strength, self.live
 
     def count_hits(self, config: MemoryConfig) -> Tensor:
-        """Lookups above, between and below the thresholds, as a tensor ``(3,)``."""
+        """Return lookups above, between and below the thresholds, as a tensor ``(3,)``."""
         above = self.live & (self.best > config.theta_low)
         high = above & (self.best > config.theta_high)
         return torch.stack([high.sum(), (above & ~high).sum(), (self.live & ~above).sum()])
 
 
 def join_results(parts: tuple[LookupResult, ...]) -> LookupResult:
-    """One lookup of all tokens from lookups of consecutive ones."""
+    """Return one lookup of all tokens from lookups of consecutive ones."""
     if len(parts) == 1:
         return parts[0]
     x = torch.cat([p.x for p in parts], dim=1)
@@ -74,7 +74,7 @@ def join_results(parts: tuple[LookupResult, ...]) -> LookupResult:
 
 
 def inverse_norms(x: Tensor) -> Tensor:
-    """One over the length of each vector in the last dimension; 0 for a zero vector."""
+    """Return one over the length of each vector in the last dimension; 0 for a zero vector."""
     norm = torch.linalg.vector_norm(x, dim=-1)
     return torch.where(norm > 0, 1.0 / norm, torch.zeros_like(norm))
 
@@ -87,14 +87,14 @@ def look_up_tokens(
     config: MemoryConfig,
     live: Tensor,
 ) -> LookupResult:
-    """Looks tokens up: one matrix product per row, never a ``(C, M, features)`` intermediate.
+    """Look tokens up: one matrix product per row, never a ``(C, M, features)`` intermediate.
 
     Args:
         x: Activations ``(B, C, features)`` of any floating dtype.
         keys: Keys ``(B, M, features)``, float32.
         inverse: Inverse norms of the keys ``(B, M)``.
         filled: Filled slots of each row ``(B,)``.
-        config: Thresholds, numbers of neighbours and weights.
+        config: Thresholds, numbers of neighbors and weights.
         live: Tokens that count ``(B, C)``.
 
     Returns:
@@ -121,7 +121,7 @@ def look_up_tokens(
 
 
 def preserve_norms(found: LookupResult, values: Tensor, config: MemoryConfig) -> LookupResult:
-    """The same lookup, weighted so that every output is as long as its source."""
+    """Return the same lookup, weighted so that every output is as long as its source."""
     x = found.source
     out = torch.bmm(found.mix, values).addcmul_(x, found.keep[..., None])
     ratio = torch.linalg.vector_norm(x, dim=-1) * inverse_norms(out)
@@ -130,7 +130,7 @@ def preserve_norms(found: LookupResult, values: Tensor, config: MemoryConfig) ->
 
 
 def blend_values(found: LookupResult, x: Tensor, values: Tensor) -> Tensor:
-    """The output ``keep * x + mix @ values`` in the dtype of the source `x`; differentiable in it.
+    """Return ``keep * x + mix @ values`` in the dtype of the source `x`; differentiable in it.
 
     Tokens with ``keep = 1`` and no weights come out bit by bit as they went in.
     """
@@ -143,7 +143,7 @@ def blend_values(found: LookupResult, x: Tensor, values: Tensor) -> Tensor:
 def _rank_neighbors(
     similarity: Tensor, valid: Tensor, config: MemoryConfig
 ) -> tuple[Tensor, Tensor]:
-    """Indices of the most and the least similar slots; equal similarities keep slot order."""
+    """Return indices of the most and the least similar slots; equal ones keep slot order."""
     slots = similarity.shape[-1]
     order = torch.arange(slots, device=similarity.device)
     # Similarity and slot number in one integer: distinct, so that the choice is determined.
@@ -156,7 +156,7 @@ def _rank_neighbors(
 
 
 def _gather_valid(valid: Tensor, index: Tensor) -> Tensor:
-    """Which of the slots ``index (B, C, k)`` are filled."""
+    """Return True where the slots ``index (B, C, k)`` are filled."""
     return valid[:, None, :].expand(-1, index.shape[1], -1).gather(2, index)
 
 
@@ -168,7 +168,7 @@ def _mixing_weights(
     best: Tensor,
     config: MemoryConfig,
 ) -> tuple[Tensor, Tensor]:
-    """Weights of the values and share of the activation in the output."""
+    """Return weights of the values and share of the activation in the output."""
     middle = best <= config.theta_high
     used = (best > config.theta_low) * config.blend
     mean = share * torch.where(middle, 0.5, 1.0)[..., None]

@@ -34,7 +34,7 @@ class _ActiveState:
         self._columns = None if mask is None or full else [r.nonzero()[:, 0] for r in mask.bool()]
 
     def run(self, layer: int, x: Tensor, outputs: Tensor | None = None) -> Tensor:
-        """What a forward gives, of any leading shape, with the memory mixed in.
+        """Return what a forward gives, of any leading shape, with the memory mixed in.
 
         Args:
             layer: 0-based layer.
@@ -73,7 +73,7 @@ class _BankHook:
         self._layer = layer
 
     def attach(self, module: nn.Module) -> RemovableHandle:
-        """Hooks itself to a projection."""
+        """Register itself as the hook of a projection."""
         if self._patch.config.values == "outputs":
             return module.register_forward_hook(self._mix_after)
         return module.register_forward_pre_hook(self._mix_before)
@@ -137,7 +137,7 @@ class MemoryPatch:
         self._handles = [_BankHook(self, i).attach(m) for i, m in projections.items()]
 
     def remove(self) -> None:
-        """Takes every hook off the model. Calling it again does nothing."""
+        """Take every hook off the model. Calling it again does nothing."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -148,14 +148,14 @@ class MemoryPatch:
         return self.config.write_while_decoding
 
     def new_state(self, batch: int = 1) -> MemoryState:
-        """An empty memory for `batch` sequences."""
+        """Return an empty memory for `batch` sequences."""
         return MemoryState(self.config, self._places, batch)
 
     @contextmanager
     def reading(
         self, state: MemoryState, *, cuts: Sequence[int] = (), mask: Tensor | None = None
     ) -> Iterator[MemoryState]:
-        """Reads the tokens of the forwards inside into `state`.
+        """Read the tokens of the forwards inside into `state`.
 
         The result does not depend on how tokens are split into forwards. If a forward raises, the
         state is as it was before.
@@ -179,10 +179,10 @@ class MemoryPatch:
 
     @contextmanager
     def asking(self, state: MemoryState, *, mask: Tensor | None = None) -> Iterator[MemoryState]:
-        """Looks the tokens of the forwards inside up in `state`, whose banks are only read.
+        """Look the tokens of the forwards inside up in `state`, whose banks are only read.
 
-        With ``config.write_while_decoding`` the tokens are read as in `reading`; whoever wants to
-        keep the state as it is then passes a clone.
+        With ``config.write_while_decoding`` the tokens are read as in `reading`; a caller that
+        wants to keep the state as it is then passes a clone.
 
         Args:
             state: Memory of the sequences.
@@ -210,6 +210,6 @@ class MemoryPatch:
 
 
 def _has_bank(module: nn.Module) -> bool:
-    """Whether a projection has a bank already."""
+    """Return True if a projection has a bank already."""
     hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
     return any(isinstance(getattr(hook, "__self__", None), _BankHook) for hook in hooks)

@@ -1,4 +1,4 @@
-"""What a bank needs to know of the projection that it stands at."""
+"""Width and device of the projection that a bank is attached to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ProjectionSpec:
 
 
 def describe_projection(projection: nn.Module, *, outputs: bool) -> ProjectionSpec:
-    """The place of an output projection.
+    """Describe an output projection as a bank sees it.
 
     Args:
         projection: A linear module of any kind.

@@ -1,4 +1,4 @@
-"""What a memory holds and how it was used, as plain numbers. Knows tokens, not documents."""
+"""Content and use of a memory, as plain numbers. Knows tokens, not documents."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class LayerReport:
 
 
 def build_report(state: MemoryState, row: int = 0) -> tuple[LayerReport, ...]:
-    """Looks into the memory of one sequence.
+    """Report what the memory of one sequence holds and met.
 
     Args:
         state: The memory; it stays as it is.
@@ -120,7 +120,7 @@ def build_report(state: MemoryState, row: int = 0) -> tuple[LayerReport, ...]:
 def project_activations(
     state: MemoryState, layer: int, row: int = 0, module: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Current and stored activations in two dimensions, as in the paper's Figure 4.
+    """Project current and stored activations onto a plane, as in the paper's Figure 4.
 
     The plane is that of the first two principal components of both together, each activation
     brought to length 1 first: the bank compares directions, and a few activations are a hundred
@@ -149,7 +149,7 @@ def project_activations(
 
 
 def measure_diversity(keys: Tensor) -> tuple[float, float]:
-    """Effective rank and mean cosine of two of the keys ``(n, features)``."""
+    """Return effective rank and mean cosine of two of the keys ``(n, features)``."""
     unit = (keys * inverse_norms(keys)[:, None]).double()
     cosines = unit @ unit.T
     count = len(keys)
@@ -182,7 +182,7 @@ def _report_layer(state: MemoryState, layer: int, row: int) -> LayerReport:
 
 
 def _split_banks(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """The tensors of one sequence's bank, module by module, on the CPU."""
+    """Return the tensors of one sequence's bank, module by module, on the CPU."""
     whole = {name: tensor[0].cpu() for name, tensor in state.items()}
     if whole["filled"].ndim == 0:
         return [whole]
@@ -201,11 +201,11 @@ def _filled_keys(bank: dict[str, Tensor]) -> Tensor:
 
 
 def _project_principal(x: Tensor) -> Tensor:
-    """Coordinates ``(N, 2)`` of rows on their first two principal components."""
+    """Return coordinates ``(N, 2)`` of rows on their first two principal components."""
     if len(x) < 2:
         return x.new_zeros(len(x), 2)
-    centred = x - x.mean(0)
-    left, values, _ = torch.linalg.svd(centred, full_matrices=False)
+    centered = x - x.mean(0)
+    left, values, _ = torch.linalg.svd(centered, full_matrices=False)
     left = left[:, :2] * values[:2]
     # The sign of a component is arbitrary: the entry largest in size points up.
     largest = left.abs().argmax(0, keepdim=True)

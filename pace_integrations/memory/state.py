@@ -64,7 +64,7 @@ class MemoryState:
 
     @property
     def is_open(self) -> bool:
-        """Whether tokens wait for their step to be complete."""
+        """True while tokens wait for their step to be complete."""
         return any(row.is_open for rows in self._layers.values() for row in rows)
 
     @property
@@ -80,26 +80,26 @@ class MemoryState:
         return read
 
     def total_counts(self) -> tuple[int, int, int]:
-        """Token lookups ``(high, medium, low)`` of all layers together."""
+        """Return token lookups ``(high, medium, low)`` of all layers together."""
         high, medium, low = zip(*self.counts.values(), strict=True)
         return sum(high), sum(medium), sum(low)
 
     def reset_counts(self) -> None:
-        """Starts counting lookups from zero."""
+        """Start counting lookups from zero."""
         for rows in self._layers.values():
             for row in rows:
                 row.reset_counts()
 
     def rows(self, layer: int) -> Sequence[LayerMemory]:
-        """The memory of one layer, row by row."""
+        """Return the memory of one layer, row by row."""
         return self._layers[layer]
 
     def bank(self, layer: int, row: int = 0) -> ActivationMemoryBank:
-        """The bank of one layer and row."""
+        """Return the bank of one layer and row."""
         return self._layers[layer][row].bank
 
     def flush(self) -> None:
-        """Closes the open step, at the end of a document or a corpus.
+        """Close the open step, at the end of a document or a corpus.
 
         Without an open step nothing happens. The next token starts a new step.
         """
@@ -108,7 +108,7 @@ class MemoryState:
                 row.flush()
 
     def clone(self) -> MemoryState:
-        """An independent state with the same memory and counts of zero.
+        """Return an independent state with the same memory and counts of zero.
 
         It costs nothing: tensors are never written in place, so both share them until either
         replaces its own.
@@ -119,7 +119,7 @@ class MemoryState:
         return twin
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything worth saving: ``"<layer>.keys"`` and so on, rows stacked, and positions.
+        """Return what is worth saving: ``"<layer>.keys"`` and so on, rows stacked, and positions.
 
         Raises:
             ConfigError: A step is open; `flush` closes it.
@@ -137,7 +137,7 @@ class MemoryState:
         return flat
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Takes over what `tensors` gave; the open step, if there is one, is dropped.
+        """Take over what `tensors` gave; the open step, if there is one, is dropped.
 
         Raises:
             ConfigError: A tensor is missing or has another shape than this state's.
@@ -155,16 +155,16 @@ class MemoryState:
         self.restore(fresh)
 
     def snapshot(self) -> dict[int, list[LayerMemory]]:
-        """The memory as it is now, for `restore`; it costs nothing."""
+        """Return the memory as it is now, for `restore`; it costs nothing."""
         return {layer: [row.copy() for row in rows] for layer, rows in self._layers.items()}
 
     def restore(self, snapshot: dict[int, list[LayerMemory]]) -> None:
-        """Returns to a snapshot, after a forward that did not reach its end."""
+        """Return to a snapshot, after a forward that did not reach its end."""
         self._layers = snapshot
 
 
 def _load_history(tensors: Mapping[str, Tensor], layer: int, row: int) -> History:
-    """The steps of one row; none in a state that was saved without them."""
+    """Return the steps of one row; none in a state that was saved without them."""
     names = {name: f"{layer}.{name}" for name in ("steps", "recent")}
     if any(key not in tensors for key in names.values()):
         return History()

@@ -17,7 +17,7 @@ from pace_integrations.memory.state import MemoryState
 
 
 class PatchedModel:
-    """What `patched` gives: the memory of the sequences that the model is running.
+    """The memory of the sequences that a model is running; `patch_model` gives one.
 
     The first forward makes the state, for as many sequences as it has; later forwards continue
     them. A two-dimensional ``attention_mask`` tells padding from tokens.
@@ -46,24 +46,24 @@ class PatchedModel:
         return self.patch.layers
 
     def state(self) -> MemoryState | None:
-        """The memory of the sequences so far, or None before the first forward."""
+        """Return the memory of the sequences so far, or None before the first forward."""
         self._abandon_forward()
         return self._state
 
     def reset(self) -> None:
-        """Forgets the sequences; the next forward starts new ones."""
+        """Forget the sequences; the next forward starts new ones."""
         self._abandon_forward()
         self._state = None
 
     def flush(self) -> None:
-        """Stores the tokens of the open step, as at the end of a document."""
+        """Store the tokens of the open step, as at the end of a document."""
         state = self.state()
         if state is not None:
             state.flush()
 
     @contextmanager
     def asking(self) -> Iterator[PatchedModel]:
-        """Forwards inside look tokens up and store none (see `MemoryPatch.asking`)."""
+        """Look tokens of the forwards inside up and store none (see `MemoryPatch.asking`)."""
         self._asking, before = True, self._asking
         try:
             yield self
@@ -71,7 +71,7 @@ class PatchedModel:
             self._asking = before
 
     def remove(self) -> None:
-        """Takes every hook off the model."""
+        """Take every hook off the model."""
         self._abandon_forward()
         for handle in self._handles:
             handle.remove()
@@ -105,7 +105,7 @@ class PatchedModel:
             running.__exit__(None, None, None)
 
     def _abandon_forward(self) -> None:
-        """Undoes a forward that raised: it never came to `_leave_forward`."""
+        """Undo a forward that raised: it never came to `_leave_forward`."""
         running, self._running = self._running, None
         if running is not None:
             error = ModelPatchError("the forward did not reach its end")
@@ -116,7 +116,7 @@ class PatchedModel:
 def patch_model(
     model: nn.Module, config: MemoryConfig, *, modules: Sequence[str] | None = None
 ) -> Iterator[PatchedModel]:
-    """Gives a model a memory for the time of the context.
+    """Give a model a memory for the time of the context.
 
     Args:
         model: A decoder-only model, such as Transformers' ``AutoModelForCausalLM`` gives.
@@ -140,7 +140,7 @@ def patch_model(
 
 
 def _batch_shape(given: dict[str, Any]) -> tuple[int, int]:
-    """Sequences and tokens of a forward."""
+    """Return sequences and tokens of a forward."""
     for name in ("input_ids", "inputs_embeds"):
         if isinstance(given.get(name), Tensor):
             return int(given[name].shape[0]), int(given[name].shape[1])

@@ -65,11 +65,18 @@ def test_the_numbers_can_be_computed_again_from_the_records(tmp_path: Path) -> N
     records = made_up(tmp_path)
     text = write_report(tmp_path, command="pace eval x")[0].read_text()
     line = next(ln for ln in text.splitlines() if ln.startswith("| released: <rule>"))
-    score_, difference = CELL.findall(line)
+    score_, difference, detectable = CELL.findall(line)
     off, own = mean(records, "off"), mean(records, "released")
     assert float(score_[0]) == pytest.approx(own, abs=5e-4)
     assert float(difference[0]) == pytest.approx(own - off, abs=5e-4)
     assert float(difference[1]) <= own - off <= float(difference[2])
+    rows = [
+        [mean([r for r in records if r["id"] == f"r{i}"], arm) for arm in ("released", "off")]
+        for i in range(10)
+    ]
+    # The 0.975 and 0.8 quantiles of a normal distribution, added.
+    power = (1.959964 + 0.841621) * np.std([a - b for a, b in rows], ddof=1) / 10**0.5
+    assert float(detectable[0]) == pytest.approx(power, abs=5e-4)
     cells = next(ln for ln in text.splitlines() if re.match(r"\| released \| \S+ \(", ln))
     header = next(ln for ln in text.splitlines() if ln.startswith("| arm | niah"))
     for name, cell in zip(header.split(" | ")[1:], cells.split(" | ")[1:], strict=True):

@@ -120,7 +120,7 @@ def test_memory_and_experts_together(tiny_path: Path, corpus: Corpus) -> None:
     assert answers[0] == answers[1]
 
 
-def test_quantised_models_are_divided_or_name_the_way_out(tiny_path: Path) -> None:
+def test_quantized_models_are_divided_or_name_the_way_out(tiny_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     with Pace.load(tiny_path, memory=None, quantization="int8", experts=CONFIG) as pace:
         assert pace.fingerprint["experts"]["experts"] == 8

@@ -264,7 +264,7 @@ def test_a_width_that_does_not_divide_names_the_divisors() -> None:
     assert same(model, before)
 
 
-def quantised(folder: Path, kind: str) -> PreTrainedModel:
+def quantized(folder: Path, kind: str) -> PreTrainedModel:
     pytest.importorskip("bitsandbytes")
     tiny_model("qwen2", hidden_size=64, intermediate_size=128).save_pretrained(folder)
     how = BitsAndBytesConfig(load_in_8bit=kind == "int8", load_in_4bit=kind == "nf4")
@@ -274,8 +274,8 @@ def quantised(folder: Path, kind: str) -> PreTrainedModel:
 @pytest.mark.parametrize("used", [False, True])
 @torch.no_grad()
 def test_eight_bit_weights_move_with_their_scales(used: bool, tmp_path: Path) -> None:
-    model = quantised(tmp_path, "int8")
-    expected = quantised(tmp_path, "int8")(IDS).logits
+    model = quantized(tmp_path, "int8")
+    expected = quantized(tmp_path, "int8")(IDS).logits
     if used:  # the first forward moves the scales from the weight into a state
         assert torch.equal(model(IDS).logits, expected)
     before = [gate.clone() for gate in gates(model)]
@@ -288,8 +288,8 @@ def test_eight_bit_weights_move_with_their_scales(used: bool, tmp_path: Path) ->
 
 
 def test_four_bit_weights_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    model = quantised(tmp_path, "nf4")
-    with pytest.raises(ModelPatchError, match=r"layer 0 has quantised weights .*pace cluster"):
+    model = quantized(tmp_path, "nf4")
+    with pytest.raises(ModelPatchError, match=r"layer 0 has quantized weights .*pace cluster"):
         reorder_neurons(model, CONFIG)
 
 

@@ -115,7 +115,7 @@ def test_multimodal_models_are_patched_in_their_language_tower(family: str) -> N
 
 @pytest.mark.parametrize("kind", ["int8", "nf4"])
 @torch.no_grad()
-def test_quantised_layers(kind: str, tmp_path: Path) -> None:
+def test_quantized_layers(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     tiny_model("qwen2", hidden_size=64, intermediate_size=128).save_pretrained(tmp_path)
     how = (

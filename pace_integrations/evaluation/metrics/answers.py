@@ -12,13 +12,13 @@ from pace_integrations.evaluation.metrics.words import (
 
 
 def token_f1(prediction: str, answers: Sequence[str]) -> float:
-    """Word F1 of normalised texts (LongBench ``qa_f1_score``, InfiniteBench En.QA, SQuAD 1.1)."""
+    """Return the word F1 of normalized texts (LongBench, InfiniteBench En.QA, SQuAD 1.1)."""
     said = split_english(prediction)
     return max((overlap_f1(said, split_english(answer)) for answer in answers), default=0.0)
 
 
 def squad_f1(prediction: str, answers: Sequence[str]) -> float:
-    """Word F1 where silence can be right (SQuAD 2.0).
+    """Return the word F1 where silence can be right (SQuAD 2.0).
 
     No gold, or an empty one, means that there is no answer; then only an empty prediction counts.
     """
@@ -28,27 +28,27 @@ def squad_f1(prediction: str, answers: Sequence[str]) -> float:
 
 
 def exact_match(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the normalised texts are equal (SQuAD)."""
+    """Return 1 if the normalized texts are equal (SQuAD)."""
     said = normalize_text(prediction)
     return float(any(said == normalize_text(answer) for answer in answers))
 
 
 def best_subspan(prediction: str, answers: Sequence[str]) -> float:
-    """1 if a normalised gold is a part of the normalised prediction (lost-in-the-middle).
+    """Return 1 if a normalized gold is part of the normalized prediction (lost-in-the-middle).
 
-    A gold that normalises to nothing, such as ``"The"``, is a part of everything, as upstream.
+    A gold that normalizes to nothing, such as ``"The"``, is a part of everything, as upstream.
     """
     said = normalize_text(prediction)
     return float(any(normalize_text(answer) in said for answer in answers))
 
 
 def contains_answer(prediction: str, answers: Sequence[str]) -> float:
-    """1 if a gold stands in the prediction, whatever the case (RULER ``string_match_part``)."""
+    """Return 1 if a gold occurs in the prediction, in any case (RULER ``string_match_part``)."""
     said = prediction.lower()
     return float(any(answer.lower() in said for answer in answers))
 
 
 def contains_all(prediction: str, answers: Sequence[str]) -> float:
-    """Share of the golds that stand in the prediction (RULER ``string_match_all``)."""
+    """Return the share of golds that occur in the prediction (RULER ``string_match_all``)."""
     said = prediction.lower()
     return sum(answer.lower() in said for answer in answers) / max(len(answers), 1)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 
 def citation_precision(cited: Collection[int], gold: Collection[int]) -> float:
-    """Share of the cited passages that hold the answer; 0 where nothing is cited.
+    """Return the share of the cited passages that hold the answer; 0 where nothing is cited.
 
     Args:
         cited: Numbers of the passages that the answer names; each counts once.
@@ -19,7 +19,7 @@ def citation_precision(cited: Collection[int], gold: Collection[int]) -> float:
 
 
 def citation_recall(cited: Collection[int], gold: Collection[int]) -> float:
-    """Share of the passages that hold the answer which are cited.
+    """Return the share of the passages that hold the answer which are cited.
 
     Where no passage holds the answer, citing none is right and citing any is wrong.
     """

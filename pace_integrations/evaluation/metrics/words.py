@@ -12,7 +12,7 @@ _ENGLISH_MARKS = str.maketrans("", "", string.punctuation)
 
 
 def normalize_text(text: str) -> str:
-    """Lower case without ASCII punctuation, articles and extra white space (SQuAD 1.1).
+    """Lower-case a text and drop ASCII punctuation, articles and extra white space (SQuAD 1.1).
 
     Punctuation goes first: ``"a.b"`` becomes ``"ab"``, and ``"the."`` is an article.
     """
@@ -21,12 +21,12 @@ def normalize_text(text: str) -> str:
 
 
 def split_english(text: str) -> list[str]:
-    """Words of the normalised text."""
+    """Return the words of the normalized text."""
     return normalize_text(text).split()
 
 
 def overlap_f1(prediction: Iterable[str], gold: Iterable[str]) -> float:
-    """Harmonic mean of precision and recall over words, each word as often as it occurs.
+    """Return the harmonic mean of precision and recall over words, each as often as it occurs.
 
     Without a common word it is 0, also when both sides are empty (LongBench, SQuAD 1.1).
     """

@@ -1,4 +1,4 @@
-"""Which metric and how many tokens each data set of the published benchmarks has."""
+"""Metric and length of answers of each data set of the published benchmarks."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ LONGBENCH = {
 FIRST_LINE = frozenset({"trec", "triviaqa", "samsum", "lsht"})
 # What is asked for where rows have no question, or one that does not say what to do.
 LONGBENCH_QUESTIONS = {
-    "gov_report": "Summarise the report in about one page.",
-    "multi_news": "Summarise the news in about one page.",
+    "gov_report": "Summarize the report in about one page.",
+    "multi_news": "Summarize the news in about one page.",
     "vcsum": "总结会议内容。",
     "trec": "Name the type of the last question.",
     "lsht": "给出最后一篇新闻的类别。",
-    "samsum": "Summarise the last dialogue.",
+    "samsum": "Summarize the last dialogue.",
     "passage_count": "How many different paragraphs are there? Write the number only.",
     "passage_retrieval_en": 'Which paragraph is this the abstract of? Write "Paragraph" and its '
     "number.",

@@ -20,12 +20,12 @@ _CHINESE_MARKS = str.maketrans("", "", string.punctuation + _CHINESE)
 
 
 def normalize_chinese(text: str) -> str:
-    """Lower case without punctuation of either script and without white space (LongBench)."""
+    """Lower-case a text without punctuation of either script and white space (LongBench)."""
     return "".join(text.lower().translate(_CHINESE_MARKS).split())
 
 
 def split_chinese(text: str) -> list[str]:
-    """Words that jieba finds, normalised, without empty ones (LongBench, LV-Eval).
+    """Return the words that jieba finds, normalized, without empty ones (LongBench, LV-Eval).
 
     Raises:
         MissingExtraError: jieba is not installed.
@@ -34,7 +34,7 @@ def split_chinese(text: str) -> list[str]:
 
 
 def segment_chinese(text: str) -> Iterator[str]:
-    """Words of a Chinese text as jieba cuts it, as they are.
+    """Yield the words of a Chinese text as jieba cuts it, as they are.
 
     Raises:
         MissingExtraError: jieba is not installed.
@@ -48,12 +48,12 @@ def segment_chinese(text: str) -> Iterator[str]:
 
 
 def token_f1_chinese(prediction: str, answers: Sequence[str]) -> float:
-    """Word F1 over jieba's words (LongBench ``qa_f1_zh_score``)."""
+    """Return word F1 over jieba's words (LongBench ``qa_f1_zh_score``)."""
     said = split_chinese(prediction)
     return max((overlap_f1(said, split_chinese(answer)) for answer in answers), default=0.0)
 
 
 def character_f1_chinese(prediction: str, answers: Sequence[str]) -> float:
-    """F1 over characters (InfiniteBench Zh.QA)."""
+    """Return F1 over characters (InfiniteBench Zh.QA)."""
     said = normalize_chinese(prediction)
     return max((overlap_f1(said, normalize_chinese(answer)) for answer in answers), default=0.0)

@@ -20,7 +20,7 @@ _OPTION_BREAKS = str.maketrans(dict.fromkeys("\n\"'.,?!{}", " "))
 def score_classification(
     prediction: str, answers: Sequence[str], *, classes: Sequence[str]
 ) -> float:
-    """One over the number of classes named, if the right one is (LongBench).
+    """Return one over the number of classes named, if the right one is (LongBench).
 
     Classes that are parts of the right one do not count as named. Upstream drops them while it
     walks over the list, so that one that follows a dropped one stays; that is kept.
@@ -34,7 +34,7 @@ def score_classification(
 
 
 def score_retrieval(prediction: str, answers: Sequence[str]) -> float:
-    """Share of the numbers written that are the right paragraph's (LongBench, both languages).
+    """Return the share of the numbers written that are the right paragraph's (LongBench).
 
     Golds read ``"Paragraph 7"`` or ``"段落7"``.
     """
@@ -43,14 +43,14 @@ def score_retrieval(prediction: str, answers: Sequence[str]) -> float:
 
 
 def score_count(prediction: str, answers: Sequence[str]) -> float:
-    """Share of the numbers written that are the right one (LongBench ``count_score``)."""
+    """Return the share of the numbers written that are the right one (LongBench)."""
     return max((_share_of_numbers(prediction, answer) for answer in answers), default=0.0)
 
 
 def stated_choice(prediction: str, answers: Sequence[str]) -> float:
-    """1 if "The correct answer is (X)" names the right letter (LongBench v2).
+    """Return 1 if "The correct answer is (X)" names the right letter (LongBench v2).
 
-    Brackets may be missing, and asterisks anywhere are passed over.
+    Brackets may be missing, and asterisks anywhere are skipped.
     """
     bare = prediction.replace("*", "")
     found = _LETTER_IN_BRACKETS.search(bare) or _LETTER.search(bare)
@@ -58,7 +58,7 @@ def stated_choice(prediction: str, answers: Sequence[str]) -> float:
 
 
 def score_option(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the letter chosen is right (InfiniteBench En.MC).
+    """Return 1 if the letter chosen is right (InfiniteBench En.MC).
 
     The letter is the first character, or follows the first of "answer is:", "answer:", "answer
     is", "option is", or is the first word that is a part of ``"ABCD"``. Golds are the letter and
@@ -77,19 +77,19 @@ def score_option(prediction: str, answers: Sequence[str]) -> float:
 
 
 def first_integer(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the first run of ASCII digits is a gold (InfiniteBench PassKey, Number)."""
+    """Return 1 if the first run of ASCII digits is a gold (InfiniteBench PassKey, Number)."""
     found = re.search("[0-9]+", prediction)
     return float(found is not None and found[0] in answers)
 
 
 def first_number(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the first number equals a gold (InfiniteBench Math.Find); 7 and 7.0 are equal."""
+    """Return 1 if the first number equals a gold (InfiniteBench Math.Find); 7 and 7.0 are equal."""
     found = _DECIMAL.search(prediction)
     return float(found is not None and any(float(found[0]) == float(a) for a in answers))
 
 
 def last_integer(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the last word is a whole number and a gold (InfiniteBench Code.Run)."""
+    """Return 1 if the last word is a whole number and a gold (InfiniteBench Code.Run)."""
     words = prediction.strip().translate(_CODE_BREAKS).split()
     try:
         return float(bool(words) and int(words[-1]) in {int(a) for a in answers})
@@ -98,7 +98,7 @@ def last_integer(prediction: str, answers: Sequence[str]) -> float:
 
 
 def leading_numbers(prediction: str, answers: Sequence[str]) -> float:
-    """Share of the golds that the numbers written begin with, in order (Math.Calc)."""
+    """Return the share of the golds that the numbers written begin with, in order (Math.Calc)."""
     numbers = [int(n) for n in re.findall("[0-9]+", prediction)]
     right = 0
     for number, answer in zip(numbers, answers, strict=False):
@@ -109,7 +109,7 @@ def leading_numbers(prediction: str, answers: Sequence[str]) -> float:
 
 
 def named_option(prediction: str, answers: Sequence[str]) -> float:
-    """1 if the letter or the name chosen is right (InfiniteBench Code.Debug).
+    """Return 1 if the letter or the name chosen is right (InfiniteBench Code.Debug).
 
     The letter is at the very start, with a full stop or a colon; or the letter or the name follows
     the first of "answer is:", "is:", "answer:".
@@ -131,20 +131,20 @@ def named_option(prediction: str, answers: Sequence[str]) -> float:
 
 
 def word_match(prediction: str, answers: Sequence[str]) -> float:
-    """1 if a gold is among the words, punctuation taken for space (InfiniteBench Retrieve.KV)."""
+    """Return 1 if a gold is among the words, punctuation taken for space (Retrieve.KV)."""
     words = prediction.translate(_WORD_BREAKS).split()
     return float(any(answer in words for answer in answers))
 
 
 def name_match(prediction: str, answers: Sequence[str]) -> float:
-    """`word_match` in capitals, of the first gold (InfiniteBench En.Dia)."""
+    """Return `word_match` in capitals, of the first gold (InfiniteBench En.Dia)."""
     return word_match(prediction.upper(), answers[:1])
 
 
 def score_label(
     prediction: str, answers: Sequence[str], *, classes: Sequence[str], question: str
 ) -> float:
-    """1 if the first sentence names the gold and no other label the question lacks (BABILong).
+    """Return 1 if the first sentence names the gold and no label the question lacks (BABILong).
 
     Args:
         prediction: What the model wrote; case does not matter.

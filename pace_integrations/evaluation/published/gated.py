@@ -28,7 +28,7 @@ STOP_WORDS, STOP_WORDS_CHINESE = frozenset(_ENGLISH.split()), frozenset(_CHINESE
 
 
 def keyword_f1(prediction: str, answers: Sequence[str], *, keywords: str = "") -> float:
-    """Word F1, or 0 where fewer than 0.2 of the keywords were said (LV-Eval, English).
+    """Return the word F1, or 0 where fewer than 0.2 of the keywords were said (LV-Eval).
 
     Args:
         prediction: What the model wrote.
@@ -43,7 +43,7 @@ def keyword_f1(prediction: str, answers: Sequence[str], *, keywords: str = "") -
 
 
 def keyword_f1_chinese(prediction: str, answers: Sequence[str], *, keywords: str = "") -> float:
-    """`keyword_f1` over jieba's words; the limit is 0.4, and a gold is its own keyword list."""
+    """Return `keyword_f1` over jieba's words; the limit is 0.4, a gold its own keyword list."""
     said = split_chinese(prediction)
     best = 0.0
     for answer in answers:
@@ -55,7 +55,7 @@ def keyword_f1_chinese(prediction: str, answers: Sequence[str], *, keywords: str
 
 
 def keyword_recall(prediction: str, answers: Sequence[str]) -> float:
-    """Share of a gold's words that were said (LV-Eval, factrecall)."""
+    """Return the share of a gold's words that were said (LV-Eval, factrecall)."""
     said = split_english(prediction)
     return max(
         (_recall_keywords(said, split_english(a), frozenset()) for a in answers), default=0.0
@@ -63,7 +63,7 @@ def keyword_recall(prediction: str, answers: Sequence[str]) -> float:
 
 
 def keyword_recall_chinese(prediction: str, answers: Sequence[str]) -> float:
-    """`keyword_recall` over jieba's words."""
+    """Return `keyword_recall` over jieba's words."""
     said = split_chinese(prediction)
     return max(
         (_recall_keywords(said, split_chinese(a), frozenset()) for a in answers), default=0.0
@@ -71,7 +71,7 @@ def keyword_recall_chinese(prediction: str, answers: Sequence[str]) -> float:
 
 
 def rouge_l_without_stop_words(prediction: str, answers: Sequence[str]) -> float:
-    """Rouge-L over jieba's words less LV-Eval's stop words (dureader)."""
+    """Return Rouge-L over jieba's words less LV-Eval's stop words (dureader)."""
     return rouge_l(_drop_stop_words(prediction), [_drop_stop_words(answer) for answer in answers])
 
 

@@ -17,7 +17,7 @@ _COMMENT_MARKS = ("`", "#", "//")
 
 
 def rouge_l(prediction: str, answers: Sequence[str]) -> float:
-    """Rouge-L F of the ``rouge`` package, which LongBench and LV-Eval use.
+    """Return Rouge-L F of the ``rouge`` package, which LongBench and LV-Eval use.
 
     Over sets of words, sentences cut at full stops; empty texts score 0.
 
@@ -28,13 +28,13 @@ def rouge_l(prediction: str, answers: Sequence[str]) -> float:
 
 
 def rouge_l_chinese(prediction: str, answers: Sequence[str]) -> float:
-    """Rouge-L over jieba's words (LongBench ``rouge_zh_score``)."""
+    """Return Rouge-L over jieba's words (LongBench ``rouge_zh_score``)."""
     said = " ".join(segment_chinese(prediction))
     return rouge_l(said, [" ".join(segment_chinese(answer)) for answer in answers])
 
 
 def rouge_lsum(prediction: str, answers: Sequence[str]) -> float:
-    """Rouge-L F at summary level of ``rouge-score``, no stemming (InfiniteBench En.Sum).
+    """Return Rouge-L F at summary level of ``rouge-score``, no stemming (InfiniteBench En.Sum).
 
     Raises:
         MissingExtraError: The package is not installed.
@@ -44,11 +44,11 @@ def rouge_lsum(prediction: str, answers: Sequence[str]) -> float:
 
 
 def edit_similarity(prediction: str, answers: Sequence[str]) -> float:
-    """Similarity of the first line of code, in whole hundredths (LongBench ``code_sim_score``).
+    """Return the similarity of the first line of code, in whole hundredths (LongBench).
 
     ``2 M / T`` with `M` characters of a longest common subsequence and `T` characters in all, as
     fuzzywuzzy computes it with python-Levenshtein; without that package it falls back to a greedy
-    matching that is never larger. Lines with a comment mark or a backtick are passed over.
+    matching that is never larger. Lines with a comment mark or a backtick are skipped.
     """
     line = _first_code_line(prediction)
     return max((round(ratio(line, answer)) / 100 for answer in answers), default=0.0)

@@ -31,7 +31,7 @@ Documents = tuple[tuple[str, str], ...]
 
 
 def load_rows(path: str | Path, *, limit: int | None = None) -> list[Row]:
-    """Rows of a data file.
+    """Load the rows of a data file.
 
     Args:
         path: A JSON or JSON-lines file in the published form of a known data set, plain or with
@@ -89,7 +89,7 @@ def _read_longbench(objects: Sequence[Values], name: str) -> Iterator[Row]:
 
 
 def _complete_question(given: str, task: str) -> str:
-    """The question, with what the published prompt asks for where a row has none of its own."""
+    """Return the question, after what the published prompt asks where rows have none."""
     asked = LONGBENCH_QUESTIONS.get(task, "")
     return f"{asked}\n\n{given}".strip()
 
@@ -148,7 +148,7 @@ def _read_lveval(objects: Sequence[Values], name: str) -> Iterator[Row]:
 
 
 def _split_passages(context: str, title: str) -> Documents:
-    """The passages that a context is made of, or the whole of it."""
+    """Split a context into the passages it is made of, or leave it whole."""
     starts = [match.start() for match in _PASSAGE.finditer(context)]
     if len(starts) < 2:
         return ((title, context),)
@@ -160,7 +160,7 @@ def _split_passages(context: str, title: str) -> Documents:
 
 
 def _split_title(passage: str) -> tuple[str, str]:
-    """Title and text: a mark on a line of its own goes, one that may be asked for stays."""
+    """Split title and text: a mark on its own line goes, one that may be asked for stays."""
     first, _, rest = passage.partition("\n")
     if rest and len(first.split()) == 2:
         title, _, text = rest.partition("\n")

@@ -19,7 +19,7 @@ _MARKS = ("isgold", "supporting", "is_supporting")  # of a passage that holds th
 
 
 def read_marked_passages(objects: Objects, name: str) -> Iterator[Row]:
-    """Passages that say themselves whether they hold the answer, among others that do not.
+    """Read passages that say themselves if they hold the answer, among others that do not.
 
     Lost-in-the-middle calls them ``ctxs``, MuSiQue ``paragraphs``, others ``docs``.
     """
@@ -40,7 +40,7 @@ def read_marked_passages(objects: Objects, name: str) -> Iterator[Row]:
 
 
 def read_key_values(objects: Objects, name: str) -> Iterator[Row]:
-    """Pairs of identifiers in a given order, one of which is asked for (lost-in-the-middle)."""
+    """Read pairs of identifiers in order, one of which is asked for (lost-in-the-middle)."""
     for values in objects:
         pairs, key = [(str(k), str(v)) for k, v in values["ordered_kv_records"]], values["key"]
         at = [k for k, _ in pairs].index(key)
@@ -59,7 +59,7 @@ def read_key_values(objects: Objects, name: str) -> Iterator[Row]:
 
 
 def read_squad(objects: Objects, name: str) -> Iterator[Row]:
-    """SQuAD as published: one row per question, among all paragraphs of its article."""
+    """Read SQuAD as published: one row per question, among all paragraphs of its article."""
     for article in objects:
         texts = [paragraph["context"] for paragraph in article["paragraphs"]]
         title = str(article.get("title", name))
@@ -70,7 +70,7 @@ def read_squad(objects: Objects, name: str) -> Iterator[Row]:
 
 
 def read_squad_rows(objects: Objects, name: str) -> Iterator[Row]:
-    """SQuAD row by row, as the Hugging Face hub has it; rows of one title make its article."""
+    """Read SQuAD row by row, as the Hub has it; rows of one title make its article."""
     texts: dict[str, dict[str, int]] = {}
     for values in objects:
         own = texts.setdefault(str(values["title"]), {})
@@ -83,7 +83,7 @@ def read_squad_rows(objects: Objects, name: str) -> Iterator[Row]:
 
 
 def read_hotpot(objects: Objects, name: str) -> Iterator[Row]:
-    """HotpotQA and 2WikiMultihopQA, as published or as the Hugging Face hub has them."""
+    """Read HotpotQA and 2WikiMultihopQA, as published or as the Hugging Face Hub has them."""
     for values in objects:
         pairs = values["context"]
         if isinstance(pairs, dict):
@@ -116,14 +116,14 @@ def _build_row(
 
 
 def _list_answers(values: Values) -> tuple[str, ...]:
-    """Right answers; MuSiQue has one, and other ways of writing it."""
+    """Return right answers; MuSiQue has one, and other ways of writing it."""
     if "answers" in values:
         return tuple(values["answers"])
     return (values["answer"], *values.get("answer_aliases", ()))
 
 
 def _passage_text(passage: Values) -> str:
-    """The words of a passage, which MuSiQue calls by a name of its own."""
+    """Return the words of a passage, which MuSiQue calls by a name of its own."""
     return str(passage["text"] if "text" in passage else passage["paragraph_text"])
 
 

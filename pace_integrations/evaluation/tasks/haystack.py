@@ -33,7 +33,7 @@ class Haystack:
 def build_haystack(
     filler: Iterator[str], hidden: Sequence[tuple[float, str]], length: int, count: Count
 ) -> Haystack:
-    """Fills pages up to a length and hides sentences in them.
+    """Fill pages up to a length and hide sentences in them.
 
     Args:
         filler: Sentences to fill with.
@@ -56,7 +56,7 @@ def build_haystack(
 
 
 def filler_sentences(kind: str | Path, rng: random.Random) -> Iterator[str]:
-    """Sentences without end: ``"noise"``, ``"prose"``, or those of the files in a folder.
+    """Yield sentences without end: ``"noise"``, ``"prose"``, or those of files in a folder.
 
     Raises:
         DocumentError: There is nothing to read in the folder.
@@ -71,7 +71,7 @@ def filler_sentences(kind: str | Path, rng: random.Random) -> Iterator[str]:
 
 
 def load_sentences(path: Path) -> list[str]:
-    """Sentences of the user's own files.
+    """Load the sentences of the user's own files.
 
     Raises:
         DocumentError: There is no text in them.

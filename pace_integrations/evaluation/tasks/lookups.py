@@ -32,29 +32,29 @@ class _Firm:
 
 
 def make_key_values(spec: TaskSpec) -> list[Row]:
-    """One of many pairs of identifiers is asked for (lost-in-the-middle, Retrieve.KV)."""
+    """Ask for one of many pairs of identifiers (lost-in-the-middle, Retrieve.KV)."""
     return [_make_pairs_row(spec, i) for i in range(spec.rows)]
 
 
 def make_passages(spec: TaskSpec) -> list[Row]:
-    """One passage of many holds the answer, at five places in turn (lost-in-the-middle)."""
+    """Ask for what one passage of many holds, at five places in turn (lost-in-the-middle)."""
     return [_make_firms_row(spec, i, "mdqa", hops=1) for i in range(spec.rows)]
 
 
 def make_questions(spec: TaskSpec) -> list[Row]:
-    """One passage of many holds the answer, anywhere (RULER's QA over a single passage)."""
+    """Ask for what one passage of many holds, anywhere (RULER's QA over a single passage)."""
     return [_make_firms_row(spec, i, "qa", hops=1) for i in range(spec.rows)]
 
 
 def make_two_hop(spec: TaskSpec) -> list[Row]:
-    """The answer takes two passages: who manages whom, and where that one works (HotpotQA)."""
+    """Ask for what takes two passages: who manages whom, and where that one works (HotpotQA)."""
     return [_make_firms_row(spec, i, "qa_2hop", hops=2) for i in range(spec.rows)]
 
 
 def paginate_pairs(
     pairs: Sequence[tuple[str, str]], at: int
 ) -> tuple[tuple[tuple[str, str], ...], int]:
-    """Pairs in pages, as lines of a JSON object, and which page holds pair number `at`."""
+    """Put pairs in pages, as lines of a JSON object, and tell which page holds pair number `at`."""
     lines = [f'"{k}": "{v}"' for k, v in pairs]
     pages = [",\n".join(lines[j : j + PAIRS]) for j in range(0, len(lines), PAIRS)]
     return tuple((f"records {n}", page) for n, page in enumerate(pages, 1)), at // PAIRS
@@ -85,12 +85,12 @@ def _invent_firm(rng: random.Random, name: str) -> _Firm:
     founder, treasurer = random_names(rng, 2)
     year, place = str(rng.randrange(1801, 1999)), rng.choice(PLACES)
     code = random_number(rng, 5)
-    question = f"What is the licence number of {name}?"
+    question = f"What is the license number of {name}?"
     texts = [
         (f"{name} was founded by {founder} in {year}.", f"Who founded {name}?", founder),
         (f"{name} has its head office in {place}.", f"Where is the head office of {name}?", place),
         (f"The treasurer of {name} is {treasurer}.", f"Who is the treasurer of {name}?", treasurer),
-        (f"The licence number of {name} is {code}.", question, code),
+        (f"The license number of {name} is {code}.", question, code),
     ]
     told = [text for text, _, _ in texts] + [random_sentence(rng) for _ in range(3)]
     rng.shuffle(told)

@@ -20,7 +20,7 @@ Value = Callable[[random.Random], str]
 
 
 def make_needle_grid(spec: TaskSpec) -> list[Row]:
-    """One plain fact at five depths in turn (needle in a haystack)."""
+    """Ask for one plain fact at five depths in turn (needle in a haystack)."""
     rows = []
     for i in range(spec.rows):
         rng, depth = spec.random("niah", i), spec.depth(i)
@@ -35,7 +35,7 @@ def make_needle_grid(spec: TaskSpec) -> list[Row]:
 
 
 def _single_task(name: str, kind: str, value: Value, word: str) -> Callable[[TaskSpec], list[Row]]:
-    """RULER's single needle, in noise or in text, with a number or an identifier."""
+    """Make RULER's single needle, in noise or in text, with a number or an identifier."""
     return _ruler_task(name, kind, value, word, keys=1, values=1, queries=1)
 
 
@@ -70,7 +70,7 @@ def _ruler_task(
 def _crowded_task(
     name: str, value: Value, word: str, name_of: Value
 ) -> Callable[[TaskSpec], list[Row]]:
-    """RULER's needle in a haystack of needles with other keys."""
+    """Make RULER's needle in a haystack of needles with other keys."""
 
     def other_needles(rng: random.Random, asked: str) -> Iterator[str]:
         while True:
@@ -95,7 +95,7 @@ def _needle_sentence(word: str, name: str, value: str) -> str:
 
 
 def _ask_for(word: str, asked: list[str], wanted: int) -> tuple[str, str]:
-    """RULER's question, and how it begins the answer."""
+    """Return RULER's question, and how it begins the answer."""
     names = asked[0] if len(asked) == 1 else ", ".join(asked[:-1]) + f", and {asked[-1]}"
     if wanted == 1:
         topic = f"the special magic {word} for {names} mentioned in the provided text"

@@ -14,7 +14,7 @@ from pace_integrations.evaluation.tasks.words import random_names, random_number
 
 
 def plant_facts(spec: TaskSpec) -> list[Row]:
-    """One invented fact on a page of the user's own files, at five depths in turn.
+    """Plant one invented fact on a page of the user's own files, at five depths in turn.
 
     Raises:
         ConfigError: No files are named.
@@ -54,7 +54,7 @@ def _build_row(spec: TaskSpec, i: int, pages: list[tuple[str, str]]) -> Row:
 
 
 def _invent_fact(rng: random.Random) -> tuple[str, str, str]:
-    """A statement, its question and its answer."""
+    """Invent a statement, its question and its answer."""
     (person,), extension, code = random_names(rng, 1), random_number(rng, 4), random_number(rng, 6)
     return rng.choice(
         [
@@ -78,7 +78,7 @@ def _invent_fact(rng: random.Random) -> tuple[str, str, str]:
 
 
 def _insert_sentence(text: str, statement: str, depth: float) -> str:
-    """The text with a statement at the end of a sentence."""
+    """Insert a statement into a text at the end of a sentence."""
     ends = [0, *(end for _, end in split_sentences(text))]
     at = ends[round(depth * (len(ends) - 1))]
     return f"{text[:at]} {statement} {text[at:].lstrip()}".strip()

@@ -61,12 +61,12 @@ class Row:
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready values; ``context question answer_prefix answers max_new_tokens task`` too."""
+        """Return JSON-ready values, with the columns of kvpress's harness among them."""
         return {"id": self.id, "context": self.context, **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Row:
-        """A row from what `to_dict` gave, or from a row of kvpress's harness.
+        """Make a row from what `to_dict` gave, or from a row of kvpress's harness.
 
         Raises:
             DocumentError: A column is missing.
@@ -85,7 +85,7 @@ class Row:
 
 
 def reorder_documents(row: Row, order: int) -> Row:
-    """The row with its other documents in another order.
+    """Return the row with its other documents in another order.
 
     Documents that hold the answer keep their places, so that position and length stay what they
     are. Order 0 is the row itself.
@@ -101,7 +101,7 @@ def reorder_documents(row: Row, order: int) -> Row:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Objects of a JSON-lines file, a JSON list, or a JSON object with the list in ``data``.
+    """Read the objects of a JSON-lines file, a JSON list, or a JSON object with a list in ``data``.
 
     A name that ends with ``.gz`` is taken for one with gzip.
 
@@ -120,7 +120,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes one object per line."""
+    """Write one object per line."""
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(dict(row), ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""What a generated task is asked for."""
+"""Size and seed of generated tasks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pace_integrations.evaluation.tasks.rows import Count
 
 
 def estimate_tokens(text: str) -> int:
-    """Tokens as a byte-pair encoding makes about: four for three words."""
+    """Estimate tokens as a byte-pair encoding makes about: four for three words."""
     return round(len(text.split()) * 4 / 3)
 
 
@@ -41,9 +41,9 @@ class TaskSpec:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def random(self, task: str, row: int) -> random.Random:
-        """The random numbers of one row; no row depends on how many others there are."""
+        """Return the random numbers of one row; no row depends on how many others there are."""
         return random.Random(f"{task} {self.seed} {self.length} {row}")
 
     def depth(self, row: int, levels: int = 5) -> float:
-        """Depths from 0 to 1 in turn."""
+        """Return depths from 0 to 1 in turn."""
         return (row % levels) / (levels - 1)

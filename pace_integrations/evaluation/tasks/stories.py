@@ -18,12 +18,12 @@ Told = tuple[list[str], str, str]  # facts in order, question, answer
 
 
 def make_one_fact(spec: TaskSpec) -> list[Row]:
-    """Where somebody is, who moved several times (bAbI 1)."""
+    """Ask for the place of somebody who moved several times (bAbI 1)."""
     return [_build_row(spec, i, "babi_qa1", _tell_person) for i in range(spec.rows)]
 
 
 def make_two_facts(spec: TaskSpec) -> list[Row]:
-    """Where something is that somebody took along (bAbI 2)."""
+    """Ask for the place of something that somebody took along (bAbI 2)."""
     return [_build_row(spec, i, "babi_qa2", _tell_thing) for i in range(spec.rows)]
 
 

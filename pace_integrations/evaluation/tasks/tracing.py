@@ -16,17 +16,17 @@ COMMON = 10
 
 
 def make_variables(spec: TaskSpec) -> list[Row]:
-    """One chain of five variables in noise; all that hold its value are asked for."""
+    """Ask for all variables of one chain in noise that hold its value."""
     return [_make_chain_row(spec, i) for i in range(spec.rows)]
 
 
 def make_common_words(spec: TaskSpec) -> list[Row]:
-    """The ten words that stand in a list ten times as often as the others."""
+    """Ask for the ten words that a list has ten times as often as the others."""
     return [_make_common_row(spec, i) for i in range(spec.rows)]
 
 
 def make_frequent_words(spec: TaskSpec) -> list[Row]:
-    """The three most frequent of made-up words whose frequencies follow Zipf's law."""
+    """Ask for the three most frequent of made-up words whose frequencies follow Zipf's law."""
     return [_make_frequent_row(spec, i) for i in range(spec.rows)]
 
 
@@ -107,7 +107,7 @@ def _make_frequent_row(spec: TaskSpec, i: int) -> Row:
 
 
 def _random_words(rng: random.Random, count: int, size: int, alphabet: str) -> list[str]:
-    """Different words of random letters."""
+    """Draw different words of random letters."""
     found: dict[str, None] = {}
     while len(found) < count:
         found["".join(rng.choices(alphabet, k=size))] = None
@@ -115,7 +115,7 @@ def _random_words(rng: random.Random, count: int, size: int, alphabet: str) -> l
 
 
 def _paginate_words(words: list[str], spec: TaskSpec) -> tuple[tuple[str, str], ...]:
-    """A list of words, cut into documents of about a page."""
+    """Cut a list of words into documents of about a page."""
     size = max(1, PAGE * len(words) // max(spec.count(" ".join(words)), 1))
     parts = [" ".join(words[i : i + size]) for i in range(0, len(words), size)]
     return tuple((f"list {n}", part) for n, part in enumerate(parts, 1))

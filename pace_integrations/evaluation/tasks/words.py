@@ -76,35 +76,35 @@ _FORMS = (
 
 
 def random_sentence(rng: random.Random) -> str:
-    """A sentence about nothing that anybody asks for."""
+    """Draw a sentence about nothing that anybody asks for."""
     a, b = rng.sample(ADJECTIVES, 2)
     n, m, o = rng.sample(NOUNS, 3)
     return rng.choice(_FORMS).format(a=a, b=b, n=n, m=m, o=o, v=rng.choice(VERBS))
 
 
 def iter_prose(rng: random.Random) -> Iterator[str]:
-    """Sentences without end."""
+    """Yield sentences without end."""
     while True:
         yield random_sentence(rng)
 
 
 def random_names(rng: random.Random, count: int) -> list[str]:
-    """Different full names of people."""
+    """Draw different full names of people."""
     pairs = [f"{first} {last}" for first in FIRST for last in LAST]
     return rng.sample(pairs, count)
 
 
 def random_number(rng: random.Random, digits: int = 7) -> str:
-    """A number without a leading zero."""
+    """Draw a number without a leading zero."""
     return str(rng.randrange(10 ** (digits - 1), 10**digits))
 
 
 def random_key(rng: random.Random) -> str:
-    """Two words with a hyphen, as RULER makes its keys."""
+    """Draw two words with a hyphen, as RULER makes its keys."""
     return f"{rng.choice(ADJECTIVES)}-{rng.choice(NOUNS)}"
 
 
 def random_uuid(rng: random.Random) -> str:
-    """A random identifier in the form of UUID version 4."""
+    """Draw a random identifier in the form of UUID version 4."""
     digits = f"{rng.getrandbits(128):032x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"

@@ -1,4 +1,4 @@
-"""What a calibration found, as values that print as a table."""
+"""Results of a calibration, as values that print as a table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Quantiles = Mapping[float, float]
 
 @dataclass(frozen=True, slots=True)
 class LossChange:
-    """What a memory does to the next-token loss, in nats per token; below zero is better.
+    """Change of the next-token loss by a memory, in nats per token; below zero is better.
 
     Attributes:
         mean: Mean difference from the model without memory.
@@ -28,7 +28,7 @@ class LossChange:
 
 @dataclass(frozen=True, slots=True)
 class LayerCalibration:
-    """What was found for one layer.
+    """The calibration of one layer.
 
     Attributes:
         layer: 0-based layer.

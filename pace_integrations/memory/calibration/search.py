@@ -86,13 +86,13 @@ class Calibrator:
 
     @property
     def result(self) -> Calibration:
-        """What was found; a `ConfigError` before `work` has come to its end."""
+        """The calibration found; a `ConfigError` before `run_steps` has come to its end."""
         if self._result is None:
             raise ConfigError("the calibration is not finished")
         return self._result
 
     def run_steps(self) -> Iterator[str]:
-        """Calibrates, saying what comes next before each step; nothing is held in between."""
+        """Calibrate, yielding what comes next before each step; nothing is held in between."""
         yield "similarities"
         self._similarities = self._probe_similarity()
         self._off = [self._window_loss(window) for window in self._choose]
@@ -110,7 +110,7 @@ class Calibrator:
     work = run_steps  # its name in the first release
 
     def _join_layers(self, promising: list[int]) -> Iterator[str]:
-        """Adds layers while the loss falls, then tries other shares for those that stayed."""
+        """Add layers while the loss falls, then try other shares for those that stayed."""
         if not promising:
             return
         chosen: tuple[int, ...] = (promising[0],)
@@ -133,7 +133,7 @@ class Calibrator:
         return change.mean
 
     def _confirm_best(self, best: Trial) -> Calibration:
-        """Confirms the best trial on windows that chose nothing."""
+        """Confirm the best trial on windows that chose nothing."""
         off = [self._window_loss(window) for window in self._confirm]
         held_out = norms = config = None
         if best.change.mean < 0:
@@ -186,7 +186,7 @@ class Calibrator:
         *,
         norms_alone: bool = False,
     ) -> Tensor:
-        """Losses of a window ``(S,)`` on the CPU in float64, with a memory or without."""
+        """Return losses of a window ``(S,)`` on the CPU in float64, with a memory or without."""
         with ExitStack() as stack:
             if config is not None:
                 patch = MemoryPatch(self._model, config, beside=True)
@@ -200,7 +200,7 @@ class Calibrator:
 
     @torch.no_grad()
     def _probe_similarity(self) -> dict[int, Tensor]:
-        """Best similarity of each scored token to the bank, by layer, as the model is without."""
+        """Return the best similarity of each scored token to the bank by layer, without memory."""
         seen: dict[int, list[Tensor]] = {layer: [] for layer in self._projections}
         with ExitStack() as stack:
             for layer, module in self._projections.items():
@@ -220,7 +220,7 @@ def _record_similarity(
     module: nn.Module,
     args: tuple[Any, ...],
 ) -> None:
-    """Reads the first half of the activations into a bank and looks the second half up."""
+    """Read the first half of the activations into a bank and look the second half up."""
     x = args[0].reshape(1, -1, features)
     half = x.shape[1] // 2
     bank = ActivationMemoryBank(features, config, device=x.device)

@@ -14,7 +14,7 @@ from pace_integrations.memory.rules.slots import sum_outputs
 def update_paper(
     bank: BankState, found: LookupResult, positions: Tensor, config: MemoryConfig
 ) -> BankState:
-    """Stores the mean of one complete step (equations 5 and 6).
+    """Store the mean of one complete step (equations 5 and 6).
 
     The mean similarity of the step decides: above ``theta_high`` the slots nearest to it count a
     use; between the thresholds they also move halfway toward the mean activation; below, the mean
@@ -67,7 +67,7 @@ def _store_mean(
 
 
 def _nearest_slots(bank: BankState, x: Tensor, share: Tensor, config: MemoryConfig) -> Tensor:
-    """The k filled slots most similar on average over the step ``(B, M)``."""
+    """Return the k filled slots most similar on average over the step ``(B, M)``."""
     # The mean of cosines is a product with the mean of unit vectors: no second large product.
     unit = torch.bmm((share * inverse_norms(x))[:, None, :], x)
     similarity = torch.bmm(unit, bank.keys.transpose(1, 2))[:, 0] * bank.inverse_key_norms()
@@ -77,7 +77,7 @@ def _nearest_slots(bank: BankState, x: Tensor, share: Tensor, config: MemoryConf
 
 
 def _least_used(bank: BankState) -> Tensor:
-    """The least used slot, the first of equals; slots that were never filled come first."""
+    """Return the least used slot, the first of equals; slots never filled come first."""
     slot = torch.arange(bank.usage.shape[1], device=bank.usage.device)
     return slot == bank.usage.argsort(stable=True, dim=1)[:, :1]
 

@@ -14,10 +14,10 @@ from pace_integrations.memory.rules.slots import replace_slots, sum_outputs
 def update_released(
     bank: BankState, found: LookupResult, positions: Tensor, config: MemoryConfig
 ) -> BankState:
-    """Stores one complete step.
+    """Store one complete step.
 
-    Tokens whose neighbours resemble them on average (between the thresholds) move every slot among
-    their neighbours toward the tokens' common mean; tokens that resemble nothing take free slots,
+    Tokens whose neighbors resemble them on average (between the thresholds) move every slot among
+    their neighbors toward the tokens' common mean; tokens that resemble nothing take free slots,
     then the least used ones, in order. Merging comes first, and replacing sees its usage.
 
     Args:
@@ -38,7 +38,7 @@ def update_released(
 def _merge_familiar(
     bank: BankState, found: LookupResult, middle: Tensor, positions: Tensor, config: MemoryConfig
 ) -> BankState:
-    """Moves the slots near familiar tokens toward those tokens' mean."""
+    """Move the slots near familiar tokens toward those tokens' mean."""
     x, source = found.float_inputs()
     weights = (middle / middle.sum(1, keepdim=True).clamp(min=1))[:, None, :]
     near = _union_neighbors(found.top, middle, bank)
@@ -56,7 +56,7 @@ def _merge_familiar(
 
 
 def _union_neighbors(top: Tensor, chosen: Tensor, bank: BankState) -> Tensor:
-    """Filled slots that are a neighbour of any of the chosen tokens ``(B, M)``."""
+    """Return filled slots that are a neighbor of any of the chosen tokens ``(B, M)``."""
     hits = chosen[..., None].expand_as(top).flatten(1).to(torch.int64)
     near = torch.zeros_like(bank.usage).scatter_add(1, top.flatten(1), hits) > 0
     return near & bank.filled_mask
@@ -65,7 +65,7 @@ def _union_neighbors(top: Tensor, chosen: Tensor, bank: BankState) -> Tensor:
 def _replace_slots(
     old: BankState, bank: BankState, found: LookupResult, novel: Tensor, positions: Tensor
 ) -> BankState:
-    """Writes novel tokens, in order, into free slots and then into the least used ones."""
+    """Write novel tokens, in order, into free slots and then into the least used ones."""
     order = bank.usage.masked_fill(~bank.filled_mask, -1).argsort(dim=1, stable=True)
     rank = order.argsort(dim=1)
     seen = novel.to(torch.int64).cumsum(1)

@@ -1,4 +1,4 @@
-"""What the update rules share: outputs of a lookup, and writing single tokens into slots."""
+"""Steps that update rules share: outputs of a lookup, and writing single tokens into slots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pace_integrations.memory.lookup import LookupResult
 
 
 def sum_outputs(found: LookupResult, source: Tensor, weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted sums ``(B, R, width)`` over tokens of the lookup's outputs.
+    """Return weighted sums ``(B, R, width)`` over tokens of the lookup's outputs.
 
     Args:
         found: The lookup.
@@ -30,7 +30,7 @@ def replace_slots(
     taken: Tensor,
     looked_up: Tensor,
 ) -> BankState:
-    """Replaces slots by single tokens: key the activation, value its output, usage 1.
+    """Replace slots by single tokens: key the activation, value its output, usage 1.
 
     Args:
         bank: BankState to write into.

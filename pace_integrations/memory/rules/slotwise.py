@@ -32,7 +32,7 @@ _GOLDEN = 0.6180339887498949
 def update_slotwise(
     bank: BankState, found: LookupResult, positions: Tensor, config: MemoryConfig
 ) -> BankState:
-    """Stores one complete step.
+    """Store one complete step.
 
     Args:
         bank: The bank as the lookup met it.
@@ -64,14 +64,14 @@ def update_slotwise(
 
 
 def _count_renewals(start: Tensor, end: Tensor, config: MemoryConfig) -> Tensor:
-    """Filled slots that a step over positions ``[start, end)`` replaces ``(B, 1)``."""
+    """Return filled slots that a step over positions ``[start, end)`` replaces ``(B, 1)``."""
     return end * config.slots // config.horizon - start * config.slots // config.horizon
 
 
 def _rank_candidates(
     found: LookupResult, live: Tensor, config: MemoryConfig
 ) -> tuple[Tensor, Tensor]:
-    """Tokens in order of novelty and their novelty ``(B, P)``; infinite for padding and zeros."""
+    """Return tokens in order of novelty, and it ``(B, P)``; infinite for padding and zeros."""
     # Multiples of the golden ratio spread any number of tokens evenly over the step.
     spread = (found.live.to(torch.float64).cumsum(1) * _GOLDEN) % 1.0
     order = (found.best.double().clamp(min=-2.0) * GRID).round() + spread
@@ -88,7 +88,7 @@ def _rank_candidates(
 
 
 def _rank_staleness(bank: BankState, usage: Tensor, end: Tensor) -> Tensor:
-    """How ready each slot is to be replaced ``(B, M)``, in whole numbers; most for free slots."""
+    """Return how ready each slot is to be replaced ``(B, M)``, in whole numbers; free ones most."""
     age = (end - bank.written).clamp(min=1)
     rate = (usage.double() / age.double()).masked_fill(~bank.filled_mask, torch.inf)
     rank = rate.argsort(dim=1, stable=True).argsort(dim=1)
