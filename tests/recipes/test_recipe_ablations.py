@@ -18,15 +18,21 @@ from recipes import ablations, bench_overhead
 def test_arms_differ_in_what_is_ablated_and_in_nothing_else(kind: str, depth: int) -> None:
     arms = ablations.ABLATIONS[kind](depth)
     configs = [arm.memory for arm in arms]
-    assert len(set(configs)) == len({arm.name for arm in arms}) == len(arms) >= 6
-    fields = {"layers": {"layers"}, "thresholds": {"theta_low", "theta_high"}}
-    free = fields.get(kind, {"negative_weight", "bottom_k"})
+    assert len(set(configs)) == len({arm.name for arm in arms}) == len(arms) >= 4
+    fields = {
+        "layers": {"layers"},
+        "thresholds": {"theta_low", "theta_high"},
+        "negatives": {"negative_weight", "bottom_k"},
+        "slots": {"slots"},
+        "steps": {"step"},
+    }
+    free = fields[kind]
     for name in set(configs[0].__slots__) - free:
         assert len({getattr(config, name) for config in configs}) == 1
 
 
 def test_layers_of_the_paper_are_among_them() -> None:
-    assert (12, 26) in [arm.memory.layers for arm in ablations.layers(28)]
+    assert (12, 26) in [arm.memory.layers for arm in ablations.vary_layers(28)]
     assert (0.3, 0.7) in ablations.THRESHOLDS
     assert ablations.NEGATIVES[0][0] == 0
 

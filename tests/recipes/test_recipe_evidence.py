@@ -1,0 +1,101 @@
+"""The evidence's runs make their rows, go on where they stopped, and are computed again alike."""
+
+from __future__ import annotations
+
+import json
+import lzma
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pace_integrations import MemoryConfig
+from pace_integrations.evaluation.arms import ARMS
+from pace_integrations.evaluation.runner import load_records
+from recipes import evidence_runs, recompute_evidence
+
+SENTENCE = "The keeper of lighthouse {} logs {} ships on day {}. "
+
+
+@pytest.fixture
+def given(tiny_path: Path, tmp_path: Path) -> evidence_runs.Given:
+    """Two questions of each set, on short passages."""
+    (tmp_path / "data/eval").mkdir(parents=True)
+    (tmp_path / "data/nano").mkdir()
+    texts = [SENTENCE.format(i, 3 * i, 7 * i) * 3 for i in range(12)]
+    squad = [
+        {"title": f"T{i}", "context": text, "question": f"Who logs {i}?", "answers": ["keeper"]}
+        for i, text in enumerate(texts)
+    ]
+    docs = [{"title": f"W{i}", "text": t, "supporting": i < 2} for i, t in enumerate(texts[:10])]
+    wiki = [{"question": "Which?", "answers": ["lighthouse 1"], "docs": docs}]
+    for name, rows in (("squad_dev", squad), ("2wikimultihopqa_dev_200", wiki)):
+        lines = "\n".join(map(json.dumps, rows))
+        (tmp_path / f"data/eval/{name}.jsonl").write_text(lines)
+    with lzma.open(tmp_path / "data/nano/p0.xz", "wt") as file:
+        file.write("\n".join(json.dumps({"text": text * 8}) for text in texts))
+    return evidence_runs.Given(str(tiny_path), tmp_path / "data", tmp_path / "out", rows=1)
+
+
+def test_a_run_is_made_resumed_and_recomputed(
+    given: evidence_runs.Given,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arms = [ARMS["off"], ARMS["released"]]
+    run = replace(evidence_runs.RUNS["documents"], arms=lambda _: arms)
+    monkeypatch.setitem(evidence_runs.RUNS, "documents", run)
+    evidence_runs.run_family("documents", given)
+    folder = given.out / "documents"
+    first = load_records(folder)
+    assert [(r["arm"], r["task"]) for r in first] == [
+        (arm.name, task) for arm in arms for task in ("squad10", "2wiki")
+    ]
+    assert len(run.rows(given)[0].documents) == evidence_runs.PASSAGES
+    arms.append(ARMS["slotwise"])
+    evidence_runs.run_family("documents", given)
+    assert load_records(folder)[:4] == first
+    assert recompute_evidence.recompute(folder)
+    changed = [{**r, "prediction": "the keeper", "score": 0.5} for r in load_records(folder)]
+    (folder / "results.jsonl").write_text("\n".join(map(json.dumps, changed)) + "\n")
+    assert not recompute_evidence.recompute(folder)
+    assert "NOT AS REPORTED" in capsys.readouterr().out
+
+
+def test_prose_is_scored_under_a_chosen_memory(
+    given: evidence_runs.Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given.out.mkdir()
+    chosen = {"config": {"layers": [1], "slots": 8, "step": 64, "blend": 0.5}, "said": ""}
+    (given.out / evidence_runs.CALIBRATED).write_text(json.dumps(chosen))
+    run = evidence_runs.Run(
+        evidence_runs.make_prose_rows(600), lambda g: [ARMS["off"], *g.chosen_memory()]
+    )
+    monkeypatch.setitem(evidence_runs.RUNS, "prose-8k", run)
+    evidence_runs.run_family("prose-8k", given)
+    records = load_records(given.out / "prose-8k")
+    assert [r["arm"] for r in records] == ["off", "calibrated"]
+    assert [len(r["losses"]) for r in records] == [3, 3]
+    assert records[0]["losses"] != records[1]["losses"]
+    assert recompute_evidence.recompute(given.out / "prose-8k")
+
+
+def test_calibrating_reads_other_prose_and_is_done_once(
+    given: evidence_runs.Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_runs, "CALIBRATION_TOKENS", 1024)
+    file = evidence_runs.calibrate(given)
+    config = json.loads(file.read_text())["config"]
+    assert config is None or MemoryConfig(**config).layers
+    file.write_text(json.dumps({"config": None, "said": "kept"}))
+    assert json.loads(evidence_runs.calibrate(given).read_text())["said"] == "kept"
+    assert given.chosen_memory() == []
+
+
+@pytest.mark.parametrize("name", evidence_runs.RUNS)
+def test_every_run_has_off_first_and_arms_with_names_of_their_own(
+    name: str, given: evidence_runs.Given
+) -> None:
+    names = [arm.name for arm in evidence_runs.RUNS[name].arms(given)]
+    assert names[0] == "off"
+    assert len(set(names)) == len(names) >= 4
