@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from pace_integrations import MemoryConfig
+from pace_integrations._memory_rules import RULES
 from pace_integrations.evaluation.arms import ARMS
 from pace_integrations.evaluation.runner import load_records
-from recipes import evidence_runs, recompute_evidence
+from pace_integrations.evaluation.tasks import Row
+from recipes import evidence_banks, evidence_runs, recompute_evidence
 
 SENTENCE = "The keeper of lighthouse {} logs {} ships on day {}. "
 
@@ -99,3 +101,25 @@ def test_every_run_has_off_first_and_arms_with_names_of_their_own(
     names = [arm.name for arm in evidence_runs.RUNS[name].arms(given)]
     assert names[0] == "off"
     assert len(set(names)) == len(names) >= 4
+
+
+def test_banks_are_looked_into_and_pages_scored_once(
+    given: evidence_runs.Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence_banks, "make_prose_rows", lambda _: make_prose)
+    inside = evidence_banks.inspect_banks(given)
+    assert [line.split()[0] for line in inside[1:]] == [rule for rule in RULES for _ in range(2)]
+    lines = [json.loads(x) for x in (given.out / "banks.jsonl").read_text().splitlines()]
+    for line in lines:
+        assert sum(line["hits"]) == pytest.approx(1)
+        assert 0 < line["slots"] <= 100
+        assert line["age"][0] <= line["age"][1] <= line["age"][2]
+    assert evidence_banks.inspect_banks(given) == inside
+    scored = evidence_banks.compare_retrievers(given)
+    assert [line.split()[:2] for line in scored[1:]] == [["squad10", "1"], ["2wiki", "1"]]
+    assert evidence_banks.compare_retrievers(given) == scored
+    assert len((given.out / "retriever.jsonl").read_text().splitlines()) == 2
+
+
+def make_prose(given: evidence_runs.Given) -> list[Row]:
+    return evidence_runs.make_prose_rows(1100)(given)
