@@ -10,7 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pace_integrations.adapters.argument_grounding import ground_tools
+from pace_integrations.adapters.argument_grounding import (
+    ground_schema,
+    ground_tools,
+    match_tools,
+)
 from pace_integrations.adapters.tool_calls import (
     Tool,
     constrain_calls,
@@ -57,20 +61,22 @@ class History:
     Attributes:
         last_user_text: What the user said last.
         has_tool_result: Whether a tool has answered since.
+        tool_text: What tools have answered since.
     """
 
     last_user_text: str = ""
     has_tool_result: bool = False
+    tool_text: str = ""
 
     @classmethod
     def scan(cls, turns: Sequence[tuple[str, str]]) -> History:
         """Return what pairs of a role and a text say; results of tools have the role ``tool``."""
         roles = [role for role, _ in turns]
-        if "user" not in roles:
-            last = next((text for role, text in reversed(turns) if role == "system"), "")
-            return cls(last, "tool" in roles)
-        start = len(roles) - 1 - roles[::-1].index("user")
-        return cls(turns[start][1], "tool" in roles[start:])
+        start = len(roles) - 1 - roles[::-1].index("user") if "user" in roles else 0
+        systems = (text for role, text in reversed(turns) if role == "system")
+        said = turns[start][1] if "user" in roles else next(systems, "")
+        results = [text for role, text in turns[start:] if role == "tool"]
+        return cls(said, bool(results), "\n".join(results))
 
 
 class ToolChoiceError(ConfigError, QuestionError):
@@ -82,8 +88,9 @@ def plan_answer(
 ) -> AnswerFormat:
     """Return the format that the options of a call ask for.
 
-    With the policy ``"first"``, a tool is called before anything else is written, once; tools
-    whose arguments are the answer come last, and so does JSON of a schema.
+    With the policy ``"first"``, a tool is called before anything else is written, once, with values
+    of the user's words; tools whose arguments are the answer come last, and so does JSON of a
+    schema, with values of what the tools said.
 
     Args:
         options: ``tools`` and ``tool_choice`` in the form of OpenAI, Anthropic or MCP,
@@ -109,7 +116,8 @@ def plan_answer(
     before = describe_tools(tools, plain=plain)
     parallel = options.get("parallel_tool_calls")
     several = policy == "model" if parallel is None else bool(parallel)
-    several = several and (len(offered) > 1 or not names)
+    # A tool that is named is called once, and so is one by a model that does not know what it does.
+    several = several and not names and (policy == "model" or kind == "required")
     if policy == "first":
         return _plan_first(offered, kind, schema, history, before, several)
     required = kind == "required" and not (schema and history.has_tool_result)
@@ -131,22 +139,27 @@ def _plan_first(
     if history.has_tool_result:
         if schema is not None or (kind == "auto" and not answering):
             # A model that was never trained to call tools looks for what to do at the end.
-            return _plan_text(schema, history.last_user_text, before)
+            return _plan_text(schema, history.last_user_text, before, history.tool_text)
         chosen = answering or acting
     else:
-        chosen = acting or answering
+        chosen = match_tools(acting or answering, history.last_user_text)
     grounded = ground_tools(chosen, history.last_user_text)
     held = constrain_calls(grounded, required=True, parallel=several)
     return AnswerFormat(held, calls=True, before=before)
 
 
 def _plan_text(
-    schema: Mapping[str, Any] | None, question: str, before: str | None = None
+    schema: Mapping[str, Any] | None,
+    question: str,
+    before: str | None = None,
+    source: str = "",
 ) -> AnswerFormat:
+    """Return the format of text, or of JSON whose values are those of a source, if there is one."""
     if schema is None:
         return AnswerFormat(before=before, after=question or None)
-    told = [question] * bool(question) + [_describe_schema(schema)]
-    return AnswerFormat(Constraint.json_schema(schema), before=before, after="\n\n".join(told))
+    told = "\n\n".join([question] * bool(question) + [_describe_schema(schema)])
+    held = ground_schema(schema, source) if source else schema
+    return AnswerFormat(Constraint.json_schema(held), before=before, after=told)
 
 
 def _describe_schema(schema: Mapping[str, Any]) -> str:

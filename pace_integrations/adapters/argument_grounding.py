@@ -14,6 +14,7 @@ from typing import Any
 
 from pace_integrations.adapters.tool_calls import Tool
 from pace_integrations.documents.quotes.sentences import split_sentences
+from pace_integrations.documents.quotes.words import content_keys
 from pace_integrations.model.constrained.json_schema import map_subschemas
 
 _QUOTED = re.compile(r"'([^'\n]{1,200})'(?!\w)|\"([^\"\n]{1,200})\"|“([^”\n]{1,200})”|`([^`\n]+)`")
@@ -21,7 +22,7 @@ _NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:\.\d+)?(?![\w]|\.\d)")
 _MAX_WORDS = 8
 _MAX_PHRASES = 300
 # What limits a value in ways that only the grammar keeps; such parts are left as they are.
-_LIMITED = frozenset({"enum", "const", "pattern", "format", "minLength", "maxLength", "multipleOf"})
+_LIMITED = frozenset({"enum", "const", "pattern", "format", "multipleOf"})
 
 
 def ground_tools(tools: Sequence[Tool], text: str) -> list[Tool]:
@@ -35,10 +36,23 @@ def ground_tools(tools: Sequence[Tool], text: str) -> list[Tool]:
         tools: The tools.
         text: What the user wrote.
     """
-    return [replace(tool, parameters=_ground_schema(tool.parameters, text)) for tool in tools]
+    return [replace(tool, parameters=ground_schema(tool.parameters, text)) for tool in tools]
 
 
-def _ground_schema(schema: Any, text: str) -> Any:  # noqa: ANN401 - a schema is a mapping or a boolean
+def match_tools(tools: Sequence[Tool], text: str) -> list[Tool]:
+    """Return the tools whose names and descriptions share most words with a text, or all."""
+    wanted = content_keys(text)
+    shared = [
+        len(wanted & content_keys(f"{tool.name.replace('_', ' ')} {tool.description}"))
+        for tool in tools
+    ]
+    best = max(shared, default=0)
+    return [tool for tool, count in zip(tools, shared, strict=True) if count == best]
+
+
+def ground_schema(schema: Any, text: str) -> Any:  # noqa: ANN401 - a schema is a mapping or a boolean
+    """Return a schema whose free values are held to what a text says; see `ground_tools`."""
+
     def change(part: dict[str, Any]) -> dict[str, Any]:
         named = part.get("properties")
         if not isinstance(named, dict):
@@ -55,7 +69,9 @@ def _ground_value(name: str, schema: Any, text: str) -> Any:  # noqa: ANN401 - a
     options: list[Any] = []
     if schema.get("type") == "string":
         whole = name == "input" or any(word in name.lower() for word in ("question", "query"))
-        options = _find_sentences(text) if whole else _find_phrases(text)
+        found = _find_sentences(text) if whole else _find_phrases(text)
+        shortest, longest = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+        options = [value for value in found if shortest <= len(value) <= longest]
     elif schema.get("type") in ("integer", "number"):
         numbers = _find_numbers(text, whole=schema["type"] == "integer")
         options = [number for number in numbers if _is_within_limits(number, schema)]

@@ -137,8 +137,6 @@ class PaceSettings(BaseModel):
         if not isinstance(values, dict):
             return values
         given = cls._unify_settings(values)
-        if isinstance(given.get("stop"), str):
-            given["stop"] = [given["stop"]]
         _refuse_foreign("session", given.get("session_source"))
         _refuse_foreign("pace", given.get("pace"))
         if isinstance(given.get("corpus"), Mapping):
@@ -170,6 +168,8 @@ class PaceSettings(BaseModel):
         if unknown:  # what only this version's Pace.load knows
             given["load_options"] = {**given.get("load_options", {}), **unknown}
             refuse_unknown_names(unknown, own | _find_load_options(unknown), cls.__name__)
+        if isinstance(given.get("stop"), str):
+            given["stop"] = [given["stop"]]
         return given
 
     @field_serializer("session_source", "pace", "corpus", when_used="unless-none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
 from langchain_core.tools import ArgsSchema, BaseTool
@@ -11,7 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pace_integrations.adapters.citations import describe_citations
 from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig
-from pace_integrations.session import Session
+
+if TYPE_CHECKING:
+    from pace_integrations.session import Session
+else:  # so that the field can be declared without PyTorch
+    Session = Any
 
 
 class _Question(BaseModel):

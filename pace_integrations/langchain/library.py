@@ -95,7 +95,7 @@ def select_with(retriever: BaseRetriever, name: str = "retriever") -> SelectorMa
     """Return what makes a selector of a retriever: ``library.ask(..., selector=select_with(r))``.
 
     A document belongs to the page that its metadata names: by ``passage``, its number in the
-    library, or by ``source`` and ``page_index`` (or ``page``, from 0). Others are passed over.
+    library, or by ``source`` and ``page_index`` (or ``page``, from 0). Others are skipped.
 
     Args:
         retriever: Any retriever over the same documents.
