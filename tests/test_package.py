@@ -53,11 +53,31 @@ def test_the_wheel_holds_the_package_and_its_model_and_nothing_else(wheel: Path)
         for path in (ROOT / "pace_integrations").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert {name for name in names if ".dist-info/" not in name} == here
+    # The names under which the frameworks look for integrations are modules of the package.
+    shims = {
+        "pace_integrations/langchain/shim.py": "langchain_pace/__init__.py",
+        "pace_integrations/llama_index/shim.py": "llama_index/llms/pace/__init__.py",
+    }
+    held = {shims.get(name, name) for name in here}
+    assert {name for name in names if ".dist-info/" not in name} == held
     assert "pace_integrations/model/nano/model.safetensors" in names
     assert "pace_integrations/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert wheel.stat().st_size < 60e6
+
+
+def test_the_frameworks_names_import_what_the_package_has(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        named = ("langchain_pace/", "llama_index/")
+        archive.extractall(tmp_path, [n for n in archive.namelist() if n.startswith(named)])
+    code = (
+        "import sys; sys.path.insert(0, '.'); from langchain_pace import ChatPace; "
+        "from llama_index.llms.pace import PaceLLM; from llama_index.core.llms import LLM; "
+        "print(ChatPace.__module__, PaceLLM.__module__, issubclass(PaceLLM, LLM))"
+    )
+    said = call(sys.executable, "-c", code, cwd=tmp_path).split()
+    homes = ["pace_integrations.langchain.chat_models", "pace_integrations.llama_index.llm"]
+    assert said == [*homes, "True"]
 
 
 def test_the_description_on_the_package_index_has_no_relative_link(wheel: Path) -> None:
