@@ -282,7 +282,7 @@ def _seal(saved: Mapping[str, Any]) -> str:
 
 def _is_ours(folder: Path) -> bool:
     """Return True if a folder is empty, a library, or what an interrupted first change left."""
-    own = {FILE, ".lock", "text", "states", "index"}
-    return all(
+    own = {".lock", "text", "states", "index"}
+    return (folder / FILE).is_file() or all(
         entry.name in own or entry.name.startswith(f".{FILE}-") for entry in folder.iterdir()
     )

@@ -11,30 +11,31 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import os
+import threading
 import time
-import uuid
-from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor
 
-from pace_integrations._files import make_folder, remove_file, sync
+from pace_integrations._files import remove_file
+from pace_integrations.library.tensor_shelf import TensorShelf
 from pace_integrations.model.kv_cache.int8 import pack_int8, unpack_int8
 from pace_integrations.model.pages import BlockState
-from pace_integrations.store.safetensors_writer import write_tensors
 
-_OPEN_FILES = 128  # most files kept mapped
 _TOUCH = 60.0  # seconds within which one use of a file is as good as another
 _ABANDONED = 3600.0  # seconds after which a file that was never moved into place is nobody's
 _log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,74 +55,16 @@ class StoreSize:
     all_bytes: int
 
 
-class _Shelf:
-    """Files of one kind for one model: which block is in which file."""
+def _locked(method: Callable[P, T]) -> Callable[P, T]:
+    """Let one thread at a time into the methods of a store."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.places: dict[str, Path] = {}
-        self._known: set[str] = set()
-        self._open: OrderedDict[Path, Any] = OrderedDict()
-        self.refresh()
+    @wraps(method)
+    def run(*args: P.args, **options: P.kwargs) -> T:
+        store: Any = args[0]
+        with store._lock:
+            return method(*args, **options)
 
-    def refresh(self) -> None:
-        """Take in what other processes have written or removed."""
-        now = {path.name: path for path in self.folder.glob("*.safetensors")}
-        if gone := self._known - now.keys():
-            self.places = {k: p for k, p in self.places.items() if p.name not in gone}
-            for path in [path for path in self._open if path.name in gone]:
-                del self._open[path]  # a mapped file takes up its space as long as it is mapped
-        for name in now.keys() - self._known:
-            with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError):
-                for key in self.read_facts(now[name])["blocks"]:
-                    self.places[key] = now[name]
-        self._known = set(now)
-
-    def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write a file atomically."""
-        make_folder(self.folder)
-        path = self.folder / f"{name}-{uuid.uuid4().hex[:16]}.safetensors"
-        beside = path.with_name(f".{path.name}.tmp")
-        try:
-            parts = {name: (tensor,) for name, tensor in tensors.items()}
-            write_tensors(beside, parts, json.dumps(facts))
-            sync(beside)
-            beside.replace(path)
-        finally:
-            remove_file(beside)
-        sync(self.folder)
-        self._known.add(path.name)
-        self.places |= dict.fromkeys(facts["blocks"], path)
-
-    def open(self, path: Path) -> Any:  # noqa: ANN401 - safetensors is untyped
-        """Return a mapped file."""
-        if path not in self._open:
-            self._open[path] = safe_open(path, framework="pt")
-        self._open.move_to_end(path)
-        while len(self._open) > _OPEN_FILES:
-            self._open.popitem(last=False)
-        return self._open[path]
-
-    def read_facts(self, path: Path) -> dict[str, Any]:
-        """Return what a file says of itself."""
-        facts: dict[str, Any] = json.loads((self.open(path).metadata() or {})["data"])
-        return facts
-
-    def drop(self, path: Path) -> None:
-        """Remove a file."""
-        self._open.pop(path, None)
-        self._known.discard(path.name)
-        self.places = {key: place for key, place in self.places.items() if place != path}
-        with contextlib.suppress(OSError):  # in use, on Windows
-            remove_file(path)
-
-    def sizes(self) -> dict[Path, os.stat_result]:
-        """Return the files that are there."""
-        found = {}
-        for path in self.folder.glob("*.safetensors"):
-            with contextlib.suppress(OSError):
-                found[path] = path.stat()
-        return found
+    return run
 
 
 class PageStore:
@@ -138,18 +81,21 @@ class PageStore:
         self.folder = folder
         self.budget = budget
         self._packed = packed
-        self._states = _Shelf(folder / "states" / model)
-        self._index = _Shelf(folder / "index" / model)
+        self._lock = threading.RLock()
+        self._states = TensorShelf(folder / "states" / model)
+        self._index = TensorShelf(folder / "index" / model)
         _remove_abandoned(self._states.folder, self._index.folder)
 
     def __contains__(self, key: str) -> bool:
         return key in self._states.places
 
+    @_locked
     def refresh(self) -> None:
         """Take in what other processes have written or removed."""
         self._states.refresh()
         self._index.refresh()
 
+    @_locked
     def put(
         self, document: str, states: Mapping[str, BlockState], vectors: Mapping[str, Tensor]
     ) -> None:
@@ -175,6 +121,7 @@ class PageStore:
             self._index.write(document, small, {"blocks": hashes})
         self.prune()
 
+    @_locked
     def load(self, key: str) -> BlockState | None:
         """Return the state of a block, mapped from disk, or None where it must be read again."""
         path = self._states.places.get(key)
@@ -199,6 +146,7 @@ class PageStore:
             self._states.drop(path)
             return None
 
+    @_locked
     def vectors(self, key: str) -> Tensor | None:
         """Return the index vectors of a block as int8, mapped from disk, or None."""
         path = self._index.places.get(key)
@@ -211,6 +159,7 @@ class PageStore:
             self._index.drop(path)
             return None
 
+    @_locked
     def prune(self) -> int:
         """Remove the states used longest ago until the rest fits the budget; gives their bytes."""
         files = []
@@ -225,6 +174,7 @@ class PageStore:
             removed += size
         return removed
 
+    @_locked
     def keep_only(self, keys: Collection[str], documents: Collection[str]) -> None:
         """Remove files of documents that are gone, and those in which no block is wanted.
 
@@ -242,12 +192,14 @@ class PageStore:
                     if path.name.split("-")[0] not in documents:
                         remove_file(path)
 
+    @_locked
     def wipe(self) -> None:
         """Remove all states, of every model; the index and the texts stay."""
         for files in self._all_shelves("states"):
             for path in files:
                 self._states.drop(path)
 
+    @_locked
     def size(self) -> StoreSize:
         """Return what it takes up."""
         own = sum(status.st_size for status in self._states.sizes().values())

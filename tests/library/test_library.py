@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -472,3 +473,20 @@ def test_a_selector_sees_passages_with_their_tokens(library: Library) -> None:
     ask(library, "Anything?", selector=make)
     assert len(seen) == 8
     assert all(count > 50 for count in seen)
+
+
+def test_threads_ask_and_change_a_library_at_once(library: Library) -> None:
+    question = "What is the harbor door made of?"
+    options = {"selector": pick("harbor", "castle"), "generation": SHORT}
+    expected = told(library.ask(question, **options))
+
+    def work(number: int) -> object:
+        if number % 2:
+            library.add(corpus(f"tower{number}"))
+            library.remove(f"About the tower{number}")
+            return expected
+        return told(library.ask(question, **options))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == expected for found in pool.map(work, range(12)))
+    assert library.stats().documents == 8
