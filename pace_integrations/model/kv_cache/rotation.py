@@ -59,6 +59,8 @@ class KeyRotation:
             positions: How far each token moves ``(tokens,)``; negative moves back.
         """
         turned = [i for i, turns in enumerate(self._turns) if turns]
+        if len(turned) == len(self._turns):
+            return self._turn(keys, positions)
         moved = keys.clone()
         moved[turned] = self._turn(keys[turned], positions)
         return moved
@@ -74,7 +76,9 @@ class KeyRotation:
         scaling = getattr(self._embedding, "attention_scaling", 1.0)
         cos, sin, size = cos / scaling, sin / scaling, cos.shape[-1]
         turned, _ = self._apply(whole[..., :size], whole[..., :size], cos, sin)
-        return torch.cat([turned, whole[..., size:]], dim=-1).to(keys.dtype)
+        if size < whole.shape[-1]:
+            turned = torch.cat([turned, whole[..., size:]], dim=-1)
+        return turned.to(keys.dtype)
 
     def _find_turning_layers(self, model: PreTrainedModel) -> list[bool]:
         """Read a few tokens at two places, and tell which layers' keys one rotation maps."""
