@@ -12,6 +12,7 @@ import typer
 
 from pace_integrations.cli.options import CHUNK, Chunk, Device, Dtype, Model, Quantized
 from pace_integrations.cli.output import Output, report_errors
+from pace_integrations.config import Overflow
 from pace_integrations.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,13 +31,21 @@ Orders = Annotated[int, typer.Option(help="Document orders of each row.")]
 Into = Annotated[
     Path, typer.Option("--report", metavar="DIR", help="Folder of records and report.")
 ]
-On = Annotated[Path | None, typer.Option(metavar="PATH", help="Your documents to plant facts in.")]
+On = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Your documents: facts in them, or prose.")
+]
 Haystack = Annotated[str, typer.Option(help="prose, or a folder of texts to hide needles in.")]
 Processes = Annotated[int, typer.Option(help="Processes, each with a model of its own.")]
 Share = Annotated[float, typer.Option(help="Budget of 'window' and 'bm25', as a share of tokens.")]
 Limit = Annotated[int, typer.Option(help="Most tokens of an answer, whatever the task allows.")]
 Prefix = Annotated[bool, typer.Option(help="End questions with the task's answer prefix.")]
 Seed = Annotated[int, typer.Option(help="Seed of the generated rows.")]
+Beyond = Annotated[
+    Overflow, typer.Option("--overflow", help="Beyond the context: refuse, stretch, or slide.")
+]
+Held = Annotated[
+    int | None, typer.Option("--context", help="Most tokens held; default: the model's.")
+]
 
 DEFAULT_ARMS = "released,slotwise,scale_only,permuted"
 
@@ -72,6 +81,8 @@ def evaluate(
     quantization: Quantized = None,
     dtype: Dtype = "auto",
     device: Device = None,
+    overflow: Beyond = "error",
+    context: Held = None,
 ) -> None:
     """Compare memory rules and controls on the same questions, and report what was found.
 
@@ -93,6 +104,8 @@ def evaluate(
                 dtype=dtype,
                 device=device,
                 quantization=quantization,
+                overflow=overflow,
+                context=context,
                 chunk=chunk,
                 share=share,
                 max_new_tokens=max_new_tokens,
