@@ -134,7 +134,8 @@ class AssistantTools:
                 return reading
             assert target.library is not None
             backend = await target.library.wait_until_open()
-            passage = next((p for p in backend.passages if p.number == number), None)
+            passages = await asyncio.to_thread(lambda: backend.passages)
+            passage = next((p for p in passages if p.number == number), None)
             if passage is None:
                 raise ApiError(404, f"there is no page {number}; find_pages gives their numbers")
             page, title = passage.page, passage.document.title

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from pace_integrations.server.errors import ApiError
 
 T = TypeVar("T")
+_LARGE = 64 * 1024  # bytes from which a body is parsed off the event loop
 _NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 _NAMES |= {list: "a list", dict: "an object"}
 
@@ -75,7 +77,10 @@ async def read_body(request: Request, limit: int) -> Body:
     Raises:
         ApiError: It is no JSON object, or holds text that is no Unicode.
     """
-    return parse_body(await read_bytes(request, limit))
+    data = await read_bytes(request, limit)
+    if len(data) < _LARGE:
+        return parse_body(data)
+    return await asyncio.to_thread(parse_body, data)
 
 
 def parse_body(data: bytes) -> Body:

@@ -44,6 +44,9 @@ Slots = Annotated[int, typer.Option(min=1, help="Most requests that are answered
 MaxQueue = Annotated[
     int | None, typer.Option(min=0, help="Most requests that wait; default: twice --slots.")
 ]
+MaxPerKey = Annotated[
+    int | None, typer.Option(min=1, help="Most requests of one key at once; default: no limit.")
+]
 Timeout = Annotated[float | None, typer.Option(help="Most seconds of an answer; default: none.")]
 
 
@@ -72,6 +75,7 @@ def serve(
     allow_origin: AllowOrigin = None,
     slots: Slots = 16,
     max_queue: MaxQueue = None,
+    max_per_key: MaxPerKey = None,
     timeout: Timeout = None,
 ) -> None:
     """Serve documents to browsers, to OpenAI's clients and to assistants (MCP at /mcp)."""
@@ -84,6 +88,7 @@ def serve(
             "data": data,
             "allowed_hosts": tuple(allow_host) if allow_host else None,
             "max_queue": max_queue,
+            "max_per_key": max_per_key,
             "timeout": timeout,
         }
         settings = ServerSettings(

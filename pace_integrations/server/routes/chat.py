@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -71,7 +72,9 @@ class _Exchange:
 async def complete_chat(request: Request) -> Response:
     """Answer a conversation."""
     body = await read_json(request)
-    exchange = _open_exchange(request, body, body.require("messages", list), "chatcmpl-")
+    messages = body.require("messages", list)
+    # Off the event loop: attached files are parsed, and schemas become grammars.
+    exchange = await asyncio.to_thread(_open_exchange, request, body, messages, "chatcmpl-")
     if body.read("stream", bool, False):
         events = _stream_chat(exchange)
         return await EventStream.open(request, events, exchange.core.settings.ping_seconds)
@@ -106,7 +109,7 @@ async def complete_text(request: Request) -> Response:
     if not isinstance(prompt, str):
         raise ApiError(400, "prompt must be a text, or a list with one text", param="prompt")
     messages = [{"role": "user", "content": prompt}]
-    exchange = _open_exchange(request, body, messages, "cmpl-")
+    exchange = await asyncio.to_thread(_open_exchange, request, body, messages, "cmpl-")
     if body.read("stream", bool, False):
         events = _stream_text(exchange)
         return await EventStream.open(request, events, exchange.core.settings.ping_seconds)

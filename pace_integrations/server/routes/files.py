@@ -62,7 +62,8 @@ async def upload_file(request: Request) -> Response:
 @router.get("/v1/files")
 async def list_files(request: Request) -> Response:
     """Return the files of this namespace."""
-    uploads = get_core(request).uploads.list_visible(get_namespace(request))
+    listed = get_core(request).uploads.list_visible
+    uploads = await asyncio.to_thread(listed, get_namespace(request))
     return reply_list(request, [upload.to_dict() for upload in uploads])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -40,7 +41,7 @@ async def create_message(request: Request) -> Response:
     """Answer a conversation."""
     body, core = await read_json(request), get_core(request)
     body.require("max_tokens", int)
-    call = _plan_call(request, body, core)
+    call = await asyncio.to_thread(_plan_call, request, body, core)
     target = core.pick_target(body.require("model", str), get_namespace(request))
     citations = CitationWriter(core, target, str(request.base_url))
     if body.read("stream", bool, False):
@@ -61,8 +62,9 @@ async def create_message(request: Request) -> Response:
 async def count_tokens(request: Request) -> Response:
     """Return the tokens of a conversation; those of the library come on top."""
     body, core = await read_json(request), get_core(request)
-    call = _plan_call(request, body, core)
-    count = sum(core.pace.count_tokens(message["content"]) for message in call.messages)
+    call = await asyncio.to_thread(_plan_call, request, body, core)
+    text = "\n".join(message["content"] for message in call.messages)
+    count = await asyncio.to_thread(core.pace.count_tokens, text)
     target = core.pick_target(body.require("model", str), get_namespace(request))
     held = target.library.backend.tokens if target.library and target.library.backend else 0
     return reply_json({"input_tokens": count + held})

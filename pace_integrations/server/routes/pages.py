@@ -55,7 +55,8 @@ async def show_page(request: Request, library_id: str, number: int) -> Response:
 async def _find_passage(request: Request, library_id: str, number: int) -> Passage:
     library = get_core(request).libraries.get(get_namespace(request), library_id)
     backend = await library.wait_until_open()
-    found = next((p for p in backend.passages if p.number == number), None)
+    passages = await asyncio.to_thread(lambda: backend.passages)
+    found = next((p for p in passages if p.number == number), None)
     if found is None:
         raise not_found("page", f"{library_id}/{number}")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -78,7 +79,8 @@ class _Exchange:
 async def create_response(request: Request) -> Response:
     """Answer a conversation, or go on from an earlier answer."""
     body = await read_json(request)
-    exchange = _open_exchange(request, body)
+    # Off the event loop: attached files are parsed, and schemas become grammars.
+    exchange = await asyncio.to_thread(_open_exchange, request, body)
     if body.read("stream", bool, False):
         writer = EventWriter()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter
@@ -76,7 +77,7 @@ async def check_readiness(request: Request) -> Response:
 @router.get("/metrics")
 async def read_metrics(request: Request) -> Response:
     """Return what was counted, for Prometheus."""
-    text = get_core(request).metrics.write_text()
+    text = await asyncio.to_thread(get_core(request).metrics.write_text)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -92,5 +93,5 @@ async def tokenize_text(request: Request) -> Response:
     body = await read_json(request)
     name = "prompt" if "prompt" in body else "content"
     core = get_core(request)
-    ids = core.pace.token_ids(body.require(name, str))
+    ids = await asyncio.to_thread(core.pace.token_ids, body.require(name, str))
     return reply_json({"tokens": ids, "count": len(ids), "max_model_len": core.pace.context_window})

@@ -77,10 +77,11 @@ async def create_library(request: Request) -> Response:
     for file_id in file_ids:  # before anything is made
         core.uploads.get(namespace, str(file_id))
     name = (body.read("name", str) or "library")[:200]
-    library = core.libraries.create(namespace, name, body.read("metadata", dict))
+    metadata = body.read("metadata", dict)
+    library = await asyncio.to_thread(core.libraries.create, namespace, name, metadata)
     if file_ids:
         core.libraries.add_uploads(library, [str(file_id) for file_id in file_ids])
-    return reply_json(_describe_library(library))
+    return reply_json(await asyncio.to_thread(_describe_library, library))
 
 
 @router.get("/v1/vector_stores")
