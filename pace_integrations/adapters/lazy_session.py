@@ -13,19 +13,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pace_integrations.config import MemoryConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.documents.discovery import Paths
 from pace_integrations.errors import ConfigError
 from pace_integrations.model.registry import MODELS, default_model_name
-from pace_integrations.store.manifest import load_manifest
+from pace_integrations.store.manifest import load_manifest, read_saved_options
 
 if TYPE_CHECKING:
     from pace_integrations.session import Conversation, Pace, Session
 
 # Where configurations of several families say how many positions they have.
 _POSITIONS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
-_SAVED_OPTIONS = ("adapter", "dtype", "quantization", "overflow", "context", "kv")
 
 
 class LazySession:
@@ -59,7 +57,7 @@ class LazySession:
         saved = session if isinstance(session, (str, os.PathLike)) else None
         live = None if isinstance(session, (str, os.PathLike)) else session
         sources = {"session": session, "corpus": corpus, "paths": paths}
-        models = {"session": live if model is None else session, "pace": pace, "model": model}
+        models = {"session": live, "pace": pace, "model": model}
         for group in (models, sources):
             given = [name for name, value in group.items() if value is not None]
             if len(given) > 1:
@@ -91,7 +89,7 @@ class LazySession:
 
     @property
     def ready(self) -> bool:
-        """Whether using the session neither loads nor reads."""
+        """True where using the session neither loads nor reads."""
         return self._given is not None
 
     @property
@@ -129,7 +127,7 @@ class LazySession:
         if self._given is not None:
             return self._given.pace.context_window - self._given.tokens
         if self._saved is not None:
-            return _window_of_saved(Path(self._saved))
+            return _window_of_saved(Path(self._saved), self._options["model"])
         if self._corpus is not None or self._paths is not None:
             return None
         return self.find_model_window()
@@ -157,7 +155,8 @@ class LazySession:
 
     def _open_saved(self) -> Session:
         assert self._saved is not None
-        pace = self._pace or _load(**_saved_options(Path(self._saved)))
+        given = self._options["model"]
+        pace = self._pace or _load(**_trust_saved_options(Path(self._saved), given))
         return pace.open(self._saved)
 
     def _read(self) -> Session:
@@ -235,24 +234,29 @@ def _load(**options: Any) -> Pace:  # noqa: ANN401 - those of Pace.load
     return Pace.load(**options)
 
 
-def _window_of_saved(path: Path) -> int | None:
-    manifest = load_manifest(path)
-    options = _saved_options(path)
+def _window_of_saved(path: Path, model: str | os.PathLike[str] | None) -> int | None:
+    options = read_saved_options(path)
     window = find_configured_window(
-        options["model"], options.get("overflow"), options.get("context")
+        model or options["model"], options.get("overflow"), options.get("context")
     )
-    return window and window - int(manifest["tokens"])
+    return window and window - int(load_manifest(path)["tokens"])
 
 
-def _saved_options(path: Path) -> dict[str, Any]:
-    """Return what loads the model that a session was saved with."""
-    fingerprint = load_manifest(path)["fingerprint"]
-    memory = fingerprint.get("memory")
-    return {
-        "model": fingerprint["model"],
-        "memory": MemoryConfig(**memory) if memory is not None else None,
-        **{name: fingerprint[name] for name in _SAVED_OPTIONS if name in fingerprint},
-    }
+def _trust_saved_options(path: Path, model: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """Return what loads the model that a session was saved with.
+
+    Raises:
+        ConfigError: It is not one of this package's, and the caller does not say so: who wrote a
+            folder must not decide what is loaded.
+    """
+    options = read_saved_options(path)
+    name = options["model"]
+    if model is None and name not in MODELS:
+        raise ConfigError(
+            f"the session in {str(path)!r} was read by {name!r}; say that it may be loaded, with "
+            f"model={name!r}, or give a loaded one as pace="
+        )
+    return {**options, "model": name if model is None else model}
 
 
 def describe_files(paths: Paths | None) -> Sequence[Sequence[Any]]:

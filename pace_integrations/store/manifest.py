@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pace_integrations._files import create_file, remove_file, sync
+from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError, IncompatibleSessionError, SessionFileError
 
 FORMAT = 2
@@ -31,6 +32,8 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "documents": list,
     "report": dict,
 }
+# Settings of `Pace.load` that a fingerprint holds under their own names.
+_SAVED_OPTIONS = ("adapter", "dtype", "quantization", "overflow", "context", "kv")
 _NAME = re.compile(r"[a-z][a-z0-9.-]*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 
@@ -159,6 +162,24 @@ def check_namespace(namespace: str | None) -> str | None:
             f"letter or digit, got {namespace!r}"
         )
     return namespace
+
+
+def read_saved_options(path: Path) -> dict[str, Any]:
+    """Return the arguments of `Pace.load` that load a model as it read a session.
+
+    The model's name is among them; whether it is to be trusted is the caller's to decide.
+
+    Raises:
+        SessionFileError: There is no session, or it is damaged.
+    """
+    fingerprint = load_manifest(path)["fingerprint"]
+    memory = fingerprint.get("memory")
+    try:
+        config = MemoryConfig(**memory) if memory is not None else None
+    except (TypeError, ConfigError) as error:
+        raise damage_error(path, f"its memory's settings are none ({error})") from error
+    saved = {name: fingerprint[name] for name in _SAVED_OPTIONS if name in fingerprint}
+    return {"model": fingerprint.get("model"), "memory": config, **saved}
 
 
 def check_files(path: Path, manifest: Mapping[str, Any], verify: Verify) -> None:

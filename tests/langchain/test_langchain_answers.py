@@ -277,7 +277,7 @@ def test_a_saved_session_is_opened_by_its_path(
 ) -> None:
     house_session.save(tmp_path / "house.pace")
     expected = ChatPace(session=house_session, max_tokens=8).invoke(QUESTION).content
-    chat = ChatPace(session=str(tmp_path / "house.pace"), max_tokens=8)
+    chat = ChatPace(session=str(tmp_path / "house.pace"), model=pace.name, max_tokens=8)
     assert chat.invoke(QUESTION).content == expected
     assert chat.loaded.fingerprint == pace.fingerprint
     opened = ChatPace(session=tmp_path / "house.pace", pace=pace, max_tokens=8)

@@ -103,7 +103,7 @@ def test_a_session_holds_less_and_answers_in_every_way_alike(
 
 def test_a_face_opens_a_saved_session_as_it_was_read(packed: Pace, tmp_path: Path) -> None:
     packed.read(CORPUS).save(tmp_path / "a.pace")
-    chat = ChatPace(session=tmp_path / "a.pace")
+    chat = ChatPace(session=tmp_path / "a.pace", model=packed.name)
     assert chat.loaded.fingerprint == packed.fingerprint
 
 

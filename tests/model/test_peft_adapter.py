@@ -135,7 +135,7 @@ def test_a_saved_session_brings_its_adapter_along(
         session = pace.read(corpus)
         session.save(tmp_path / "a.pace")
         expected = session.ask(QUESTION, generation=SHORT).text
-    opened = LazySession(session=tmp_path / "a.pace").session
+    opened = LazySession(session=tmp_path / "a.pace", model=tiny_path).session
     assert opened.ask(QUESTION, generation=SHORT).text == expected
     opened.pace.close()
 
