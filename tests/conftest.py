@@ -14,7 +14,10 @@ import torch
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the Hub's client, which reads it once
 
 from pace_integrations import Corpus, MemoryConfig, Pace, Session
+from pace_integrations.model.registry import MODELS
 
+SMALL = MODELS["pace-small"]
+SMALL_WEIGHTS = SMALL.checkpoint  # the user's, before the tests have a home of their own
 TESTED = Path(__file__).parents[1] / "constraints/tested.txt"
 
 
@@ -36,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Warnings that this package raises or causes are errors everywhere (pyproject.toml); what other
     packages say in other versions than the tested ones is theirs to mend.
     """
+    config.addinivalue_line("markers", "small_model: needs the weights of pace-small")
     if has_tested_versions():
         config.addinivalue_line("filterwarnings", "error")
         config.addinivalue_line("filterwarnings", SWIG)
@@ -71,6 +75,18 @@ def embedded() -> Iterator[Pace]:
     """The model inside the package."""
     with Pace.load("pace-nano") as loaded:
         yield loaded
+
+
+@pytest.fixture(scope="session")
+def small_model(_own_store: None) -> str:
+    """The name of pace-small, whose weights the user has fetched; tests that need it are marked."""
+    if SMALL.adapter is None or not (SMALL.adapter / "adapter_config.json").is_file():
+        pytest.skip("the adapter of pace-small is not in this checkout")
+    if not (SMALL_WEIGHTS / "config.json").is_file():
+        pytest.skip("the weights of pace-small are not here: run pace models get small")
+    SMALL.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    SMALL.checkpoint.symlink_to(SMALL_WEIGHTS)
+    return SMALL.name
 
 
 @pytest.fixture
