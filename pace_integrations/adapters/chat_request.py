@@ -47,7 +47,7 @@ class ChatRequest:
 
     @property
     def batch_key(self) -> Hashable:
-        """What must be equal for two calls to be answered in one batch."""
+        """Key that two calls share which can be answered in one batch."""
         return id(self.session), self.settings.generation, self.settings.timeout
 
     def ask(self) -> Answer:

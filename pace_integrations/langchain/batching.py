@@ -76,7 +76,7 @@ class BatchingChatModel(BaseChatModel):
     ) -> list[AIMessage]:
         """Answer several inputs together; each is traced, cached and fails by itself."""
         configs = _allow_concurrency(config, len(inputs))
-        with expect_calls(_expected_calls(configs, len(inputs))):
+        with expect_calls(_count_calls(configs, len(inputs))):
             return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
 
     async def abatch(
@@ -89,7 +89,7 @@ class BatchingChatModel(BaseChatModel):
     ) -> list[AIMessage]:
         """`batch` without blocking the event loop."""
         configs = get_config_list(config, len(inputs)) if inputs else []
-        with expect_calls(_expected_calls(configs, len(inputs))):
+        with expect_calls(_count_calls(configs, len(inputs))):
             return await super().abatch(
                 inputs, configs, return_exceptions=return_exceptions, **kwargs
             )
@@ -139,6 +139,6 @@ def _allow_concurrency(
     return configs
 
 
-def _expected_calls(configs: Sequence[RunnableConfig], count: int) -> int:
+def _count_calls(configs: Sequence[RunnableConfig], count: int) -> int:
     limit = configs[0].get("max_concurrency") if configs else None
     return min(count, limit) if limit else count

@@ -235,7 +235,7 @@ class ChatPace(LangChainFields, BatchingChatModel):
                             run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
                 yield from map(make_chunk, reader.finish())
-                yield make_last_chunk(request, stream.answer, called=reader.called)
+                yield make_last_chunk(request, stream.answer, called=reader.has_called)
 
     async def _astream(
         self,
@@ -255,7 +255,7 @@ class ChatPace(LangChainFields, BatchingChatModel):
                         yield chunk
                 for chunk in map(make_chunk, reader.finish()):
                     yield chunk
-                yield make_last_chunk(request, stream.answer, called=reader.called)
+                yield make_last_chunk(request, stream.answer, called=reader.has_called)
 
     async def _amake_request(
         self, messages: Sequence[BaseMessage], options: Mapping[str, Any]

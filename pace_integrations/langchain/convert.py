@@ -70,7 +70,7 @@ class MessageReader:
         self._count = 0
 
     @property
-    def called(self) -> bool:
+    def has_called(self) -> bool:
         """True once a tool was called."""
         return self._count > 0
 

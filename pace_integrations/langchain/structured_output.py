@@ -52,7 +52,7 @@ def hold_to_schema(
     shown = {"kwargs": {"method": method}, "schema": _describe_schema(schema, name, plain)}
     if method == "function_calling":
         bound = model.bind_tools(
-            [{**convert_tool(_named(schema, name, plain))}],
+            [{**convert_tool(_name_tool(schema, name, plain))}],
             tool_choice=name,
             ls_structured_output_format=shown,
             **options,
@@ -78,7 +78,7 @@ def _describe_schema(schema: Any, name: str, plain: dict[str, Any]) -> dict[str,
         return {"title": name, **plain}
 
 
-def _named(schema: Any, name: str, plain: dict[str, Any]) -> Any:  # noqa: ANN401
+def _name_tool(schema: Any, name: str, plain: dict[str, Any]) -> Any:  # noqa: ANN401
     """Return a schema as a tool: one without a title has no name of its own."""
     if isinstance(schema, type) and is_basemodel_subclass(schema):
         return schema

@@ -163,7 +163,7 @@ class _GrowingObject:
         self._last: Any = {}
 
     def take_response(self, said: ChatResponse) -> FlexibleModel | None:
-        """The object after a piece, or None where nothing new can be told."""
+        """Return the object after a piece, or None where nothing new can be told."""
         try:
             values = from_json(said.message.content or "", allow_partial=True)
             made = self._partial.model_validate(values)
@@ -179,7 +179,7 @@ class _GrowingObject:
 def find_expected_format(
     prompt: BasePromptTemplate, values: Mapping[str, Any]
 ) -> Constraint | None:
-    """What the parser of a prompt will be able to read, or None where it takes any text.
+    """Return what the parser of a prompt can read, or None where it takes any text.
 
     Args:
         prompt: A prompt; core's selectors, question generators and programs put their parser on it.
@@ -203,7 +203,7 @@ def _selection_schema(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_selection_schema(name: str, prompt: str) -> dict[str, Any] | None:
-    """The schema of a choice by one of core's Pydantic selectors, or None for any other tool.
+    """Return the schema of a choice by a Pydantic selector of core's, or None for another tool.
 
     Their classes do not say how many choices there are, and a number beyond them is an
     ``IndexError`` in the router; their prompts do say it.

@@ -1,0 +1,125 @@
+"""Calls that come together are answered in one batch, and each fails by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from house import QUESTION
+from langchain_core.messages import HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from llama_index.core.base.llms.types import ChatMessage
+from pydantic import BaseModel
+
+from pace_integrations import Session
+from pace_integrations.errors import ContextOverflowError
+from pace_integrations.langchain import ChatPace
+from pace_integrations.langchain import PaceLLM as LangChainLLM
+from pace_integrations.llama_index import PaceLLM
+
+QUESTIONS = [f"{QUESTION} {i}" for i in range(5)]
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many questions each batch had."""
+    seen: list[int] = []
+    plain = Session.ask_many
+
+    def watched(self: Session, questions: Any, **options: Any) -> Any:
+        seen.append(len(questions))
+        return plain(self, questions, **options)
+
+    monkeypatch.setattr(Session, "ask_many", watched)
+    return seen
+
+
+@pytest.fixture
+def expected(house_session: Session) -> list[str]:
+    chat = ChatPace(session=house_session, max_tokens=6, batch_size=1)
+    return [str(chat.invoke(question).content) for question in QUESTIONS]
+
+
+async def test_every_entry_of_langchain_reaches_one_batch(
+    house_session: Session, sizes: list[int], expected: list[str]
+) -> None:
+    chat = ChatPace(session=house_session, max_tokens=6)
+    llm = LangChainLLM(session=house_session, max_tokens=6)
+    lists = [[HumanMessage(question)] for question in QUESTIONS]
+    ways = {
+        "batch": [m.content for m in chat.batch(QUESTIONS)],
+        "abatch": [m.content for m in await chat.abatch(QUESTIONS)],
+        "chain": (chat | StrOutputParser()).batch(QUESTIONS),
+        "generate": [g[0].text for g in chat.generate(lists).generations],
+        "agenerate": [g[0].text for g in (await chat.agenerate(lists)).generations],
+        "llm batch": llm.batch(QUESTIONS),
+        "llm abatch": await llm.abatch(QUESTIONS),
+        "llm generate": [g[0].text for g in llm.generate(QUESTIONS).generations],
+    }
+    assert all(made == expected for made in ways.values()), ways
+    assert sizes == [len(QUESTIONS)] * len(ways)
+
+
+async def test_calls_of_llama_index_that_wait_together_are_one_batch(
+    house_session: Session, sizes: list[int], expected: list[str]
+) -> None:
+    llm = PaceLLM(session=house_session, max_new_tokens=6)
+    made = await asyncio.gather(*(llm.acomplete(question) for question in QUESTIONS))
+    assert [one.text for one in made] == expected
+    asked = ([ChatMessage(question, role="user")] for question in QUESTIONS)
+    chats = await asyncio.gather(*(llm.achat(messages) for messages in asked))
+    assert [one.message.content for one in chats] == expected
+    assert sum(sizes) >= 2 * (len(QUESTIONS) - 2)
+    assert max(sizes) >= len(QUESTIONS) - 2  # the first did not wait for the others
+    sizes.clear()
+    alone = PaceLLM(session=house_session, max_new_tokens=6, batch_size=1)
+    await asyncio.gather(*(alone.acomplete(question) for question in QUESTIONS))
+    assert sizes == []
+
+
+class Sign(BaseModel):
+    open: bool
+
+
+async def test_objects_are_made_in_one_batch(house_session: Session, sizes: list[int]) -> None:
+    chat = ChatPace(session=house_session, max_tokens=24).with_structured_output(Sign)
+    assert all(isinstance(made, Sign) for made in chat.batch(QUESTIONS))
+    assert sizes == [len(QUESTIONS)]
+
+
+async def test_what_does_not_fit_fails_alone(house_session: Session) -> None:
+    chat = ChatPace(session=house_session, max_tokens=6)
+    mixed = [QUESTION, "long " * 9000, QUESTION]
+    for made in (
+        chat.batch(mixed, return_exceptions=True),
+        await chat.abatch(mixed, return_exceptions=True),
+    ):
+        assert isinstance(made[1], ContextOverflowError)
+        assert made[0].content == made[2].content != ""
+    with pytest.raises(ContextOverflowError):
+        chat.batch(mixed)
+
+
+def test_the_callers_limit_of_concurrency_is_kept(
+    house_session: Session, sizes: list[int], expected: list[str]
+) -> None:
+    chat = ChatPace(session=house_session, max_tokens=6)
+    made = chat.batch(QUESTIONS, {"max_concurrency": 2})
+    assert [message.content for message in made] == expected
+    assert sizes
+    assert max(sizes) <= 2
+
+
+async def test_a_cancelled_call_is_missed_by_nobody(
+    house_session: Session, expected: list[str]
+) -> None:
+    llm = PaceLLM(session=house_session, max_new_tokens=6)
+    tasks = [asyncio.ensure_future(llm.acomplete(question)) for question in QUESTIONS]
+    await asyncio.sleep(0.01)
+    tasks[2].cancel()
+    made = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(made[2], asyncio.CancelledError)
+    texts = [one.text for one in (*made[:2], *made[3:])]  # type: ignore[union-attr]
+    assert texts == [*expected[:2], *expected[3:]]
+    assert (await llm.acomplete(QUESTIONS[0])).text == expected[0]
