@@ -48,7 +48,7 @@ def slice_rows(
             lines.append(line)
             size += len(line) + 1
     if lines or header:
-        yield _make_slice(index, header, lines, name, start, number)
+        yield _make_slice(index, header, lines, name, start if lines else 1, max(number, 1))
 
 
 def _make_slice(
@@ -67,7 +67,7 @@ def format_cells(cells: Sequence[str]) -> str:
     flat = [" ".join(clean_characters(cell).split()) for cell in cells]
     while flat and not flat[-1]:
         flat.pop()
-    return " | ".join(flat)
+    return " ".join(" | ".join(flat).split())
 
 
 def _is_header(cells: Sequence[str]) -> bool:

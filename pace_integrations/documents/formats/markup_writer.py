@@ -25,7 +25,7 @@ def format_row(cells: list[str]) -> list[str]:
     flat = [" ".join(cell.replace("\n", "; ").split()) for cell in cells]
     while flat and not flat[-1]:  # a bar at the end would seem to lead to the next row
         flat.pop()
-    return [" | ".join(flat)] if flat else []
+    return [" ".join(" | ".join(flat).split())] if flat else []
 
 
 @dataclass(slots=True)

@@ -189,7 +189,7 @@ FORMATS: tuple[Format, ...] = (
         "headers, the text of every part, attached messages and texts",
         "attachments of other kinds",
         pattern=_MAIL,
-        example=b"From: a@example.org\nSubject: Ferry\n\nThe ferry leaves at six.\n",
+        example=b"From: a@example.org\nMIME-Version: 1.0\n\nThe ferry leaves at six.\n",
     ),
     Format(
         "ipynb",
@@ -198,7 +198,7 @@ FORMATS: tuple[Format, ...] = (
         "Markdown and code cells, text outputs",
         "pictures among the outputs",
         pattern=_NOTEBOOK,
-        example=b'{"nbformat": 4, "cells": [{"cell_type": "markdown", "source": ["At six."]}]}',
+        example=b'{"nbformat": 4, "cells": [{"cell_type": "raw", "source": ["Leaves at six."]}]}',
     ),
     Format(
         "json",

@@ -34,13 +34,11 @@ class Inventory:
     """What a file holds beside the text of its pages.
 
     Attributes:
-        fields: Names and values of the form's fields that are filled in.
         attachments: Names of the files in it.
         is_portfolio: Whether its pages are but the cover of the files in it.
         is_xfa: Whether its form is drawn by a program that few viewers have.
     """
 
-    fields: Sequence[tuple[str, str]] = ()
     attachments: Sequence[str] = ()
     is_portfolio: bool = False
     is_xfa: bool = False

@@ -122,7 +122,7 @@ class PdfiumFile:
         count = raw.FPDFDoc_GetAttachmentCount(self.document.raw)
         names = [self.document.get_attachment(n).get_name() for n in range(count)]
         xfa = form in (raw.FORMTYPE_XFA_FULL, raw.FORMTYPE_XFA_FOREGROUND)
-        return Inventory((), names, False, xfa)
+        return Inventory(names, False, xfa)
 
     def notes(self, index: int) -> list[Line]:
         """Return the words that people wrote on a page: typed annotations, fields of a form."""

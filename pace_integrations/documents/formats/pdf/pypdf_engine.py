@@ -72,26 +72,31 @@ class PypdfFile:
         """Return what the file holds beside the text of its pages."""
         root = self.reader.root_object
         form = root.get("/AcroForm")
-        fields = self.reader.get_fields() or {}
-        values = ((name, field.get("/V")) for name, field in fields.items())
-        return Inventory(
-            [(name, str(value).removeprefix("/")) for name, value in values if value],
-            list(self.reader.attachments),
-            "/Collection" in root,
-            form is not None and "/XFA" in form.get_object(),
-        )
+        is_xfa = form is not None and "/XFA" in form.get_object()
+        return Inventory(list(self.reader.attachments), "/Collection" in root, is_xfa)
 
     def notes(self, index: int) -> list[Line]:
-        """Return the words that people wrote on a page."""
+        """Return the words that people wrote on a page: typed annotations, fields of a form."""
         with _forget_streams(self.reader.resolved_objects):
             annotations = self.reader.pages[index - 1].annotations or ()
-            found = (entry.get_object() for entry in annotations)
-            texts = (str(entry.get("/Contents") or "") for entry in found)
-            return [Line(f"[Note: {text}]") for text in texts if text.strip()]
+            found = (_read_annotation(entry.get_object()) for entry in annotations)
+            return [Line(text) for text in dict.fromkeys(found) if text]
 
     def metadata(self) -> Mapping[str, object]:
         """Return the document information dictionary."""
         return self.reader.metadata or {}
+
+
+def _read_annotation(annotation: DictionaryObject) -> str:
+    """Return what an annotation says, or ""."""
+    kind = annotation.get("/Subtype")
+    if kind == "/Widget":
+        parent = annotation.get("/Parent", annotation).get_object()
+        value, name = (annotation.get(key, parent.get(key)) for key in ("/V", "/T"))
+        shown = " ".join(str(value or "").split()).removeprefix("/")
+        return f"[Field {name}: {shown}]" if shown and shown != "Off" else ""
+    text = " ".join(str(annotation.get("/Contents") or "").split())
+    return f"[Note: {text}]" if text and kind not in ("/Link", "/Popup") else ""
 
 
 def _walk_outline(reader: PdfReader, entries: Sequence[Any]) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,42 @@
+"""Writes the table of formats into the guide about files.
+
+    python -m recipes.list_formats
+
+What is read of each format, and what is only named in the report, stands in the format's row of
+``pace_integrations/documents/formats/registry.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pace_integrations.documents.formats import registry
+
+GUIDE = Path(__file__).resolve().parents[1] / "docs/pages/guides/files.md"
+_MARKED = re.compile(r"(<!-- formats -->\n).*?(<!-- end of formats -->)", re.DOTALL)
+_MAX_SUFFIXES = 8
+
+
+def format_table() -> str:
+    """Return the formats as a Markdown table."""
+    lines = ["| format | files | what is read | what is only named |", "|---|---|---|---|"]
+    for row in registry.FORMATS:
+        shown = " ".join(f"`{suffix}`" for suffix in row.suffixes[:_MAX_SUFFIXES])
+        more = " and more" if len(row.suffixes) > _MAX_SUFFIXES else ""
+        lines.append(
+            f"| {row.name} | {shown}{more} | {row.reads} | {row.names_only or 'nothing'} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Write the table between its marks."""
+    text = GUIDE.read_text(encoding="utf-8")
+    table = format_table()
+    GUIDE.write_text(_MARKED.sub(lambda m: f"{m[1]}{table}\n{m[2]}", text), encoding="utf-8")
+    print(f"{len(registry.FORMATS)} formats in {GUIDE.name}")
+
+
+if __name__ == "__main__":
+    main()
