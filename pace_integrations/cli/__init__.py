@@ -1,4 +1,4 @@
-"""The shell's face: ``pace ask``, ``pace chat`` and ``pace memory``."""
+"""The command line: ``pace ask``, ``pace chat`` and their neighbors."""
 
 from pace_integrations.cli.app import app
 

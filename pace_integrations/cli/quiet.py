@@ -24,7 +24,7 @@ _SWITCHES = {
 def silence_libraries() -> None:
     """Silence other packages in this process and its children; call it before they are imported.
 
-    Whoever asks for warnings (``python -W``, PYTHONWARNINGS, TRANSFORMERS_VERBOSITY) gets them.
+    Warnings that were asked for (``python -W``, PYTHONWARNINGS, TRANSFORMERS_VERBOSITY) are shown.
     """
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import weakref
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -21,13 +21,12 @@ from pace_integrations.config import (
     ReadConfig,
 )
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ConfigError, PaceError
-from pace_integrations.memory import Calibration, MemoryPatch
+from pace_integrations.errors import ConfigError, PaceError, SessionFileError
+from pace_integrations.memory import MemoryPatch
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.expert_checkpoint import divide_into_experts
 from pace_integrations.model.loading import LoadedModel, LoadSettings, load_model
-from pace_integrations.session.diagnostics.calibration import calibrate_memory
-from pace_integrations.session.diagnostics.module_usage import ModuleUsage, measure_module_usage
+from pace_integrations.session.diagnostics.inspection import Inspection
 from pace_integrations.session.read_job import Progress, ReadJob
 from pace_integrations.session.resume import SessionFolder
 from pace_integrations.session.session import Session
@@ -37,9 +36,10 @@ from pace_integrations.store.store import Sessions
 
 _MEMORY = MemoryConfig()
 _READ = ReadConfig()
+_log = logging.getLogger(__name__)
 
 
-class Pace:
+class Pace(Inspection):
     """A loaded language model with the activation memory attached. Made by `Pace.load`.
 
     Usable as a context manager; leaving it ends the model's thread.
@@ -144,15 +144,15 @@ class Pace:
         return {**self._engine.loaded.identity_facts(), "memory": memory, "prompt": layout}
 
     def token_ids(self, text: str) -> list[int]:
-        """Token ids of a text, control tokens it spells taken as text."""
+        """Return token ids of a text, control tokens it spells taken as text."""
         return self._engine.prompts.encode_text(text)
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text."""
+        """Return how many tokens a text has."""
         return len(self.token_ids(text))
 
     def blank(self) -> Session:
-        """A session that has read nothing: plain conversation."""
+        """Return a session that has read nothing: plain conversation."""
         return Session(self, self._engine, ReadState(self._engine.new_context()))
 
     def read(
@@ -165,7 +165,7 @@ class Pace:
         store: bool = False,
         namespace: str | None = None,
     ) -> Session:
-        """Reads a corpus once, so that any number of questions can be asked of it.
+        """Read a corpus once, so that any number of questions can be asked of it.
 
         With `path` or `store`, what has been read is kept on disk, also when the reading is
         interrupted: the next one goes on after the last document that was kept. What it took is
@@ -177,7 +177,7 @@ class Pace:
                 the calling thread. Interrupting it stops the reading after the current chunk.
             config: How to read.
             path: Folder to keep the session in; what it holds of this corpus is not read again.
-            store: Whether to keep it in `sessions`, where the same corpus is found again.
+            store: Keep it in `sessions`, where the same corpus is found again.
             namespace: Whose session it is: it is found and opened under this name only. Take it
                 from the person who asks, never from a document.
 
@@ -207,7 +207,7 @@ class Pace:
         namespace: str | None = None,
         config: ReadConfig = _READ,
     ) -> Session:
-        """Opens a saved session; nothing is read again.
+        """Open a saved session; nothing is read again.
 
         Args:
             path: The session's folder.
@@ -260,62 +260,14 @@ class Pace:
         keeper = self._open_folder(place, namespace)
         # A store is a help: what has been read is not lost when it cannot be kept.
         state, cost = keeper.read(corpus, config, progress, must=False)
-        self.sessions.prune()
+        try:
+            self.sessions.prune()
+        except SessionFileError as error:
+            _log.warning("the store of sessions stays above its budget: %s", error)
         return replace(state, lease=lease), cost
 
-    def module_usage(self, corpus: Corpus, *, progress: Progress | None = None) -> ModuleUsage:
-        """Reads a corpus and measures how strongly each module fires on each page.
-
-        Args:
-            corpus: What to read.
-            progress: Called with tokens done and in all.
-
-        Raises:
-            ConfigError: The model was loaded without experts.
-            DocumentError: There is nothing in the corpus.
-            ContextOverflowError: It does not fit the model's context.
-        """
-        return measure_module_usage(
-            self._engine, corpus, self.experts, read=_READ, progress=progress
-        )
-
-    def calibrate(
-        self,
-        corpus: Corpus,
-        *,
-        config: MemoryConfig | None = None,
-        layers: Sequence[int] | None = None,
-        tokens: int = 8192,
-        progress: Callable[[str], None] | None = None,
-    ) -> Calibration:
-        """Finds the layers and thresholds at which the memory suits a corpus and this model.
-
-        Needs no questions and no answers: it keeps what lowers the next-token loss on the text, and
-        keeps the memory off (``config`` is None) if the loss rises on text that chose nothing. The
-        result prints as a table: ``Pace.load(name, memory=pace.calibrate(corpus).config)``.
-
-        Args:
-            corpus: Text such as will be read.
-            config: Settings that are kept, such as the rule; None is this model's.
-            layers: 0-based layers to try; None is every dense one.
-            tokens: Most tokens to use, spread evenly over the corpus.
-            progress: Called with what is done next.
-
-        Raises:
-            DocumentError: The corpus is too short.
-            ConfigError: ``blend`` is 0.
-        """
-        return calibrate_memory(
-            self._engine,
-            corpus,
-            config or self.memory or MemoryConfig(),
-            tokens=tokens,
-            layers=layers,
-            progress=progress,
-        )
-
     def close(self) -> None:
-        """Ends the model's thread; what is running fails with an error."""
+        """End the model's thread; what is running fails with an error."""
         self._finalizer()
 
     def __reduce__(self) -> NoReturn:

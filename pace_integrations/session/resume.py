@@ -51,7 +51,7 @@ class SessionFolder:
         self._namespace = namespace
 
     def save(self, state: ReadState, *, unfinished: bool = False) -> None:
-        """Writes a state, whole or not at all.
+        """Write a state atomically.
 
         Args:
             state: What was read.

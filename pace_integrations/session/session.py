@@ -128,7 +128,7 @@ class Session(SessionBase):
         return Conversation(self.pace, self._engine, self._state, self._config)
 
     def add(self, corpus: Corpus, *, progress: bool | Progress = False) -> ReadCost:
-        """Reads more documents after those that are there; documents held already are passed over.
+        """Reads more documents after those that are there; documents held already are skipped.
 
         Questions that are being answered go on with what they started from. If it fails or is
         interrupted, the session is as it was.
@@ -202,7 +202,7 @@ class Session(SessionBase):
         return self._engine.footprint(self._state.context)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the read state to a folder, whole or not at all; `Pace.open` reads it back.
+        """Write the read state to a folder atomically; `Pace.open` reads it back.
 
         A session that is there is replaced, and stays whole until the new one is complete.
 

@@ -1,8 +1,8 @@
 """A store of sessions: found again by what was read and how, within a budget of bytes.
 
 ``ROOT/<key>.pace`` are sessions as `write_session` makes them; the key is a hash of the model's
-fingerprint, the corpus's content and the namespace. Whoever uses an entry holds a lock on a file
-of their own in ``ROOT/in-use``, which the system lets go of when the process ends, however it
+fingerprint, the corpus's content and the namespace. A process that uses an entry holds a lock on a
+file of its own in ``ROOT/in-use``, which the system lets go of when the process ends, however it
 ends; an entry with such a lock is never removed. ``ROOT/.lock`` is held only while entries are
 taken into use or removed.
 
