@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from pace_integrations.errors import MissingExtraError
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
@@ -57,25 +59,41 @@ class Image:
 Part = Heading | Text | Code | Table | Image
 
 
-def markdown(parts: Iterable[Part]) -> str:
+def render_markdown(parts: Iterable[Part]) -> str:
     """Render the parts as Markdown; pictures are links to files beside it."""
-    return "\n\n".join(_markdown(part) for part in parts) + "\n"
+    return "\n\n".join(_render_part(part) for part in parts) + "\n"
 
 
-def html(parts: Sequence[Part], folder: Path) -> str:
+def render_html(parts: Sequence[Part], folder: Path) -> str:
     """Render the parts as one HTML file with its pictures inside.
 
     Args:
         parts: The report; its first heading is the title.
         folder: Where the pictures are.
+
+    Raises:
+        MissingExtraError: markdown-it-py is not installed.
     """
+    try:
+        from markdown_it import MarkdownIt
+    except ImportError as error:
+        raise MissingExtraError("the report as HTML", "eval") from error
     title = next((p.text for p in parts if isinstance(p, Heading)), "report")
-    body = "\n".join(_html(part, folder) for part in parts)
+    inlined = [_inline_image(part, folder) if isinstance(part, Image) else part for part in parts]
+    body = MarkdownIt("js-default").render(
+        render_markdown(inlined)
+    )  # which escapes HTML in the text
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _markdown(part: Part) -> str:
+def _inline_image(image: Image, folder: Path) -> Image:
+    """Return an image whose file is its own data."""
+    data = base64.b64encode((folder / image.file).read_bytes()).decode()
+    return Image(f"data:image/png;base64,{data}", image.about)
+
+
+def _render_part(part: Part) -> str:
     match part:
         case Heading(level, text):
             return f"{'#' * level} {text}"
@@ -87,29 +105,8 @@ def _markdown(part: Part) -> str:
             return f"![{about}]({file})"
         case Table(header, rows):
             lines = [header, ["---"] * len(header), *rows]
-            return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+            return "\n".join(f"| {' | '.join(map(_escape_cell, line))} |" for line in lines)
 
 
-def _html(part: Part, folder: Path) -> str:
-    match part:
-        case Heading(level, text):
-            return f"<h{level}>{escape(text)}</h{level}>"
-        case Text(text):
-            return f"<p>{escape(text)}</p>"
-        case Code(text):
-            return f"<pre><code>{escape(text)}</code></pre>"
-        case Image(file, about):
-            data = base64.b64encode((folder / file).read_bytes()).decode()
-            return f'<p><img alt="{escape(about)}" src="data:image/png;base64,{data}"></p>'
-        case Table(header, rows):
-            head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-            body = "".join(f"<tr>{''.join(_td(cell) for cell in row)}</tr>\n" for row in rows)
-            return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
-
-
-def _td(cell: str) -> str:
-    return f"<td>{escape(cell)}</td>"
-
-
-def _cell(cell: str) -> str:
+def _escape_cell(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")

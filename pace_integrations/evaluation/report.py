@@ -17,8 +17,8 @@ from pace_integrations.evaluation.render import (
     Part,
     Table,
     Text,
-    html,
-    markdown,
+    render_html,
+    render_markdown,
 )
 from pace_integrations.evaluation.runner import RESULTS, RUN, load_records
 from pace_integrations.evaluation.statistics import (
@@ -70,8 +70,8 @@ def write_report(folder: Path, *, command: str | None = None) -> list[Path]:
     typed = note.read_text(encoding="utf-8").strip() if note.exists() else None
     pictures = [Image(file, shown) for file, shown in draw_figures(records, folder)]
     parts = [*build_report(records, about, typed), *_list_figures(pictures)]
-    (folder / MARKDOWN).write_text(markdown(parts), encoding="utf-8")
-    (folder / HTML).write_text(html(parts, folder), encoding="utf-8")
+    (folder / MARKDOWN).write_text(render_markdown(parts), encoding="utf-8")
+    (folder / HTML).write_text(render_html(parts, folder), encoding="utf-8")
     return [folder / MARKDOWN, folder / HTML]
 
 

@@ -15,7 +15,15 @@ from pace_integrations.errors import DocumentError
 from pace_integrations.evaluation.arm_runner import strip_citations
 from pace_integrations.evaluation.figures import average_by_cell
 from pace_integrations.evaluation.metrics.registry import score_prediction
-from pace_integrations.evaluation.render import Code, Heading, Image, Table, Text, html, markdown
+from pace_integrations.evaluation.render import (
+    Code,
+    Heading,
+    Image,
+    Table,
+    Text,
+    render_html,
+    render_markdown,
+)
 from pace_integrations.evaluation.report import write_report
 from pace_integrations.evaluation.runner import load_records
 
@@ -129,11 +137,11 @@ def test_parts_render(tmp_path: Path) -> None:
         Table(["a", "b"], [["1|2", "3\n4"]]),
         Image("p.png", "it"),
     ]
-    text = markdown(parts)
+    text = render_markdown(parts)
     assert text.startswith("# A & B\n\nx < y\n\n```bash\nls\n```\n\n| a | b |\n| --- | --- |\n")
     assert "| 1\\|2 | 3 4 |" in text
     assert text.endswith("![it](p.png)\n")
-    page = html(parts, tmp_path)
+    page = render_html(parts, tmp_path)
     assert "<title>A &amp; B</title>" in page
     assert "x &lt; y" in page
     assert "base64,cG5n" in page
