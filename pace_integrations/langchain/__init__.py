@@ -37,6 +37,7 @@ _HOMES = {
     "PaceCorpusTool": "corpus_tool",
     "PaceLLM": "llms",
     "PaceLoader": "document_loaders",
+    # The name in version 0.1.
     "PaceRetriever": "retrievers",
     "PageRetriever": "retrievers",
     "create_corpus_qa_chain": "chains",
@@ -50,7 +51,6 @@ __all__ = [
     "PaceCorpusTool",
     "PaceLLM",
     "PaceLoader",
-    "PaceRetriever",
     "PageRetriever",
     "create_corpus_qa_chain",
     "create_pace_documents_chain",

@@ -54,6 +54,7 @@ _HOMES = {
     "PaceReadProgressEvent": "events",
     "PaceReadStartEvent": "events",
     "PaceReader": "reader",
+    # The name in version 0.1.
     "PaceRetriever": "retriever",
     "PaceSynthesizer": "synthesizer",
 }
@@ -70,7 +71,6 @@ __all__ = [
     "PaceReadProgressEvent",
     "PaceReadStartEvent",
     "PaceReader",
-    "PaceRetriever",
     "PaceSynthesizer",
 ]
 
