@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from pace_integrations.documents import Document, Page
-from pace_integrations.library.catalog import HeldDocument, Listing
+from pace_integrations.library.catalog import HeldDocument
 from pace_integrations.library.passages import TextPassage, split_page
 
 
@@ -45,19 +45,14 @@ class Block:
         return replace(self.page, text=text)
 
 
-def build_blocks(listing: Listing, model: str, size: int | None) -> tuple[Block, ...]:
-    """Divide all pages of a library.
+def divide_document(held: HeldDocument, model: str, size: int | None) -> list[Block]:
+    """Divide the pages of one document.
 
     Args:
-        listing: The library's documents.
+        held: The document.
         model: Key of the model and of how it reads.
         size: About how many characters a passage has; None leaves pages whole.
     """
-    return tuple(block for held in listing.held for block in divide_document(held, model, size))
-
-
-def divide_document(held: HeldDocument, model: str, size: int | None) -> list[Block]:
-    """Divide the pages of one document."""
     return [
         Block(
             _block_key(model, number, held.document.title, page.label, passage.text),

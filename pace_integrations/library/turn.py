@@ -9,12 +9,12 @@ from typing import Literal
 
 import torch
 
-from pace_integrations.answer import Answer, Citation, SelectedPage, Selection, Timings, Usage
+from pace_integrations.answer import Answer, Selection, Timings, Usage
 from pace_integrations.config import GenerationConfig
-from pace_integrations.documents import best_quote
 from pace_integrations.errors import DocumentError
 from pace_integrations.library.blocks import Block
 from pace_integrations.library.choice import Budget, Choice, Selector
+from pace_integrations.library.describe import cite_blocks, describe_blocks, find_evidence
 from pace_integrations.library.prepared import GroupReader, Prepared
 from pace_integrations.library.profile import ReadingProfile
 from pace_integrations.library.steps import run_silently
@@ -23,14 +23,12 @@ from pace_integrations.model.candidates import Candidate, write_candidates
 from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.forward import predict_next
 from pace_integrations.model.prompts import UNANSWERABLE, Message
-from pace_integrations.session.citations import Passage, make_citation, resolve_citations
 
 OnUnsupported = Literal["show", "refuse"]
 Question = str | Sequence[Message]
 
 PASSAGES = 5  # asked one by one
 _VERIFIED = 2  # candidates that a model trained for it is asked about once more
-_EVIDENCE = 3  # sentences shown
 _REFUSES = 0.5  # probability of the refusal from which it is the answer
 _MARKS = re.compile(r"\[\d{1,9}(?:\s*,\s*\d{1,9})*\]")
 
@@ -81,6 +79,7 @@ class LibraryTurn:
     _answering: Sequence[Block] = ()
     _support: float = 0.0
     _tokens: int = 0
+    _asked: int = 0
     _read: int = 0
 
     def __post_init__(self) -> None:
@@ -114,8 +113,9 @@ class LibraryTurn:
         for prepared in (yield from self._prepare([[block] for block in blocks])):
             candidates += yield from run_silently(self._write(prepared, insist=True))
         self._candidates = candidates
-        ranked = sorted(range(len(blocks)), key=lambda i: -candidates[i].score)
-        supports = {i: self._judge(candidates[i]) for i in ranked if candidates[i].complete}
+        complete = [i for i in range(len(blocks)) if candidates[i].complete]
+        ranked = sorted(complete, key=lambda i: -candidates[i].score)
+        supports = {i: self._judge(candidates[i]) for i in ranked}
         if self.options.profile.verification:
             supports = {}
             for i in ranked[:_VERIFIED]:
@@ -123,10 +123,12 @@ class LibraryTurn:
                 supports[i] = self._judge(candidates[i], verdict)
         best = max(supports, key=supports.__getitem__)
         winner, self._support, self._answering = candidates[best], supports[best], [blocks[best]]
-        # It saw one passage: whatever number it wrote, that one is meant.
-        text = _MARKS.sub(f"[{blocks[best].number}]", winner.text)
-        if winner.refusal > _REFUSES or self._is_refused():
-            text = UNANSWERABLE
+        text = winner.text
+        if self.options.generation.constraint is None:  # whose form is not to be touched
+            # It saw one passage: whatever number it wrote, that one is meant.
+            text = _MARKS.sub(f"[{blocks[best].number}]", text)
+            if winner.refusal > _REFUSES or self._is_refused():
+                text = UNANSWERABLE
         yield TextDelta(text, winner.tokens, winner.finish)
 
     def _ask_together(self, blocks: Sequence[Block]) -> Iterator[TextDelta]:
@@ -163,7 +165,7 @@ class LibraryTurn:
     ) -> Generator[TextDelta, None, list[Prepared]]:
         made = yield from run_silently(self.reader.prepare(groups))
         self._tokens += sum(prepared.tokens for prepared in made)
-        self._tokens += len(self._tail) * len(groups)
+        self._asked += len(self._tail) * len(groups)
         self._read += sum(prepared.read for prepared in made)
         return made
 
@@ -208,82 +210,35 @@ class LibraryTurn:
 
     def _is_refused(self) -> bool:
         supported = self._support >= self.options.profile.threshold
-        return self.options.on_unsupported == "refuse" and not supported
+        free = self.options.generation.constraint is None
+        return free and self.options.on_unsupported == "refuse" and not supported
 
     def finish(self, text: str, last: TextDelta, timings: Timings) -> Answer:
         """Return the whole answer, from its text and its last piece."""
         assert last.finish is not None
-        cached = self._tokens - self._read - len(self._tail)
-        refuses = text.startswith(UNANSWERABLE)
+        refuses, note = text.startswith(UNANSWERABLE), self._choice.note
         return Answer(
             text=text,
-            citations=() if refuses else self._cite(text),
-            usage=Usage(self._tokens, max(0, cached), last.tokens),
+            citations=() if refuses else cite_blocks(text, self._words, self._answering),
+            usage=Usage(self._tokens + self._asked, self._tokens - self._read, last.tokens),
             timings=timings,
             memory=None,
             finish_reason=last.finish,
             support=self._support,
             supported=not refuses and self._support >= self.options.profile.threshold,
-            evidence=self._find_evidence(),
+            evidence=find_evidence(self._words, [s.block for s in self._choice.scored]),
             exact=self.options.exact,
-            selection=self._describe_selection(),
+            selection=Selection(
+                selector=self.selector.name,
+                strategy=self._strategy,
+                reason=f"{self._reason}; {note}" if note else self._reason,
+                budget=self._budget().tokens,
+                pages=describe_blocks(
+                    self._choice.scored, self._candidates, self.reader.count_tokens
+                ),
+                read=self._read,
+            ),
         )
-
-    def _cite(self, text: str) -> tuple[Citation, ...]:
-        """Return the passages that the answer rests on, the quote from their own words."""
-        passages = [Passage(b.number, b.document, b.narrowed_page()) for b in self._answering]
-        cited = resolve_citations(text, self._words, passages)
-        moved = []
-        for citation in cited:
-            # Of several passages of a page, the one that holds the quote.
-            start = next(
-                b.passage.start
-                for b in self._answering
-                if b.number == citation.passage
-                and b.narrowed_page().text[slice(*citation.span)] == citation.quote
-            )
-            moved.append(replace(citation, span=_shift(citation.span, start)))
-        return tuple(moved)
-
-    def _find_evidence(self) -> tuple[Citation, ...]:
-        """Return the sentences of the chosen passages that fit the question best, by its words."""
-        found: dict[tuple[int, str], Citation] = {}
-        for scored in self._choice.scored:
-            block, page = scored.block, scored.block.narrowed_page()
-            quote = best_quote(page.text, self._words, self._words)
-            if quote.score > 0.0:
-                citation = make_citation(
-                    Passage(block.number, block.document, page), quote, "matched"
-                )
-                span = _shift(citation.span, block.passage.start)
-                # Neighbors overlap, so a sentence may stand in two of them.
-                found.setdefault((block.number, quote.text), replace(citation, span=span))
-        ranked = sorted(found.values(), key=lambda citation: -citation.score)
-        return tuple(ranked[:_EVIDENCE])
-
-    def _describe_selection(self) -> Selection:
-        by_block = dict(enumerate(self._candidates))
-        pages = []
-        for i, scored in enumerate(self._choice.scored):
-            block, candidate = scored.block, by_block.get(i)
-            pages.append(
-                SelectedPage(
-                    number=block.number,
-                    document=block.document.title,
-                    page=block.page.index,
-                    page_label=block.page.label,
-                    span=(block.passage.start, block.passage.end),
-                    tokens=self.reader.count_tokens(block),
-                    score=scored.score,
-                    reason=scored.reason,
-                    answer=candidate.text if candidate and candidate.complete else None,
-                    likelihood=candidate.likelihood if candidate and candidate.complete else None,
-                    refusal=candidate.refusal if candidate else None,
-                )
-            )
-        note = f"{self._reason}; {self._choice.note}" if self._choice.note else self._reason
-        budget = self._budget().tokens
-        return Selection(self.selector.name, self._strategy, note, budget, tuple(pages), self._read)
 
 
 def _user(text: str) -> Message:
@@ -292,7 +247,3 @@ def _user(text: str) -> Message:
 
 def _reading_order(block: Block) -> tuple[int, int]:
     return block.number, block.passage.start
-
-
-def _shift(span: tuple[int, int], by: int) -> tuple[int, int]:
-    return span[0] + by, span[1] + by

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pace_integrations import Answer, Corpus, GenerationConfig, Pace
+from pace_integrations import Answer, Constraint, Corpus, GenerationConfig, Pace
 from pace_integrations.errors import (
     ConfigError,
     DocumentError,
@@ -26,6 +27,7 @@ from pace_integrations.library import (
     SearchView,
     Selector,
 )
+from pace_integrations.library.describe import cite_blocks
 
 PROFILE = ReadingProfile(index_layers=(1, 2))
 SHORT = GenerationConfig(max_new_tokens=8)
@@ -276,6 +278,35 @@ def test_a_conversation_is_searched_by_its_last_question(library: Library) -> No
     assert answer.selection.pages[0].document == "About the castle"
 
 
+@pytest.mark.parametrize("strategy", ["each", "together"])
+def test_an_answer_keeps_the_form_that_was_asked_for(library: Library, strategy: str) -> None:
+    library.profile = replace(PROFILE, threshold=1.0)
+    schema = {"type": "array", "items": {"type": "integer"}, "minItems": 1, "maxItems": 1}
+    form = GenerationConfig(max_new_tokens=12, constraint=Constraint.json_schema(schema))
+    question = "How many doors has the harbor?"
+    for on_unsupported in ("show", "refuse"):
+        answer = library.ask(
+            question, generation=form, strategy=strategy, on_unsupported=on_unsupported
+        )
+        assert answer.supported is False
+        (number,) = json.loads(answer.text)
+        assert isinstance(number, int)
+
+
+def test_usage_counts_what_was_asked_and_what_was_kept(library: Library, reader: Pace) -> None:
+    prompts = reader.engine.prompts
+    head, tail = len(prompts.encode_prefix()), len(prompts.encode_suffix("Doors?"))
+    for strategy, rows in (("each", 3), ("together", 1)):
+        answer = ask(library, "Doors?", strategy=strategy, passages=3)
+        kept = head + sum(page.tokens for page in answer.selection.pages)
+        assert len(answer.selection.pages) == 3
+        assert answer.usage.cached_tokens == kept
+        assert answer.usage.input_tokens == kept + rows * tail
+    library.wipe()
+    again = ask(library, "Doors?", strategy="together", passages=3)
+    assert again.usage.cached_tokens == head
+
+
 def test_evidence_stands_on_the_pages_and_fits_the_question(library: Library) -> None:
     answer = ask(library, "When does the castle keeper ring a bell?")
     texts = {p.number: p.page.text for p in library.passages}
@@ -284,6 +315,26 @@ def test_evidence_stands_on_the_pages_and_fits_the_question(library: Library) ->
         start, end = citation.span
         assert texts[citation.passage][start:end] == citation.quote
     assert "castle keeper rings" in answer.evidence[0].quote
+
+
+def test_quotes_of_a_page_with_several_passages_come_from_what_was_read(
+    tmp_path: Path, reader: Pace
+) -> None:
+    rooms = [f"Room {i} of the hall is {i + 20} m wide and has {i} windows." for i in range(60)]
+    library = open_library(tmp_path / "lib", reader)
+    library.add(Corpus.from_texts({"Hall": " ".join(rooms)}))
+    blocks = list(library.find_pages("Room 7", count=9).scored)
+    assert len({scored.block.number for scored in blocks}) == 1
+    chosen = [scored.block for scored in blocks[1:4]]
+    first = min(block.passage.start for block in chosen)
+    last = max(block.passage.end for block in chosen)
+    for room in (rooms[i] for i in range(60)):
+        start = " ".join(rooms).index(room)
+        (citation,) = cite_blocks(f"{room} [1]", "How wide?", chosen) or (None,)
+        if first <= start and start + len(room) <= last:
+            assert citation is not None
+            assert citation.span == (start, start + len(room))
+            assert (citation.quote, citation.method) == (room, "cited")
 
 
 def test_an_unsupported_answer_is_shown_marked_or_refused(library: Library) -> None:
