@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from pace_integrations._files import make_cache_folder
 from pace_integrations._paths import cache_folder
 from pace_integrations.cli.options import ModelOptions, ReadingOptions
 from pace_integrations.cli.output import Output
@@ -182,6 +183,7 @@ def _shelve_corpus(
         place = Path(temporary.name) / "library"
     else:
         names = "\n".join(sorted(str(path.resolve()) for path in paths))
+        make_cache_folder(cache_folder("pages"))
         place = cache_folder("pages") / hashlib.sha256(names.encode()).hexdigest()[:32]
     library: Library = pace.library(place)
     how = "page by page" if library.attention == "pages" else "pages chosen for each question"
@@ -197,5 +199,5 @@ def show_loading(
 ) -> AbstractContextManager[object]:
     """Show that a model is being loaded, and how to get a better one than the default is here."""
     if model is None and (line := explain_default()):
-        output.show_notes([line])
+        output.show_details([line])
     return output.show_status(f"{what} {model or 'the default model'}")

@@ -77,6 +77,11 @@ class Document:
     def __post_init__(self) -> None:
         # The source stays as it is: a path may hold bytes that are no text, and must still open.
         object.__setattr__(self, "title", _repair_field("title", self.title))
+        repaired = {
+            name: repair_text(value) if isinstance(value, str) else value
+            for name, value in self.metadata.items()
+        }
+        object.__setattr__(self, "metadata", repaired)
 
     @classmethod
     def from_pages(
