@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from pace_integrations.llama_index.memory_block import PaceMemoryBlock
     from pace_integrations.llama_index.query_engine import PaceQueryEngine
     from pace_integrations.llama_index.reader import PaceReader
-    from pace_integrations.llama_index.retriever import CitedPageRetriever, PaceRetriever
+    from pace_integrations.llama_index.retriever import CitedPageRetriever
+    from pace_integrations.llama_index.retriever import PaceRetriever as PaceRetriever
     from pace_integrations.llama_index.synthesizer import PaceSynthesizer
 
 _HOMES = {

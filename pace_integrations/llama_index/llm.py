@@ -43,7 +43,7 @@ from pace_integrations.llama_index.convert import (
 )
 from pace_integrations.llama_index.events import dispatch_memory_use
 from pace_integrations.llama_index.lazy_session import TracedSession, is_on_event_loop
-from pace_integrations.llama_index.nodes import SourceNodes
+from pace_integrations.llama_index.source_nodes import SourceNodes
 from pace_integrations.llama_index.streaming import astream_steps, stream_steps
 from pace_integrations.llama_index.structured import find_expected_format
 from pace_integrations.llama_index.tools import ToolCallingLLM
