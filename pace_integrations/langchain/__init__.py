@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pace_integrations.langchain.document_loaders import PaceLoader
     from pace_integrations.langchain.errors import PaceContextOverflowError
     from pace_integrations.langchain.llms import PaceLLM
-    from pace_integrations.langchain.retrievers import PaceRetriever, PageRetriever
+    from pace_integrations.langchain.retrievers import PaceRetriever as PaceRetriever
+    from pace_integrations.langchain.retrievers import PageRetriever
 
 _HOMES = {
     "ChatPace": "chat_models",

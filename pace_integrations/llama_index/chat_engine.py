@@ -68,7 +68,7 @@ class PaceChatEngine(SessionFactories, BaseChatEngine):
 
     @property
     def chat_history(self) -> list[ChatMessage]:
-        """What was said so far."""
+        """The conversation so far."""
         return list(self._history) if self._memory is None else self._memory.get_all()
 
     def reset(self) -> None:

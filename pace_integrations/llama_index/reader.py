@@ -41,7 +41,7 @@ class PaceReader(BaseReader):
 
     @property
     def report(self) -> Report:
-        """What became of every file since this reader was made, in reading order."""
+        """Status of every file since this reader was made, in reading order."""
         return Report(tuple(self._files))
 
     def extractor(self) -> dict[str, BaseReader]:
