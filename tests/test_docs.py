@@ -26,6 +26,7 @@ OUTSIDE: dict[str, list[str]] = {
     "": [],
     ".langchain": [],
     ".llama_index": [],
+    ".server": [],
     ".memory": ["default_layers"],
     ".experts": [],
 }
@@ -63,7 +64,9 @@ def test_the_site_has_every_page_and_nothing_from_elsewhere(site: Path) -> None:
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(?:https?:)?//', html), page
 
 
-@pytest.mark.parametrize("module", ["", ".langchain", ".llama_index", ".memory", ".experts"])
+@pytest.mark.parametrize(
+    "module", ["", ".langchain", ".llama_index", ".server", ".memory", ".experts"]
+)
 def test_the_reference_has_what_a_package_offers(module: str, site: Path) -> None:
     text = "".join(page.read_text("utf-8") for page in (site / "api").glob("*.html"))
     package = f"pace_integrations{module}"

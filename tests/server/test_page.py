@@ -215,12 +215,6 @@ def test_nothing_is_cut_and_text_can_be_read(page, width: int, scheme: str) -> N
     low = page.evaluate(CONTRAST)
     assert low == []
     page.set_viewport_size({"width": 1280, "height": 800})
-    if folder := os.environ.get("PACE_SCREENSHOTS"):
-        page.set_viewport_size({"width": width, "height": 640 if width > 400 else 900})
-        page.get_by_role("img", name="Picture of").wait_for(timeout=5000)
-        page.evaluate("scrollTo(0, 0)")
-        page.screenshot(path=f"{folder}/page-{width}-{scheme}.png")
-        page.set_viewport_size({"width": 1280, "height": 800})
 
 
 # Texts whose contrast with what is behind them is below 4.5.
