@@ -157,7 +157,8 @@ class Answer:
         finish_reason: ``"stop"`` at the model's end of turn or a stop string, ``"length"`` at
             the token limit.
         support: How well the pages support the answer, 0 to 1; None where it was not measured.
-        supported: Whether that reaches the model's threshold, or None.
+        supported: Whether that reaches the model's threshold; None where there is no threshold, or
+            where the answer claims nothing.
         evidence: The sentences of the pages that fit the question best, found without the model.
         exact: Whether the pages were read in the way the model was trained for, or None.
         selection: Which pages of a library it was made from, or None.

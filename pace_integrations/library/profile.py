@@ -23,23 +23,36 @@ class ReadingProfile:
 
     Attributes:
         index_layers: 0-based layers whose keys find pages.
-        threshold: Support from which an answer counts as supported by the pages.
+        threshold: Support from which an answer counts as supported by the pages. None takes 0.5
+            where support is fitted, and otherwise lets no answer count as unsupported.
         verification: What the model is asked right behind its answer, to be answered yes or no,
-            or None where it was not trained for that.
+            or None where it was not trained for that. It is asked where support is fitted, which
+            says how much the verdict is worth.
         yes: The word with which it confirms.
         no: The word with which it does not.
         support: Weights of a logistic curve fitted to how often answers are right: ``bias``,
             ``log_likelihood``, ``refusal_log_odds`` and ``verdict_log_odds``. None takes
-            (1 - refusal) times likelihood times verdict, which orders answers and is no
-            probability.
+            (1 - refusal) times likelihood, which orders answers and is no probability.
     """
 
     index_layers: tuple[int, ...] = ()
-    threshold: float = 0.5
+    threshold: float | None = None
     verification: str | None = None
     yes: str = "Yes"
     no: str = "No"
     support: Mapping[str, float] | None = None
+
+    @property
+    def verifies(self) -> bool:
+        """Return True if the model is asked whether its answers are right."""
+        return self.verification is not None and self.support is not None
+
+    def is_supported(self, support: float) -> bool | None:
+        """Return whether an answer counts as supported, or None where nobody has measured that."""
+        least = self.threshold
+        if least is None:
+            least = 0.5 if self.support is not None else None
+        return None if least is None else support >= least
 
     def estimate_support(self, likelihood: float, refusal: float, verdict: float | None) -> float:
         """Return how well the pages support an answer, 0 to 1.
@@ -50,7 +63,7 @@ class ReadingProfile:
             verdict: Probability with which it confirms the answer, or None.
         """
         if self.support is None:
-            return (1.0 - refusal) * likelihood * (1.0 if verdict is None else verdict)
+            return (1.0 - refusal) * likelihood
         seen = {
             "bias": 1.0,
             "log_likelihood": math.log(max(_LEAST, likelihood)),

@@ -116,7 +116,7 @@ class LibraryTurn:
         complete = [i for i in range(len(blocks)) if candidates[i].complete]
         ranked = sorted(complete, key=lambda i: -candidates[i].score)
         supports = {i: self._judge(candidates[i]) for i in ranked}
-        if self.options.profile.verification:
+        if self.options.profile.verifies:
             supports = {}
             for i in ranked[:_VERIFIED]:
                 verdict = yield from self._verify([blocks[i]], candidates[i].text)
@@ -137,7 +137,7 @@ class LibraryTurn:
         (prepared,) = yield from self._prepare([blocks])
         candidate, last = yield from self._stream(prepared)
         verdict = None
-        if self.options.profile.verification and not candidate.text.startswith(UNANSWERABLE):
+        if self.options.profile.verifies and not candidate.text.startswith(UNANSWERABLE):
             verdict = yield from self._verify(blocks, candidate.text)
         self._support = self._judge(candidate, verdict)
         if self.options.on_unsupported == "refuse":
@@ -209,9 +209,9 @@ class LibraryTurn:
         )
 
     def _is_refused(self) -> bool:
-        supported = self._support >= self.options.profile.threshold
+        unsupported = self.options.profile.is_supported(self._support) is False
         free = self.options.generation.constraint is None
-        return free and self.options.on_unsupported == "refuse" and not supported
+        return free and self.options.on_unsupported == "refuse" and unsupported
 
     def finish(self, text: str, last: TextDelta, timings: Timings) -> Answer:
         """Return the whole answer, from its text and its last piece."""
@@ -225,7 +225,7 @@ class LibraryTurn:
             memory=None,
             finish_reason=last.finish,
             support=self._support,
-            supported=not refuses and self._support >= self.options.profile.threshold,
+            supported=None if refuses else self.options.profile.is_supported(self._support),
             evidence=find_evidence(self._words, [s.block for s in self._choice.scored]),
             exact=self.options.exact,
             selection=Selection(

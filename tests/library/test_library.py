@@ -359,11 +359,22 @@ def test_an_unsupported_answer_is_shown_marked_or_refused(library: Library) -> N
 
 
 def test_a_model_that_verifies_is_asked_about_its_answers(library: Library) -> None:
-    plain = ask(library, "What is the harbor door made of?")
+    question = "What is the harbor door made of?"
+    plain = ask(library, question)
+    assert plain.supported is None  # nobody has measured what is enough
+    # Without a fitted curve nobody knows what a verdict is worth, so none is asked for.
     library.profile = replace(PROFILE, verification="Is that right?")
-    verified = ask(library, "What is the harbor door made of?")
-    assert 0 <= verified.support <= max(p.likelihood for p in plain.selection.pages)
-    assert verified.support != plain.support
+    assert ask(library, question).support == plain.support
+    curve = {"log_likelihood": 1.0, "refusal_log_odds": -1.0, "verdict_log_odds": 0.0}
+    supports = []
+    for weight in (0.0, 1.0):
+        weights = {**curve, "verdict_log_odds": weight}
+        library.profile = replace(PROFILE, verification="Is that right?", support=weights)
+        answers = [ask(library, question, strategy=s) for s in ("each", "together")]
+        assert all(0 <= answer.support <= 1 for answer in answers)
+        assert all(answer.supported is (answer.support >= 0.5) for answer in answers)
+        supports.append([answer.support for answer in answers])
+    assert supports[0] != supports[1]
 
 
 def test_models_not_trained_for_pages_read_the_chosen_ones_together(

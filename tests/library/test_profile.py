@@ -41,7 +41,8 @@ def test_a_profile_that_cannot_be_read_is_named(tmp_path: Path, content: str) ->
 def test_support_follows_a_fitted_curve_where_there_is_one() -> None:
     plain = ReadingProfile()
     assert plain.estimate_support(0.5, 0.2, None) == pytest.approx(0.4)
-    assert plain.estimate_support(0.5, 0.2, 0.5) == pytest.approx(0.2)
+    assert plain.is_supported(0.0) is None
+    assert ReadingProfile(threshold=0.3).is_supported(0.2) is False
     weights = {
         "bias": 0.5,
         "log_likelihood": 2.0,
@@ -49,6 +50,7 @@ def test_support_follows_a_fitted_curve_where_there_is_one() -> None:
         "verdict_log_odds": 1.0,
     }
     fitted = ReadingProfile(support=weights)
+    assert (fitted.is_supported(0.4), fitted.is_supported(0.6)) == (False, True)
     odds = 0.5 + 2 * math.log(0.5) - math.log(0.2 / 0.8) + math.log(0.9 / 0.1)
     assert fitted.estimate_support(0.5, 0.2, 0.9) == pytest.approx(1 / (1 + math.exp(-odds)))
     for likelihood, refusal, verdict in ((0.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1e-300, 0.5, None)):

@@ -1,0 +1,70 @@
+"""Errors and interrupts at any file operation of a change leave the library before it or after it.
+
+Kills are in `test_crashes.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from file_faults import disturb_each_operation
+
+from pace_integrations import Corpus, Pace
+from pace_integrations.library import Library, ReadingProfile
+
+PROFILE = ReadingProfile(index_layers=(1,))
+
+
+def texts(*names: str, word: str = "one") -> Corpus:
+    return Corpus.from_texts({name: f"{name} says {word}.\f{name} ends." for name in names})
+
+
+def contents(library: Library) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for passage in library.passages:
+        found.setdefault(passage.document.title, []).append(passage.page.text)
+    return found
+
+
+CHANGES: dict[str, Callable[[Library], object]] = {
+    "add": lambda library: library.add(texts("c")),
+    "remove": lambda library: library.remove("a"),
+    "replace": lambda library: library.replace(texts("a", word="two")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_disturbed_change_leaves_the_library_before_or_after_it(
+    change: str, tmp_path: Path, reader: Pace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # nobody pulls the plug, and it is slow
+    first = Library.open(tmp_path / "first", reader, profile=PROFILE)
+    first.add(texts("a", "b"))
+    whole = Library.open(shutil.copytree(first.folder, tmp_path / "whole"), reader, profile=PROFILE)
+    CHANGES[change](whole)
+    before, after, folder = contents(first), contents(whole), tmp_path / "lib"
+    opened: list[Library] = []
+
+    def prepare() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(first.folder, folder)
+        opened[:] = [Library.open(folder, reader, profile=PROFILE)]
+
+    seen = []
+    for fault, at in disturb_each_operation(
+        lambda: CHANGES[change](opened[0]),
+        prepare,
+        faults=("error", "interrupt", "interrupt after"),
+    ):
+        again = Library.open(folder, reader, profile=PROFILE)
+        now = contents(again)
+        assert now in (before, after), (fault, at)
+        seen.append(now)
+        CHANGES["add"](again)  # the next change succeeds
+        assert "c" in contents(Library.open(folder, reader, profile=PROFILE)), (fault, at)
+    assert before in seen
+    assert after in seen
