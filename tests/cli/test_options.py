@@ -14,7 +14,7 @@ import typer
 
 from pace_integrations import GenerationConfig, MemoryConfig, Pace, ReadConfig
 from pace_integrations.cli import app
-from pace_integrations.cli.options import GROUPS, to_shell_words
+from pace_integrations.cli.options import GROUPS, FileOptions, to_shell_words
 from pace_integrations.documents import ReadLimits, ReadOptions
 
 # Settings that the shell leaves to programs, and why.
@@ -27,7 +27,7 @@ NOT_IN_SHELL = {
     "workers": "they are as many as the work is worth",
     "limits": "its fields are settings of their own",
     "pages": "a limit for services that read what strangers send",
-    "memory": "the same; --memory turns the activation memory on and off",
+    "memory": "bytes; --memory-limit has it in MiB, since --memory turns the activation memory on",
     "expanded": "the same",
     "size": "the same",
 }
@@ -63,12 +63,17 @@ def test_no_reason_outlives_its_setting() -> None:
     assert set(NOT_IN_SHELL) <= set(SETTINGS)
 
 
-@pytest.mark.parametrize("name", set(OPTIONS) - {"memory", "store", "rule"})
+@pytest.mark.parametrize("name", set(OPTIONS) - {"memory", "store", "rule", "memory_limit"})
 def test_an_option_stands_for_a_setting_and_has_its_default(name: str) -> None:
     setting = {option: name for name, option in SPELLED.items()}.get(name, name)
     assert setting in SETTINGS, f"--{name} stands for no setting"
     default = SETTINGS[setting]
     assert OPTIONS[name].default == (None if default == () else default)
+
+
+def test_the_limit_of_memory_is_in_mebibytes() -> None:
+    assert FileOptions().make_options().limits == ReadLimits()
+    assert FileOptions(memory_limit=64).make_options().limits.memory == 64 * 2**20
 
 
 def walk(command: Any, words: tuple[str, ...] = ("pace",)) -> Iterator[tuple[str, Any]]:
