@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pace_integrations.library import Library
     from pace_integrations.session import Pace, Session
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Answer": "answer",

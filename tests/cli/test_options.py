@@ -63,7 +63,7 @@ def test_no_reason_outlives_its_setting() -> None:
     assert set(NOT_IN_SHELL) <= set(SETTINGS)
 
 
-@pytest.mark.parametrize("name", set(OPTIONS) - {"memory", "store", "rule", "memory_limit"})
+@pytest.mark.parametrize("name", sorted(set(OPTIONS) - {"memory", "store", "rule", "memory_limit"}))
 def test_an_option_stands_for_a_setting_and_has_its_default(name: str) -> None:
     setting = {option: name for name, option in SPELLED.items()}.get(name, name)
     assert setting in SETTINGS, f"--{name} stands for no setting"
