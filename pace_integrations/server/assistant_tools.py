@@ -261,7 +261,7 @@ def _describe(library: Library) -> dict[str, Any]:
         "id": library.id,
         "name": library.name,
         "status": library.status,
-        "pages": len(library.backend.passages) if library.backend else 0,
+        "pages": library.count_pages(),
         "tokens_read": done,
         "tokens_to_read": total,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from pace_integrations.adapters.citations import find_mark
 from pace_integrations.answer import Answer, Citation
@@ -38,7 +38,7 @@ class CitationWriter:
             "end": citation.span[1],
             "sig": self._core.sign_page(namespace, library.id, number),
         }
-        return f"{self._base_url}/pages/{library.id}/{number}?{urlencode(query)}"
+        return f"{self._base_url}/pages/{quote(library.id)}/{number}?{urlencode(query)}"
 
     def describe(self, citation: Citation) -> dict[str, Any]:
         """Return all that is known of a citation."""

@@ -111,7 +111,7 @@ class Gate:
 
     def _read_signature(self, request: Request) -> str | None:
         """Return whose page a link opens by itself: browsers follow citations without a key."""
-        found = re.fullmatch(r"/pages/([^/]+)/(\d{1,9})", request.url.path)
+        found = re.fullmatch(r"/pages/([^/]+)/(\d{1,9})", request.scope["path"])
         given = request.query_params.get("sig")
         if found is None or given is None:
             return None

@@ -110,6 +110,11 @@ class Library:
         counts = {s: states.count(s) for s in ("in_progress", "completed", "failed")}
         return {**counts, "cancelled": 0, "total": len(states)}
 
+    def count_pages(self) -> int:
+        """Return the pages that can be asked."""
+        corpus = self.backend.corpus if self.backend else None
+        return sum(len(document.pages) for document in corpus.documents) if corpus else 0
+
     def measure_size(self) -> int:
         """Return the bytes that it takes on disk, those of its files not counted."""
         return folder_size(self.folder)

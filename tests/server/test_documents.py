@@ -210,6 +210,33 @@ def test_a_folder_is_a_library_that_cannot_be_changed(
         reply = running.client.delete("/v1/vector_stores/papers")
         assert reply.status_code == 400
         assert running.client.get("/v1/vector_stores/papers").json()["pace"]["removable"] is False
+        tokens = running.core.libraries.get("local", "papers").backend.tokens
+    with serve(make_app(nano, settings)) as again:
+        again.wait_until_read()
+        opened = again.core.libraries.get("local", "papers").backend
+        assert (opened.tokens, opened.tokens_read) == (tokens, 0)
+
+
+def test_a_folder_may_have_any_name(nano: Pace, tmp_path: Path) -> None:
+    folders = [tmp_path / name / "Verträge #1 (2025)" for name in "ab"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "gate.txt").write_bytes(GATE)
+    keys = ("some-key-1234",)
+    settings = ServerSettings(data=tmp_path / "data", folders=tuple(folders), api_keys=keys)
+    with serve(make_app(nano, settings)) as running:
+        running.wait_until_read()
+        headers = {"authorization": f"Bearer {keys[0]}"}
+        rows = running.client.get("/v1/vector_stores", headers=headers).json()["data"]
+        assert len({row["id"] for row in rows}) == 2
+        for row in rows:
+            assert row["pace"]["pages"] == 1
+            query = {"query": "the gate opens"}
+            path = f"/v1/vector_stores/{row['id']}/search"
+            best = running.post(path, query, **headers).json()["data"][0]
+            assert running.client.get(best["pace"]["url"]).status_code == 200
+            model = running.client.get(f"/v1/models/pace/{row['id']}", headers=headers)
+            assert model.status_code == 200
 
 
 def test_a_page_shows_its_text_with_the_quote(server: RunningServer) -> None:

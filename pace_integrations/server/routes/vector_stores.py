@@ -43,7 +43,7 @@ def _describe_library(library: Library) -> dict[str, Any]:
         "pace": {
             "model": f"pace/{library.id}",
             "tokens": library.backend.tokens if library.backend else 0,
-            "pages": len(library.backend.passages) if library.backend else 0,
+            "pages": library.count_pages(),
             "read": {"done": progress[0], "total": progress[1]} if progress else None,
             "removable": library.source is None,
         },
