@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pace_integrations.langchain.corpus_tool import PaceCorpusTool
     from pace_integrations.langchain.document_loaders import PaceLoader
     from pace_integrations.langchain.errors import PaceContextOverflowError
+    from pace_integrations.langchain.library import PaceLibraryRetriever, create_library_qa_chain
     from pace_integrations.langchain.llms import PaceLLM
     from pace_integrations.langchain.retrievers import PaceRetriever as PaceRetriever
     from pace_integrations.langchain.retrievers import PageRetriever
@@ -37,11 +38,13 @@ _HOMES = {
     "PaceContextOverflowError": "errors",
     "PaceCorpusTool": "corpus_tool",
     "PaceLLM": "llms",
+    "PaceLibraryRetriever": "library",
     "PaceLoader": "document_loaders",
     # The name in version 0.1.
     "PaceRetriever": "retrievers",
     "PageRetriever": "retrievers",
     "create_corpus_qa_chain": "chains",
+    "create_library_qa_chain": "library",
     "create_pace_documents_chain": "chains",
 }
 
@@ -51,9 +54,11 @@ __all__ = [
     "PaceContextOverflowError",
     "PaceCorpusTool",
     "PaceLLM",
+    "PaceLibraryRetriever",
     "PaceLoader",
     "PageRetriever",
     "create_corpus_qa_chain",
+    "create_library_qa_chain",
     "create_pace_documents_chain",
 ]
 

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
         PaceReadProgressEvent,
         PaceReadStartEvent,
     )
+    from pace_integrations.llama_index.library import (
+        PaceLibraryQueryEngine,
+        PaceLibraryRetriever,
+    )
     from pace_integrations.llama_index.llm import PaceLLM
     from pace_integrations.llama_index.memory_block import PaceMemoryBlock
     from pace_integrations.llama_index.query_engine import PaceQueryEngine
@@ -48,6 +52,8 @@ _HOMES = {
     "PaceChatEngine": "chat_engine",
     "PaceCorpusTool": "agents",
     "PaceLLM": "llm",
+    "PaceLibraryQueryEngine": "library",
+    "PaceLibraryRetriever": "library",
     "PaceMemoryBlock": "memory_block",
     "PaceMemoryEvent": "events",
     "PaceQueryEngine": "query_engine",
@@ -65,6 +71,8 @@ __all__ = [
     "PaceChatEngine",
     "PaceCorpusTool",
     "PaceLLM",
+    "PaceLibraryQueryEngine",
+    "PaceLibraryRetriever",
     "PaceMemoryBlock",
     "PaceMemoryEvent",
     "PaceQueryEngine",

@@ -12,11 +12,8 @@ from langchain_core.retrievers import BaseRetriever
 
 from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import QuestionError
-from pace_integrations.langchain.library import (
-    PaceLibraryRetriever,
-    create_library_qa_chain,
-    select_with,
-)
+from pace_integrations.langchain import PaceLibraryRetriever, create_library_qa_chain
+from pace_integrations.langchain.library import select_with
 from pace_integrations.library import Library, ReadingProfile
 from pace_integrations.llama_index import library as llama
 
