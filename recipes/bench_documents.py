@@ -37,6 +37,7 @@ from pace_integrations.documents.quotes.sentences import split_sentences
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)+")
 _RUN = 5
+_MIN_WORDS = 3
 _SERVE = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
@@ -179,8 +180,13 @@ def find_quotes(paths: Sequence[Path], count: int, seed: int = 0) -> dict[str, o
     corpus = Corpus.from_paths(paths)
     chance, quotes = random.Random(seed), list[tuple[Document, Evidence]]()
     pages = [(d, page) for d, page in corpus.pages() if len(page.text) > 200]
-    for document, page in chance.choices(pages, k=count):
-        spans = [s for s in split_sentences(page.text) if 25 <= s[1] - s[0] <= 300]
+    while len(quotes) < count:
+        document, page = chance.choice(pages)
+        spans = [
+            (start, end)
+            for start, end in split_sentences(page.text)
+            if 25 <= end - start <= 300 and len(_WORD.findall(page.text, start, end)) >= _MIN_WORDS
+        ]
         if spans:
             start, end = chance.choice(spans)
             place = occurrence_of(page.text, start, end)

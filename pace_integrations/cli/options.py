@@ -177,6 +177,9 @@ class FileOptions:
     time_limit: Annotated[
         float, typer.Option(help="Most seconds for one file; OCR needs more.")
     ] = _FILES.limits.seconds
+    memory_limit: Annotated[
+        float, typer.Option(help="Most MiB of memory that reading one file may take.")
+    ] = _FILES.limits.memory / 2**20
 
     def make_options(self) -> ReadOptions:
         """Return the options of the reading.
@@ -185,7 +188,7 @@ class FileOptions:
             ConfigError: One is outside its range.
         """
         return ReadOptions(
-            limits=ReadLimits(seconds=self.time_limit),
+            limits=ReadLimits(seconds=self.time_limit, memory=int(self.memory_limit * 2**20)),
             pdf=self.pdf,
             password=self.password,
             ocr=self.ocr,

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from pace_integrations.documents.duplicates import mark_duplicates
 from pace_integrations.documents.formats.file_parsing import PageCollector, parse_file
 from pace_integrations.documents.formats.registry import ParseJob
-from pace_integrations.documents.formats.sniffing import detect_file
+from pace_integrations.documents.formats.sniffing import needs_worker
 from pace_integrations.documents.options import ReadOptions
 from pace_integrations.documents.quotes.words import count_words
 from pace_integrations.documents.sandbox.parent import (
@@ -105,18 +105,6 @@ def _file_size(path: Path) -> int:
         return 0
 
 
-def _needs_worker(path: Path) -> bool:
-    """Tell whether a file is of a format whose parser runs in a process of its own."""
-    try:
-        if not path.is_file():
-            return False  # never opened, only reported
-        with path.open("rb") as file:
-            row = detect_file(file, path.name)
-    except OSError:
-        return False
-    return row is not None and row.isolated
-
-
 def _display_name(path: Path) -> str:
     """Return the file's name; bytes in it that are no UTF-8 would break tokenizers later on."""
     return os.fsencode(path.name).decode("utf-8", "replace")
@@ -174,8 +162,8 @@ def _read_with_passwords(path: Path, options: ReadOptions, parse: _Parse) -> Res
     )
     if not pages:
         return None, report
-    title, metadata = result.title or _display_name(path), dict(result.metadata)
-    return Document(short_id(sha256), title, pages, sha256, str(path), metadata), report
+    title, id_ = result.title or _display_name(path), short_id(sha256)
+    return Document(id_, title, pages, sha256, str(path), dict(result.metadata)), report
 
 
 def read_file(path: Path, options: ReadOptions | None = None) -> Result:
@@ -189,13 +177,11 @@ def read_file(path: Path, options: ReadOptions | None = None) -> Result:
         The document, or None if nothing could be read, and the report on the file.
     """
     chosen = options or ReadOptions()
-    return _read_with_passwords(
-        path, chosen, lambda password: _parse_here(path, chosen, password, _ignore_progress)
-    )
 
+    def parse(password: str | None) -> Parsed:
+        return _parse_here(path, chosen, password, lambda done, total: None)
 
-def _ignore_progress(done: int, total: int) -> None:
-    """Take progress that nobody asked for."""
+    return _read_with_passwords(path, chosen, parse)
 
 
 def _count_workers(options: ReadOptions, isolated: Sequence[int], sizes: Sequence[int]) -> int:
@@ -220,7 +206,7 @@ class _BatchReader:
         self._paths, self._options = paths, options
         self._sizes = [_file_size(path) for path in paths]
         large = {file for file, size in enumerate(self._sizes) if size > _MAX_BYTES_HERE}
-        self._isolated = large | {file for file, path in enumerate(paths) if _needs_worker(path)}
+        self._isolated = large | {file for file, path in enumerate(paths) if needs_worker(path)}
         self._workers = _count_workers(options, sorted(self._isolated), self._sizes)
         self._running = RunningWorkers()
         self._events: queue.SimpleQueue[ProgressEvent | BaseException] = queue.SimpleQueue()

@@ -49,4 +49,6 @@ def make_report_table(report: Report) -> Table:
         name = to_line(os.path.relpath(file.path, folder) if folder else file.path)
         cells = (name, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
         table.add_row(*(to_printable(cell) for cell in cells))
+    if report.skipped:
+        table.caption = f"{report.skipped} files that desktops leave in folders were skipped"
     return table

@@ -27,7 +27,7 @@ from pace_integrations.documents.types import LimitExceededError, Page, ParseRes
 from pace_integrations.errors import MissingExtraError
 
 NO_ACCESS = "Check that it is a file, that it exists and that you may read it."
-TOO_LARGE = "Split the file, or raise the limits if you trust it."
+TOO_LARGE = "Split the file, or raise the limits (--memory-limit) if you trust it."
 DAMAGED = "The file is damaged; open it in its own program, save it anew and read that."
 _NOT_OURS = (
     "Convert the file to PDF or text; read are texts of all kinds and "

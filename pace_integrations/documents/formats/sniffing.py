@@ -126,3 +126,15 @@ def is_kind(path: str | Path, kind: Format) -> bool:
             return detect_file(file, Path(path).name) is kind
     except OSError:
         return False
+
+
+def needs_worker(path: Path) -> bool:
+    """Tell whether a file is of a format whose parser runs in a process of its own."""
+    try:
+        if not path.is_file():
+            return False  # never opened, only reported
+        with path.open("rb") as file:
+            row = detect_file(file, path.name)
+    except OSError:
+        return False
+    return row is not None and row.isolated
