@@ -104,3 +104,27 @@ def test_no_document_is_overwritten_by_a_copy(tmp_path: Path) -> None:
     for target in ("report.pdf", "tenancy.pdf", "report-2.pdf"):
         shown("ask", tmp_path, *questions, "--highlight", tmp_path / target, "--no-store")
         assert {file: file.read_bytes() for file in before} == before
+
+
+NOISE = """
+import logging, sys, warnings
+from pace_integrations.cli.quiet import silence_libraries
+silence_libraries()
+warnings.warn("a keyword will go", FutureWarning)
+logging.getLogger("bitsandbytes").warning("inputs will be cast")
+logging.getLogger("transformers.models").error("an error of theirs")
+from tqdm.auto import tqdm
+list(tqdm(range(3)))
+import transformers, warnings
+transformers.utils.logging.get_logger("transformers").warning("advice")
+list(transformers.utils.logging.tqdm(range(3)))
+print("done")
+"""
+
+
+def test_other_packages_say_nothing_in_the_shell() -> None:
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONWARNINGS", "TQDM_DISABLE")}
+    result = subprocess.run(
+        [sys.executable, "-c", NOISE], capture_output=True, text=True, env=kept, check=False
+    )
+    assert (result.stdout, result.stderr) == ("done\n", "")

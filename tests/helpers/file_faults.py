@@ -67,6 +67,8 @@ class Faults:
             os._exit(KILLED)
         result = real(*args, **kwargs)
         if here and self.fault == "interrupt after":
+            if hasattr(result, "close"):
+                result.close()  # an iterator that nobody gets
             raise KeyboardInterrupt
         return result
 
@@ -80,6 +82,9 @@ class _Stream:
     def write(self, data: bytes) -> int:
         return int(self._faults.run(self._stream.write, data))
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
     def __enter__(self) -> _Stream:
         return self
 
@@ -88,25 +93,30 @@ class _Stream:
 
 
 def disturb_each_operation(
-    work: Callable[[], object], prepare: Callable[[], object]
+    work: Callable[[], object],
+    prepare: Callable[[], object],
+    faults: tuple[Fault, ...] = FAULTS,
+    stride: int = 1,
 ) -> Iterator[tuple[Fault, int]]:
     """Do a piece of work again and again, with each fault at each of its file operations in turn.
 
     Args:
         work: The work; errors that it raises are its own affair.
         prepare: Called before each attempt.
+        faults: The faults.
+        stride: Distance of the operations that are disturbed; 1 takes each.
 
     Yields:
         The fault and the number of its operation, for the caller to look around.
     """
-    for fault in FAULTS:
+    for fault in faults:
         at, reached = 0, True
         while reached:
             prepare()
-            faults = Faults(at, fault)
-            reached = _run_killed(work, faults) if fault == "kill" else _run_here(work, faults)
+            layer = Faults(at, fault)
+            reached = _run_killed(work, layer) if fault == "kill" else _run_here(work, layer)
             yield fault, at
-            at += 1
+            at += stride
 
 
 def _run_here(work: Callable[[], object], faults: Faults) -> bool:
