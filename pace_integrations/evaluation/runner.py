@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -124,6 +125,8 @@ def _run_in_processes(
     todo: Iterable[tuple[Arm, list[Job]]], setting: RunSettings, processes: int
 ) -> Iterator[dict[str, Any]]:
     """Yield answers from several processes, in whatever order they come."""
+    # The processes import nothing from the working directory, where a user's types.py may lie.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     # Forking would copy locks that PyTorch's threads hold.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
