@@ -57,7 +57,7 @@ def is_session_folder(path: Path) -> bool:
         bare
         or _MARK in _saving_lines(path)
         or manifests.is_manifest(path)
-        or bool(_proven_data(path))  # beside a damaged manifest
+        or bool(_find_proven_data(path))  # beside a damaged manifest
     )
 
 
@@ -70,7 +70,7 @@ def remove_session(path: Path) -> bool:
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink() and is_session_folder(path):
             remove_session(path / manifests.UNFINISHED)
-            note_saving(path, *listed_data(path), *current_data(path))
+            note_saving(path, *list_noted_data(path), *find_current_data(path))
             remove_file(path / manifests.FILE)
             if clear_up(path):
                 for name in (*_LOCKS, _SAVING):  # the mark last
@@ -96,12 +96,12 @@ def _saving_lines(path: Path) -> list[str]:
         return []
 
 
-def listed_data(path: Path) -> list[str]:
+def list_noted_data(path: Path) -> list[str]:
     """Return the data folders that a save wrote down."""
     return [line for line in _saving_lines(path) if _DATA.fullmatch(line)]
 
 
-def _named_data(path: Path) -> str | None:
+def _find_named_data(path: Path) -> str | None:
     """Return the data folder that the manifest names; None where there is no manifest.
 
     Raises:
@@ -116,16 +116,16 @@ def _named_data(path: Path) -> str | None:
     return str(manifests.load_manifest(path)["data"])
 
 
-def current_data(path: Path) -> list[str]:
+def find_current_data(path: Path) -> list[str]:
     """Return the data folders of the session that is there."""
     try:
-        named = _named_data(path)
+        named = _find_named_data(path)
     except SessionFileError:
-        return _proven_data(path)
+        return _find_proven_data(path)
     return [] if named is None else [named]
 
 
-def _proven_data(path: Path) -> list[str]:
+def _find_proven_data(path: Path) -> list[str]:
     """Return the data folders that hold a tensor file in which a save wrote the folder's name."""
     found = []
     for folder in path.iterdir():
@@ -150,10 +150,10 @@ def clear_up(path: Path) -> bool:
     Raises:
         SessionFileError: The manifest cannot be understood; nothing is removed.
     """
-    named = _named_data(path)
+    named = _find_named_data(path)
     for name in (manifests.BESIDE, f"{_SAVING}.new"):
         remove_file(path / name)
-    garbage = [path / name for name in listed_data(path) if name != named]
+    garbage = [path / name for name in list_noted_data(path) if name != named]
     gone = sum(map(_remove_data, garbage)) == len(garbage)  # all of them, also after one that stays
     if gone and named is not None:
         remove_file(path / _SAVING)

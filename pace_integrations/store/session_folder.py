@@ -38,8 +38,8 @@ from pace_integrations.store.manifest import (
 from pace_integrations.store.ownership import (
     claim_folder,
     clear_up,
-    current_data,
-    listed_data,
+    find_current_data,
+    list_noted_data,
     note_saving,
     save_error,
 )
@@ -111,7 +111,7 @@ def _write_files(
     with contextlib.suppress(SessionFileError):
         clear_up(path)  # what a killed process left
     folder = path / f"data-{uuid.uuid4().hex[:12]}"
-    note_saving(path, folder.name, *listed_data(path), *current_data(path))
+    note_saving(path, folder.name, *list_noted_data(path), *find_current_data(path))
     try:
         make_folder(folder)
         hashes = {CORPUS: _write_corpus(folder / CORPUS, corpus)}
