@@ -180,5 +180,5 @@ class Answer:
         return self.text
 
     def to_dict(self) -> dict[str, Any]:
-        """The answer as plain JSON-ready values."""
+        """Return the answer as plain JSON-ready values."""
         return asdict(self)

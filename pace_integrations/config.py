@@ -125,7 +125,7 @@ class MemoryConfig:
             require((self.experts or 0) >= 1, f"experts must be at least 1, got {self.experts}")
 
     def at(self, layer: int) -> MemoryConfig:
-        """The settings of one layer's bank."""
+        """Return the settings of one layer's bank."""
         own = [row for row in self.thresholds or () if row[0] == layer]
         if not own:
             return self

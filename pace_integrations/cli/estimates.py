@@ -57,12 +57,12 @@ class Estimate:
         return self.weights + self.banks + tokens * self.cache_per_token
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON-ready values."""
+        """Return the figures as plain JSON-ready values."""
         return asdict(self)
 
 
 def estimate_model(pace: Pace, *, seconds: float = 60.0) -> Estimate:
-    """Reads made-up notes chunk by chunk and asks one question about them.
+    """Read made-up notes chunk by chunk and asks one question about them.
 
     Args:
         pace: The model.

@@ -62,7 +62,7 @@ class Output:
         _show_own_log(self)
 
     def show_answer(self, question: str, stream: AnswerStream) -> None:
-        """Shows one answer of several as it is written; JSON waits for `finish_answers`."""
+        """Show one answer of several as it is written; JSON waits for `finish_answers`."""
         if self._json:
             self._answers.append({"question": question, **stream.answer.to_dict()})
             return
@@ -70,7 +70,7 @@ class Output:
         self._write_answer(stream)
 
     def show_line(self, question: str, stream: AnswerStream) -> None:
-        """Shows one answer of a conversation; Ctrl-C stops it and nothing else."""
+        """Show one answer of a conversation; Ctrl-C stops it and nothing else."""
         try:
             if self._json:
                 self._print_json({"question": question, **stream.answer.to_dict()})
@@ -86,7 +86,7 @@ class Output:
         highlights: Sequence[Mapping[str, Any]] = (),
         problem: Exception | None = None,
     ) -> None:
-        """Ends a command that answered a fixed list of questions; a problem comes beside them."""
+        """End a command that answered a fixed list of questions; a problem comes beside them."""
         if not self._json:
             if problem is not None:
                 self.show_error(problem)
@@ -100,7 +100,7 @@ class Output:
         self._print_json({**whole, "report": report, **extra, **failed})
 
     def show_tables(self, tables: Sequence[Table], value: dict[str, Any]) -> None:
-        """Shows tables to people, or what they were made from to programs."""
+        """Show tables to people, or what they were made from to programs."""
         if self._json:
             self._print_json(value)
             return
@@ -126,7 +126,7 @@ class Output:
             self._err.print(f"pace: {to_line(to_shell_words(str(error)))}")
 
     def show_report(self, report: Report) -> None:
-        """Shows the files that were not read whole, what to do about them, and what OCR read."""
+        """Show the files that were not read whole, what to do about them, and what OCR read."""
         for file in report.problems:
             remedy = f"; {file.remedy}" if file.remedy else ""
             self._err.print(to_line(f"{file.path}: {file.status}{remedy}"), style="yellow")
@@ -138,7 +138,7 @@ class Output:
 
     @contextmanager
     def track_files(self) -> Iterator[Callable[[ReadProgress], None]]:
-        """Shows files, pages per second and the time left while documents are opened."""
+        """Show files, pages per second and the time left while documents are opened."""
         with self._make_bar(TextColumn("{task.fields[news]}")) as bar:
             task = bar.add_task("opening", total=None, news="")
 
@@ -150,12 +150,12 @@ class Output:
             yield show
 
     def show_status(self, what: str) -> AbstractContextManager[object]:
-        """Shows that something without a known length goes on."""
+        """Show that something without a known length goes on."""
         return self._err.status(to_printable(what))
 
     @contextmanager
     def track_progress(self, what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-        """Shows a bar that vanishes at the end; gives what moves it."""
+        """Show a bar that vanishes at the end; gives what moves it."""
         with self._make_bar(TextColumn(unit), TimeRemainingColumn()) as bar:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -190,7 +190,7 @@ class Output:
 
 @contextmanager
 def report_errors(output: Output) -> Iterator[None]:
-    """Ends the command with one line and code 2 on an error, with 130 on Ctrl-C."""
+    """End the command with one line and code 2 on an error, with 130 on Ctrl-C."""
     try:
         yield
     except PaceError as error:

@@ -46,7 +46,7 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """What candidates are compared by: (1 - refusal) times likelihood; 0 for no answer."""
+        """Rank of a candidate: (1 - refusal) times likelihood; 0 for no answer."""
         answers = self.complete and bool(self.text.strip())
         return (1.0 - self.refusal) * self.likelihood if answers else 0.0
 

@@ -159,7 +159,7 @@ class LoadSettings:
 
     @property
     def place(self) -> str:
-        """Where the model runs, decided."""
+        """Device that the model runs on."""
         return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 

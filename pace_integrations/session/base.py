@@ -49,7 +49,7 @@ class PendingAnswer:
     done: Callable[[Answer], None] = lambda _: None
 
     def finish(self, text: str, last: TextDelta, timings: Timings) -> Answer:
-        """The whole answer, from its text and its last piece."""
+        """Return the whole answer, from its text and its last piece."""
         assert last.finish is not None
         question = self.messages
         words = question if isinstance(question, str) else _last_question(question)
@@ -87,7 +87,7 @@ class SessionBase(ABC):
 
     @property
     def corpus(self) -> Corpus | None:
-        """What was read, or None for a blank session."""
+        """Corpus that was read, or None for a blank session."""
         return self._state.corpus
 
     @property
@@ -177,7 +177,7 @@ class SessionBase(ABC):
     def _prepare_answer(
         self, question: Question, generation: GenerationConfig | None
     ) -> PendingAnswer:
-        """Checks a question and makes what answering it needs."""
+        """Check a question and makes what answering it needs."""
 
     def _encode_question(self, question: Question) -> list[int]:
         prompts = self._engine.prompts

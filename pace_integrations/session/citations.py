@@ -27,7 +27,7 @@ class Passage:
 def resolve_citations(
     text: str, question: str, passages: Sequence[Passage]
 ) -> tuple[Citation, ...]:
-    """Resolves the ``[n]`` in an answer, and checks that the words are there.
+    """Resolve the ``[n]`` in an answer, and checks that the words are there.
 
     Where the model cites nothing, or only pages that hold at most half as many of the answer's
     words as another page, the best lexical match comes first. Numbers that no passage has are

@@ -50,7 +50,7 @@ class Conversation(SessionBase):
         self._last = _CachedPrompt((), state.context)
 
     def fork(self) -> Conversation:
-        """A conversation that goes on from here and leaves this one as it is."""
+        """Return a conversation that goes on from here and leaves this one as it is."""
         twin = Conversation(self.pace, self._engine, self._state, self._config, self.history)
         twin._last = self._last
         return twin
@@ -80,7 +80,7 @@ class Conversation(SessionBase):
         return PendingAnswer(messages, ids[common:], context, held, self._state, config, done)
 
     def _reuse_prefix(self, ids: tuple[int, ...]) -> tuple[Context, int]:
-        """A context that holds as much of a prompt as is known, and how many tokens of it."""
+        """Return a context with as much of a prompt as is known, and the number of its tokens."""
         pairs = zip(self._last.ids, ids[:-1], strict=False)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         held = self._engine.fork_at(self._last.context, self._state.tokens + common)

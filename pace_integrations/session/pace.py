@@ -132,13 +132,13 @@ class Pace(Inspection):
 
     @property
     def knows_tools(self) -> bool:
-        """Whether the chat template has a place for tools: such models are trained on them."""
+        """True where the chat template has a place for tools: such models are trained on them."""
         template = self._engine.loaded.tokenizer.chat_template
         return "tools" in (template if isinstance(template, str) else str(template or ""))
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What must be equal for two of these to give the same answers, as JSON-ready values."""
+        """Values that two of these must share to give the same answers, JSON-ready."""
         memory = asdict(self.memory) if self.memory else None
         layout = self._engine.prompts.hash_layout()
         return {**self._engine.loaded.identity_facts(), "memory": memory, "prompt": layout}

@@ -73,11 +73,11 @@ class ReadJob:
 
     @property
     def read_cost(self) -> ReadCost:
-        """What it takes."""
+        """Tokens to read and tokens kept."""
         return ReadCost(read=len(self.ids), kept=self.kept)
 
     def run(self, progress: bool | Progress = False, keep: Keep | None = None) -> ReadState:
-        """Reads on the model's thread, waiting here.
+        """Read on the model's thread, waiting here.
 
         Args:
             progress: True draws a bar; a function is called with tokens done and in all.
@@ -101,7 +101,7 @@ class ReadJob:
         return self.state
 
     def read_chunks(self) -> Iterator[int]:
-        """Reads, yielding how many tokens are done; `state` advances at document boundaries."""
+        """Read, yielding how many tokens are done; `state` advances at document boundaries."""
         context, begin = self.state.context.fork(), 0
         self._engine.reserve(context, len(self.ids))
         for documents, end in self._stop_points():
@@ -134,7 +134,7 @@ class ReadJob:
         return Corpus(self.corpus.documents[:documents], self.corpus.report) if documents else None
 
     def _encode_documents(self) -> tuple[list[int], list[int]]:
-        """The tokens to read, and where in the whole sequence each of their documents starts."""
+        """Return the tokens to read, and the position at which each of their documents starts."""
         prompts, documents = self._engine.prompts, self.corpus.documents
         ids: list[int] = [] if self.kept else prompts.encode_prefix()
         starts: list[int] = []

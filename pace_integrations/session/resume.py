@@ -73,7 +73,7 @@ class SessionFolder:
             remove_session(self._path / UNFINISHED)
 
     def open(self, *, verify: Verify = "full", unfinished: bool = False) -> ReadState:
-        """Opens what `save` wrote.
+        """Open what `save` wrote.
 
         Args:
             verify: ``"full"`` hashes every file, ``"fast"`` only compares sizes of tensors.
@@ -96,7 +96,7 @@ class SessionFolder:
     def read(
         self, corpus: Corpus, config: ReadConfig, progress: bool | Progress, *, must: bool = True
     ) -> tuple[ReadState, ReadCost]:
-        """Reads a corpus, as far as it is not here already, and keeps it here.
+        """Read a corpus, as far as it is not here already, and keeps it here.
 
         Args:
             corpus: What to read.
@@ -125,12 +125,12 @@ class SessionFolder:
     def _make_job(
         self, corpus: Corpus, config: ReadConfig, *, warn: bool = False
     ) -> tuple[ReadJob, bool]:
-        """A reading that goes on from what is here, and whether that is whole."""
+        """Return a reading that goes on from what is here, and whether that is whole."""
         known, whole = self._find_prefix(corpus, warn=warn)
         return ReadJob(self._engine, known, corpus, config), whole
 
     def _run_job(self, reading: ReadJob, progress: bool | Progress) -> ReadState:
-        """Reads, keeping the beginning now and then, and in any case when it is interrupted."""
+        """Read, keeping the prefix now and then, and in any case when it is interrupted."""
         keep = _ThrottledSaver(lambda state: self.save(state, unfinished=True))
         try:
             return reading.run(progress, keep)
@@ -175,7 +175,7 @@ class SessionFolder:
 
     @contextmanager
     def _lock_folder(self) -> Iterator[None]:
-        """Waits until no other process or thread reads into this folder."""
+        """Wait until no other process or thread reads into this folder."""
         claim_folder(self._path)
         lock = make_lock(self._path / ".reading", timeout=0)
         try:
@@ -203,7 +203,7 @@ class _ThrottledSaver:
         self._works = True
 
     def __call__(self, state: ReadState) -> None:
-        """Saves a state if that is in keeping with the time spent so far."""
+        """Save a state if that is in keeping with the time spent so far."""
         start = time.perf_counter()
         if self._works and self._spent + self._cost <= SHARE * (start - self._start):
             self.save_now(state)
@@ -211,7 +211,7 @@ class _ThrottledSaver:
             self._spent += self._cost
 
     def save_now(self, state: ReadState) -> None:
-        """Saves a state unless it is saved already."""
+        """Save a state unless it is saved already."""
         if state.tokens == self._tokens:
             return
         try:

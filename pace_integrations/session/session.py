@@ -121,14 +121,14 @@ class Session(SessionBase):
         return [replace(require_answer(writing.answer), memory=None) for writing in writings]
 
     def fork(self) -> Conversation:
-        """A conversation over what has been read: its questions see the turns before them.
+        """Return a conversation over what has been read: its questions see the turns before them.
 
         This session stays as it is, and the conversation as it started when this one grows.
         """
         return Conversation(self.pace, self._engine, self._state, self._config)
 
     def add(self, corpus: Corpus, *, progress: bool | Progress = False) -> ReadCost:
-        """Reads more documents after those that are there; documents held already are skipped.
+        """Read more documents after those that are there; documents held already are skipped.
 
         Questions that are being answered go on with what they started from. If it fails or is
         interrupted, the session is as it was.
@@ -158,11 +158,11 @@ class Session(SessionBase):
             return self._read_into(self._remove_documents(names), progress)
 
     def cost_of_removing(self, *names: str) -> ReadCost:
-        """What `remove` would have to read again, without doing it."""
+        """Return what `remove` would have to read again, without doing it."""
         return self._make_job(self._remove_documents(names)).read_cost
 
     def replace(self, corpus: Corpus, *, progress: bool | Progress = False) -> ReadCost:
-        """Puts documents in the place of those with the same source, or title where there is none.
+        """Put documents in the place of those with the same source, or title where there is none.
 
         Documents that fit none that is there are added. Only what follows the first difference is
         read again.
@@ -178,7 +178,7 @@ class Session(SessionBase):
             return self._read_into(replace_documents(self._state.corpus, corpus), progress)
 
     def memory_report(self) -> MemoryReport:
-        """What the memory holds: hits by layer and step, slots, and the page each came from.
+        """Return what the memory holds: hits by layer and step, slots, and the page each came from.
 
         Raises:
             ConfigError: The memory is off.

@@ -55,7 +55,7 @@ class ReadState:
         return self.corpus.documents if self.corpus else ()
 
     def longest_prefix(self, documents: Sequence[Document]) -> Checkpoint | None:
-        """The longest known state that holds the first of `documents` and nothing else."""
+        """Return the longest known state that holds the first of `documents` and nothing else."""
         pairs = zip(self.documents, documents, strict=False)
         common = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
         if common is None:
@@ -82,7 +82,7 @@ Change = ReadCost  # its name in version 0.1
 
 
 def number_passages(corpus: Corpus | None) -> tuple[Passage, ...]:
-    """The pages of a corpus under the numbers by which the model sees them."""
+    """Return the pages of a corpus under the numbers by which the model sees them."""
     pages = corpus.pages() if corpus else ()
     return tuple(Passage(n, document, page) for n, (document, page) in enumerate(pages, 1))
 
@@ -101,7 +101,7 @@ def thin_checkpoints(checkpoints: Sequence[Checkpoint], most: int) -> tuple[Chec
 
 
 def replace_documents(corpus: Corpus | None, other: Corpus) -> Corpus:
-    """A corpus with documents of another one in the place of their older versions."""
+    """Return a corpus with documents of another one in the place of their older versions."""
     if corpus is None:
         return other
     new = {_document_key(d): d for d in other.documents}

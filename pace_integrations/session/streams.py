@@ -27,7 +27,7 @@ class AnswerBuilder:
         self.answer: Answer | None = None
 
     def add(self, piece: TextDelta) -> str:
-        """Takes a piece in; gives what there is to show of it."""
+        """Take a piece in; gives what there is to show of it."""
         now = time.perf_counter() - self._start
         if piece.tokens and self._first is None:
             self._first = now
@@ -41,7 +41,7 @@ class AnswerBuilder:
 
 
 def require_answer(answer: Answer | None) -> Answer:
-    """An answer that must be there.
+    """Return an answer that must be there.
 
     Raises:
         PaceError: It was not written to its end.
@@ -80,7 +80,7 @@ class AnswerStream(Iterator[str]):
         return require_answer(self._writing.answer)
 
     def close(self) -> None:
-        """Stops the generation."""
+        """Stop the generation."""
         self._pieces.close()
 
     def __enter__(self) -> Self:
@@ -122,13 +122,13 @@ class AsyncAnswerStream(AsyncIterator[str]):
         return require_answer(self._writing.answer)
 
     async def drain(self) -> Answer:
-        """Waits for the end and returns the whole answer."""
+        """Wait for the end and returns the whole answer."""
         async for _ in self:
             pass
         return self.answer
 
     async def aclose(self) -> None:
-        """Stops the generation."""
+        """Stop the generation."""
         self._pieces.close()
 
     async def __aenter__(self) -> Self:

@@ -52,7 +52,7 @@ def measure(case: str, arm: str, tokens: int, threads: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Parses the command line, measures and writes the report."""
+    """Parse the command line, measures and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench"))
     parser.add_argument(
@@ -83,7 +83,7 @@ def main() -> None:
 def _runs(
     case: str, arms: Sequence[str], tokens: int, pairs: int, threads: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """The arms in turn, `pairs` times."""
+    """Yield the arms in turn, `pairs` times."""
     runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
     for _ in range(pairs):
         for arm in arms:

@@ -38,7 +38,7 @@ def _ask_ours(arm: str, tokens: int) -> Result:
 
 
 def _ask_generate(arm: str, tokens: int) -> Result:
-    """Transformers' own generate, on a cache that holds the document already."""
+    """Call Transformers' own generate, on a cache that holds the document already."""
     pace, ids, prefix = _prompt(tokens)
     model = pace._engine.loaded.model
     cache = DynamicCache(config=model.config)
@@ -51,7 +51,7 @@ def _ask_generate(arm: str, tokens: int) -> Result:
 
 
 def _ask_anew(arm: str, tokens: int) -> Result:
-    """Transformers' own generate, sent the whole document again."""
+    """Call Transformers' own generate, sent the whole document again."""
     pace, ids, _ = _prompt(tokens)
     return _generate(pace._engine.loaded.model, ids)
 
@@ -140,7 +140,7 @@ def _streamed(stream: Callable[[], Any]) -> Result:
 
 
 def _prompt(tokens: int) -> tuple[Pace, list[int], int]:
-    """The whole prompt of the second question, and how much of it is the document."""
+    """Return the whole prompt of the second question, and how much of it is the document."""
     pace = load("off")
     session_ids = pace.read(corpus(pace, tokens)).tokens
     reading = pace._engine.prompts.encode_prefix()

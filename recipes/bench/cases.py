@@ -21,7 +21,7 @@ from recipes.bench.measure import bandwidth, clock, forget_peak, machine, matrix
 
 
 def read(arm: str, tokens: int) -> Result:
-    """Reads `tokens` tokens: by Transformers' decoder over the same chunks, or by us."""
+    """Read `tokens` tokens: by Transformers' decoder over the same chunks, or by us."""
     pace = load("off" if arm == "transformers" else arm, **_context(tokens))
     engine = pace._engine
     model = engine.loaded.model
@@ -96,7 +96,7 @@ def _attention_slope() -> float:
 
 
 def many_long(arm: str, tokens: int) -> Result:
-    """The same with answers that all are as long as they may be."""
+    """Do the same with answers that all are as long as they may be."""
     return many(arm, tokens, whole=True)
 
 
@@ -135,7 +135,7 @@ def open_saved(arm: str, tokens: int) -> Result:
 
 
 def precision(arm: str, tokens: int) -> Result:
-    """Reading and writing in other precisions."""
+    """Measure reading and writing in other precisions."""
     options: dict[str, Any] = {"float32": {"dtype": "float32"}, "bfloat16": {"dtype": "bfloat16"}}
     pace = Pace.load(memory=None, **options.get(arm, {"quantization": arm}))
     read_in = corpus(pace, tokens)
@@ -171,7 +171,7 @@ def held(arm: str, tokens: int) -> Result:
 
 
 def chunks(arm: str, tokens: int) -> Result:
-    """Reading in chunks of as many tokens as the arm's name says."""
+    """Measure reading in chunks of as many tokens as the arm's name says."""
     pace = load("released")
     read_in = corpus(pace, tokens)
     pace.read(Corpus.from_texts({"warm": "Warm up. " * 50}))
@@ -184,7 +184,7 @@ def chunks(arm: str, tokens: int) -> Result:
 
 
 def limits(arm: str, tokens: int) -> Result:
-    """The machine's rates, and what reading `tokens` tokens needs of them."""
+    """Measure the machine's rates, and what reading `tokens` tokens needs of them."""
     model = load("off")._engine.loaded.model
     config = model.config
     inner = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n)
@@ -230,7 +230,7 @@ CASES = {function.__name__: function for function in _ALL}
 
 
 def main() -> None:
-    """Runs ``CASE ARM TOKENS`` and prints the result as JSON."""
+    """Run ``CASE ARM TOKENS`` and prints the result as JSON."""
     torch.set_num_threads(int(sys.argv[4]))
     print(json.dumps(CASES[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
 

@@ -26,12 +26,12 @@ def corpus(pace: Pace, tokens: int) -> Corpus:
 
 
 def load(arm: str, **options: object) -> Pace:
-    """The embedded model for an arm: memory off, or on under the rule the arm names."""
+    """Return the embedded model for an arm: memory off, or on under the rule the arm names."""
     memory = None if arm == "off" else MemoryConfig(rule=arm)  # type: ignore[arg-type]
     return Pace.load(memory=memory, **options)  # type: ignore[arg-type]
 
 
 def never_end(pace: Pace) -> None:
-    """Makes every answer as long as it may be."""
+    """Make every answer as long as it may be."""
     pace._engine.loaded.model.generation_config.eos_token_id = None
     pace._engine.loaded.tokenizer.eos_token = None

@@ -20,7 +20,7 @@ def clock() -> float:
 
 
 def status(name: str) -> float:
-    """A figure of this process's memory in MB, such as ``VmRSS`` or ``VmHWM`` (Linux)."""
+    """Return a figure of this process's memory in MB, such as ``VmRSS`` or ``VmHWM`` (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) / 1024
@@ -28,13 +28,13 @@ def status(name: str) -> float:
 
 
 def forget_peak() -> None:
-    """Gives freed memory back and starts the peak anew."""
+    """Give freed memory back and starts the peak anew."""
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def machine() -> dict[str, str]:
-    """The machine and the versions, for the report."""
+    """Return the machine and the versions, for the report."""
     cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     found = {"cpu": cpus[0].split(":")[1].strip(), "cores": str(len(cpus))}
     found |= {"python": platform.python_version(), "threads": str(torch.get_num_threads())}

@@ -21,7 +21,7 @@ HEADS = {
 
 
 def markdown(rows: Sequence[dict[str, Any]], command: str) -> str:
-    """The report as Markdown.
+    """Return the report as Markdown.
 
     Args:
         rows: Cases with the runs of each arm.

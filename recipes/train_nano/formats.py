@@ -38,7 +38,7 @@ def heading(number: int, title: str, label: str | None) -> str:
 
 
 def passage(number: int, title: str, label: str | None, text: str) -> str:
-    """A numbered passage as the library shows it to the model."""
+    """Return a numbered passage as the library shows it to the model."""
     return f"{heading(number, title, label)}{text}\n\n"
 
 

@@ -41,7 +41,7 @@ class Plan:
     steps: int
 
     def stage(self, step: int) -> Stage:
-        """The stage of a step."""
+        """Return the stage of a step."""
         end = 0
         for stage in self.stages:
             end += stage.steps

@@ -49,24 +49,24 @@ class Maker:
         return choices[int(self.rng.integers(len(choices)))]
 
     def below(self, end: int, start: int = 0) -> int:
-        """A number from `start` up to but not including `end`."""
+        """Return a number from `start` up to but not including `end`."""
         return int(self.rng.integers(start, end))
 
     def chance(self, share: float) -> bool:
-        """True in about `share` of all calls."""
+        """Return True in about `share` of all calls."""
         return bool(self.rng.random() < share)
 
     def word(self, kind: str) -> str:
-        """A word of a list in `words.toml`."""
+        """Return a word of a list in `words.toml`."""
         return self.pick(_WORDS[kind])
 
     def verb(self) -> tuple[str, str]:
-        """Base form and past of a verb."""
+        """Return the base form and the past of a verb."""
         base, past = self.word("verb").split("/")
         return base, past
 
     def make(self, kind: str) -> str:
-        """A phrase of `kind`."""
+        """Return a phrase of `kind`."""
         return KINDS[kind](self)
 
 

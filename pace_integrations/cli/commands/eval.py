@@ -172,7 +172,7 @@ def _make_rows(wanted: _RowRequest, setting: RunSettings) -> list[Row]:
 
 
 def _make_progress(bar: Callable[[int, int], None], output: Output) -> Callable[[Progress], None]:
-    """Moves the bar; where there is none, a line now and then."""
+    """Move the bar; where there is none, a line now and then."""
     last = -1
 
     def show(progress: Progress) -> None:

@@ -59,7 +59,7 @@ class MarkupWriter:
 
     @property
     def line(self) -> str:
-        """What stands on the line so far, as far as it was written in one piece."""
+        """Return the text of the line so far, as far as it was written in one piece."""
         parts = self._frames[-1].parts
         return parts[-1] if parts and not self._frames[-1].breaks else ""
 

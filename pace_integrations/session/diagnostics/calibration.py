@@ -27,7 +27,7 @@ def calibrate_memory(
     layers: Sequence[int] | None,
     progress: Callable[[str], None] | None,
 ) -> Calibration:
-    """Finds layers and thresholds for a corpus; see `Pace.calibrate`.
+    """Find layers and thresholds for a corpus; see `Pace.calibrate`.
 
     Args:
         engine: The model; its own memory stays out of it.

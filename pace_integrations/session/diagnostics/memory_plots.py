@@ -95,7 +95,7 @@ def _draw_provenance(figure: Figure, report: MemoryReport) -> Figure:
 
 
 def _mark_documents(axes: Axes, spans: Sequence[Span]) -> None:
-    """Marks where documents start; names them while there is room for names."""
+    """Mark where documents start; names them while there is room for names."""
     whole = [list(group) for _, group in groupby(spans, key=lambda span: span.document_id)]
     for pages in whole:
         axes.axvline(pages[0].start, color="0.5", linewidth=0.8, zorder=0)

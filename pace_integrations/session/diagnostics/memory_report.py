@@ -86,18 +86,18 @@ class MemoryReport:
         return "\n".join(lines)
 
     def origin(self, slot: Slot) -> Origin:
-        """Where the content of a slot came from."""
+        """Return the origin of a slot's content."""
         return self.origins[slot.position]
 
     def by_page(self, layer: LayerReport) -> dict[Span | None, tuple[Slot, ...]]:
-        """The slots of a layer by the page they came from, pages in order of first position."""
+        """Return a layer's slots by the page they came from, in order of first position."""
         pages: dict[Span | None, list[Slot]] = {}
         for slot in sorted(layer.slots, key=lambda s: s.position):
             pages.setdefault(self.origin(slot).span, []).append(slot)
         return {span: tuple(slots) for span, slots in pages.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON-ready values."""
+        """Return the report as plain JSON-ready values."""
         return {
             "tokens": self.tokens,
             "layers": [self._layer(layer) for layer in self.layers],
@@ -112,7 +112,7 @@ class MemoryReport:
 def build_memory_report(
     engine: Engine, state: MemoryState | None, passages: Sequence[Passage]
 ) -> MemoryReport:
-    """Looks into a memory and traces its slots back to pages.
+    """Look into a memory and traces its slots back to pages.
 
     The positions of pages follow from encoding them again, as they were encoded to be read.
 
@@ -153,20 +153,20 @@ def _page_span(passage: Passage, start: int, stop: int) -> Span:
 
 
 def _find_span(spans: Sequence[Span], position: int) -> Span | None:
-    """The page that holds a position."""
+    """Return the page that holds a position."""
     index = bisect_right(spans, position, key=lambda span: span.start) - 1
     return spans[index] if index >= 0 and position < spans[index].stop else None
 
 
 def _decode_around(engine: Engine, ids: Sequence[int], positions: Sequence[int]) -> dict[int, str]:
-    """The text around each position, on one line."""
+    """Return the text around each position, on one line."""
     pieces = [ids[max(0, at - _AROUND) : at + _AROUND + 1] for at in positions]
     texts = (engine.loaded.tokenizer.decode(list(piece)) for piece in pieces)
     return {at: " ".join(str(text).split()) for at, text in zip(positions, texts, strict=True)}
 
 
 def _flatten_origin(origin: Origin) -> dict[str, Any]:
-    """Where a slot came from, flat; None for what is not on a page."""
+    """Return the origin of a slot as flat values; None for what is not on a page."""
     span = origin.span
     return {
         "passage": span and span.passage,

@@ -69,7 +69,7 @@ class ModuleUsage:
         return self._mean_over([p.document is document for p in self.passages])
 
     def specific(self, document: Document, top: int = 5) -> list[Specific]:
-        """The modules that tell a document from the others, the most telling first."""
+        """Return the modules that tell a document from the others, the most telling first."""
         own = self.of(document)
         if len(self.documents) > 1:
             other = self._mean_over([p.document is not document for p in self.passages])
@@ -168,7 +168,7 @@ def measure_module_usage(
     read: ReadConfig,
     progress: Callable[[int, int], None] | None = None,
 ) -> ModuleUsage:
-    """Reads a corpus and watches the modules; see `Pace.module_usage`."""
+    """Read a corpus and watches the modules; see `Pace.module_usage`."""
     if config is None:
         raise ConfigError("the model has no modules: load it with Pace.load(experts=...)")
     reading = ReadJob(engine, ReadState(engine.new_context()), corpus, read)
@@ -189,7 +189,7 @@ def measure_module_usage(
 
 
 def _meter_steps(work: Iterator[int], meter: UsageMeter) -> Iterator[int]:
-    """Does the work with the meter on, and off between its steps, when others use the model."""
+    """Do the work with the meter on, and off between its steps, when others use the model."""
     while True:
         with meter.watch_forwards():
             done = next(work, None)

@@ -49,7 +49,7 @@ class OpenPdf(Protocol):
 
     @property
     def count(self) -> int:
-        """How many pages there are."""
+        """Number of pages."""
         ...
 
     def lines(self, index: int) -> list[Line]:

@@ -67,7 +67,7 @@ class WithOcr:
 
     @property
     def count(self) -> int:
-        """How many pages there are."""
+        """Number of pages."""
         return self.file.count
 
     def lines(self, index: int) -> list[Line]:

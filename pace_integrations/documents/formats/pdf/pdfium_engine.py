@@ -47,7 +47,7 @@ class PdfiumFile:
 
     @property
     def count(self) -> int:
-        """How many pages there are."""
+        """Number of pages."""
         return len(self.document)
 
     def _open_page(self, index: int) -> pypdfium2.PdfPage:

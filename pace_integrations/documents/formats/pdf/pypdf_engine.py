@@ -34,7 +34,7 @@ class PypdfFile:
 
     @property
     def count(self) -> int:
-        """How many pages there are."""
+        """Number of pages."""
         return len(self.reader.pages)
 
     def lines(self, index: int) -> list[Line]:
