@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from pace_integrations._files import make_cache_folder
@@ -124,14 +126,13 @@ class ShelvedDocuments:
     Args:
         library: The library.
         corpus: The documents with the report of how they were opened.
-        folder: A folder that ends with this, or None.
+        folder: A folder that is removed with this, or None.
     """
 
-    def __init__(
-        self, library: Library, corpus: Corpus | None, folder: TemporaryDirectory[str] | None = None
-    ) -> None:
+    def __init__(self, library: Library, corpus: Corpus | None, folder: str | None = None) -> None:
         self._library = library
-        self._folder = folder
+        if folder is not None:
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.corpus = corpus
 
     def stream(self, question: str, *, generation: GenerationConfig) -> AnswerStream:
@@ -178,9 +179,9 @@ def _shelve_corpus(
     store: bool,
 ) -> ShelvedDocuments:
     """Read documents into a library of their own; kept, it is found again by their paths."""
-    temporary = None if store else TemporaryDirectory(prefix="pace-")
+    temporary = None if store else mkdtemp(prefix="pace-")
     if temporary is not None:
-        place = Path(temporary.name) / "library"
+        place = Path(temporary) / "library"
     else:
         names = "\n".join(sorted(str(path.resolve()) for path in paths))
         make_cache_folder(cache_folder("pages"))

@@ -24,8 +24,7 @@ class LibraryConfig:
 
     Attributes:
         selector: What chooses passages: ``"bm25"``, ``"heads"``, ``"fused"``, or a function that
-            makes a `Selector`. None takes ``"fused"`` where the model's keys find pages, else
-            ``"bm25"``.
+            makes a `Selector`. None takes what the model's profile says, usually ``"bm25"``.
         passage: About how many characters are read by themselves; None reads whole pages. A
             library keeps what it was made with.
         states: ``"full"`` keeps states as the model computes them, ``"int8"`` in eight bits: half

@@ -72,8 +72,7 @@ class Holdings:
         self._divided: dict[str, tuple[HeldDocument, list[Block]]] = {}
         self._searched: tuple[str, SearchView, dict[object, Selector]] | None = None
         self._reader = self._make_reader(config)
-        keys = self.attention == "pages" and bool(self.profile.index_layers)
-        self._selector: str | SelectorMaker = config.selector or ("fused" if keys else "bm25")
+        self._selector: str | SelectorMaker = config.selector or self.profile.selector
 
     def _make_reader(self, config: LibraryConfig) -> BlockReader | FullReader:
         if self.attention == "full":

@@ -23,6 +23,8 @@ class ReadingProfile:
 
     Attributes:
         index_layers: 0-based layers whose keys find pages.
+        selector: What chooses passages where nothing else is asked for: ``"fused"`` is for models
+            of which it was measured that their keys find what words do not.
         threshold: Support from which an answer counts as supported by the pages. None takes 0.5
             where support is fitted, and otherwise lets no answer count as unsupported.
         verification: What the model is asked right behind its answer, to be answered yes or no,
@@ -36,6 +38,7 @@ class ReadingProfile:
     """
 
     index_layers: tuple[int, ...] = ()
+    selector: str = "bm25"
     threshold: float | None = None
     verification: str | None = None
     yes: str = "Yes"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from checkpoints import save_tiny
 
-from pace_integrations import Pace
+from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import ModelLoadError
 from pace_integrations.library import Library, ReadingProfile
 from pace_integrations.library.profile import FILE
@@ -17,12 +17,21 @@ from pace_integrations.library.profile import FILE
 
 def test_a_checkpoint_says_how_it_reads(tmp_path: Path) -> None:
     model = save_tiny(tmp_path / "model", "llama")
-    saved = {"index_layers": [1, 3], "threshold": 0.4, "temperature": 7, "verification": None}
+    saved = {
+        "index_layers": [1, 3],
+        "threshold": 0.4,
+        "selector": "fused",
+        "temperature": 7,
+        "verification": None,
+    }
     (model / FILE).write_text(json.dumps(saved))
     with Pace.load(model, memory=None) as pace:
         library = Library.open(tmp_path / "lib", pace)
-        assert library.profile == ReadingProfile(index_layers=(1, 3), threshold=0.4)
+        assert library.profile == ReadingProfile((1, 3), "fused", threshold=0.4)
         assert (library.attention, library.exact) == ("pages", True)
+        library.add(Corpus.from_texts({"a": "one", "b": "two"}))
+        small = GenerationConfig(max_new_tokens=2)
+        assert library.ask("one?", generation=small).selection.selector == "fused"
         full = Library.open(tmp_path / "lib", pace, attention="full")
         assert full.attention == "full"
 
