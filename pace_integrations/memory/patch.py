@@ -126,14 +126,13 @@ class MemoryPatch:
         self.config = config
         self.layers = tuple(projections)
         self._active: _ActiveState | None = None
-        self._places = {
+        self._specs = {
             i: describe_projection(m, outputs=config.values == "outputs")
             for i, m in projections.items()
         }
-        for at in self._places.values():
-            count_modules(
-                at.features, config
-            )  # says here what does not fit, not at the first token
+        for spec in self._specs.values():
+            # Says here what does not fit, not at the first token.
+            count_modules(spec.features, config)
         self._handles = [_BankHook(self, i).attach(m) for i, m in projections.items()]
 
     def remove(self) -> None:
@@ -149,7 +148,7 @@ class MemoryPatch:
 
     def new_state(self, batch: int = 1) -> MemoryState:
         """Return an empty memory for `batch` sequences."""
-        return MemoryState(self.config, self._places, batch)
+        return MemoryState(self.config, self._specs, batch)
 
     @contextmanager
     def reading(

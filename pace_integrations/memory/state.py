@@ -23,14 +23,14 @@ class MemoryState:
 
     Args:
         config: Settings of the banks.
-        places: Where the banks belong, by layer.
+        specs: The projections that the banks belong to, by layer.
         batch: Sequences.
     """
 
     def __init__(
         self,
         config: MemoryConfig,
-        places: Mapping[int, ProjectionSpec],
+        specs: Mapping[int, ProjectionSpec],
         batch: int = 1,
     ) -> None:
         self.config = config
@@ -39,12 +39,12 @@ class MemoryState:
             layer: [
                 LayerMemory(
                     ActivationMemoryBank(
-                        at.features, config.at(layer), width=at.width, device=at.device
+                        spec.features, config.at(layer), width=spec.width, device=spec.device
                     )
                 )
                 for _ in range(batch)
             ]
-            for layer, at in places.items()
+            for layer, spec in specs.items()
         }
 
     @property

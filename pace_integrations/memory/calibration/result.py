@@ -33,7 +33,7 @@ class LayerCalibration:
     Attributes:
         layer: 0-based layer.
         quantiles: Quantiles of the best similarity of a token to the bank.
-        alone: LossChange of the loss with the memory in this layer alone.
+        alone: Change of the loss with the memory in this layer alone.
         thresholds: ``(theta_low, theta_high)`` chosen for it, or those it was tried with.
         kept: Whether the chosen memory has a bank here.
     """
@@ -52,7 +52,7 @@ class Trial:
     Attributes:
         layers: Its layers.
         shares: Shares of tokens below its thresholds.
-        change: LossChange of the loss on the windows used to choose.
+        change: Change of the loss on the windows used to choose.
     """
 
     layers: tuple[int, ...]
@@ -69,8 +69,8 @@ class Calibration:
         layers: What was found for each layer.
         trials: Every memory that was tried, in order.
         loss: Next-token loss of the model without memory on the held-out windows.
-        held_out: LossChange of that loss by the best memory found; None if none was any good.
-        length_alone: LossChange of that loss by the same memory's change of length alone.
+        held_out: Change of that loss by the best memory found; None if none was any good.
+        norm_alone: Change of that loss by the same memory's change of norm alone.
         tokens: Tokens used.
     """
 
