@@ -55,7 +55,7 @@ class AnswerPieces(Protocol):
 
     @property
     def answer(self) -> Answer:
-        """The whole answer, once all pieces are there."""
+        """Return the whole answer, once all pieces are there."""
         ...
 
     async def __anext__(self) -> str:
@@ -75,17 +75,17 @@ class Backend(Protocol):
 
     @property
     def corpus(self) -> Corpus | None:
-        """What it holds."""
+        """Return the documents it holds, or None."""
         ...
 
     @property
     def tokens(self) -> int:
-        """Tokens of what it holds."""
+        """Return the tokens of what it holds."""
         ...
 
     @property
     def passages(self) -> Sequence[Passage]:
-        """The pages under the numbers that answers cite."""
+        """Return the pages under the numbers that answers cite."""
         ...
 
     def set_corpus(self, corpus: Corpus, progress: Progress) -> None:
@@ -127,22 +127,22 @@ class SessionBackend:
 
     @property
     def corpus(self) -> Corpus | None:
-        """What it holds."""
+        """Return the documents it holds, or None."""
         return self._session.corpus
 
     @property
     def tokens(self) -> int:
-        """Tokens of what it holds."""
+        """Return the tokens of what it holds."""
         return self._session.tokens
 
     @property
     def passages(self) -> Sequence[Passage]:
-        """The pages under the numbers that answers cite."""
+        """Return the pages under the numbers that answers cite."""
         return self._session.passages
 
     @property
     def tokens_read(self) -> int:
-        """Tokens that the model read for the last change; those found on disk do not count."""
+        """Return the tokens read for the last change, those found on disk left out."""
         return self._session.read_cost.read
 
     def open(self) -> bool:

@@ -32,18 +32,18 @@ class LibraryBackend:
 
     @property
     def corpus(self) -> Corpus | None:
-        """What it holds."""
+        """Return the documents it holds, or None."""
         documents = self._library.documents
         return Corpus(documents) if documents else None
 
     @property
     def tokens(self) -> int:
-        """Tokens of what it holds; no question takes them all, so none are counted."""
+        """Return the tokens of what it holds; no question takes them all, so none are counted."""
         return 0
 
     @property
     def passages(self) -> Sequence[Passage]:
-        """The pages under the numbers that answers cite."""
+        """Return the pages under the numbers that answers cite."""
         return self._library.passages
 
     def set_corpus(self, corpus: Corpus, progress: Progress) -> None:
@@ -105,22 +105,22 @@ class GrowingBackend:
 
     @property
     def corpus(self) -> Corpus | None:
-        """What it holds."""
+        """Return the documents it holds, or None."""
         return self.current.corpus
 
     @property
     def tokens(self) -> int:
-        """Tokens of what it holds in one context."""
+        """Return the tokens of what it holds in one context."""
         return self.current.tokens
 
     @property
     def tokens_read(self) -> int:
-        """Tokens that the model read for the last change of its session."""
+        """Return the tokens that the model read for the last change of its session."""
         return self._session.tokens_read
 
     @property
     def passages(self) -> Sequence[Passage]:
-        """The pages under the numbers that answers cite."""
+        """Return the pages under the numbers that answers cite."""
         return self.current.passages
 
     def set_corpus(self, corpus: Corpus, progress: Progress) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,13 +145,19 @@ def test_an_upload_beyond_the_limit_is_refused(keyed: RunningServer) -> None:
 
 
 def test_no_key_is_logged(keyed: RunningServer, caplog: pytest.LogCaptureFixture) -> None:
+    def list_lines() -> list[str]:
+        return [r.getMessage() for r in caplog.records if r.name.startswith("pace_integrations")]
+
     with caplog.at_level(logging.DEBUG):
         keyed.client.get("/v1/models", headers=bearer(KEYS[0]))
         keyed.client.get("/v1/models?api_key=first-key-1234", headers=bearer("wrong-key-9999"))
-        keyed.post(
-            CHAT, {"messages": [{"role": "user", "content": "secret words"}]}, **bearer(KEYS[0])
-        )
-    ours = [r.getMessage() for r in caplog.records if r.name.startswith("pace_integrations")]
+        asked = {"messages": [{"role": "user", "content": "secret words"}]}
+        keyed.post(CHAT, asked, **bearer(KEYS[0]))
+        # The line of a request is written after its reply has gone.
+        end = time.monotonic() + 10
+        while not any("/v1/chat" in line for line in list_lines()) and time.monotonic() < end:
+            time.sleep(0.01)
+    ours = list_lines()
     assert len(ours) >= 3
     for secret in (*KEYS, "wrong-key-9999", "secret words"):
         assert secret not in "\n".join(ours)
