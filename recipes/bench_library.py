@@ -26,6 +26,7 @@ import torch
 
 from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.library import Library, ReadingProfile
+from pace_integrations.library.profile import find_profile
 
 ANSWER = 24  # most tokens
 PASSAGES = 5
@@ -109,8 +110,7 @@ def reread(library: Library, question: str) -> float:
 
 def measure(pace: Pace, tokens: int, questions: int, repeats: int, most: int, folder: Path) -> Row:
     """Measure a library of about so many tokens."""
-    profile = None if has_profile(pace) else ReadingProfile(index_layers=(1, 2))
-    library = Library.open(folder, pace, profile=profile)
+    library = open_library(pace, folder)
     per_page = pace.count_tokens(page_text(100)) * 1.5  # passages overlap
     corpus = make_corpus(max(8, round(tokens / per_page)))
     pages = sum(len(document.pages) for document in corpus.documents)
@@ -129,13 +129,12 @@ def measure(pace: Pace, tokens: int, questions: int, repeats: int, most: int, fo
         again.append(reread(library, question))
     stats = library.stats()
     assert stats.store is not None
-    held = read or 1
     return Row(
         tokens=round(pages * per_page),
         pages=pages,
         rate=read / seconds,
-        state_bytes=stats.store.state_bytes / held if read else 0.0,
-        index_bytes=stats.store.index_bytes / held if read else 0.0,
+        state_bytes=stats.store.state_bytes / read if read else 0.0,
+        index_bytes=stats.store.index_bytes / read if read else 0.0,
         peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         each=statistics.median(each),
         together=statistics.median(together),
@@ -145,17 +144,15 @@ def measure(pace: Pace, tokens: int, questions: int, repeats: int, most: int, fo
     )
 
 
-def has_profile(pace: Pace) -> bool:
-    """Return True if the model was trained to read page by page."""
-    from pace_integrations.library.profile import find_profile
-
-    return find_profile(pace.engine.loaded) is not None
+def open_library(pace: Pace, folder: Path) -> Library:
+    """Open a library that reads page by page, whatever the model was trained for."""
+    profile = find_profile(pace.engine.loaded) or ReadingProfile(index_layers=(1, 2))
+    return Library.open(folder, pace, profile=profile)
 
 
 def change_one_page(pace: Pace, pages: int, folder: Path) -> tuple[int, int, float]:
     """Return tokens read for all pages, tokens read after one of them changed, and seconds."""
-    profile = None if has_profile(pace) else ReadingProfile(index_layers=(1, 2))
-    library = Library.open(folder, pace, profile=profile)
+    library = open_library(pace, folder)
     texts = [f"Depot {i} is painted {color(i)}." for i in range(pages)]
     first = library.add(Corpus.from_texts({"Depots": "\f".join(texts)})).read
     texts[pages // 2] = "This depot was torn down."
