@@ -20,24 +20,62 @@ from pace_integrations.errors import DeadlineExceededError, PaceError
 if TYPE_CHECKING:
     from pace_integrations.adapters.chat_request import ChatRequest
 
-# Seconds without a new call after which a batch that was announced is taken as complete.
-_PATIENCE = 0.05
-_expected: ContextVar[int] = ContextVar("expected_calls", default=0)
+# Seconds without a change after which calls that were announced are no longer waited for.
+_PATIENCE = 0.5
+_POLL = 0.01
+
+
+class ExpectedCalls:
+    """Calls that were announced and have neither come nor ended without asking.
+
+    Args:
+        count: How many there are.
+        limit: Most of them that run at once.
+    """
+
+    def __init__(self, count: int, limit: int | None = None) -> None:
+        self.limit = limit or count
+        self.open = count
+        self._lock = threading.Lock()
+
+    def count_arrival(self) -> None:
+        """Note that one has come, or has ended without asking."""
+        with self._lock:
+            self.open -= 1
+
+
+_expected: ContextVar[ExpectedCalls | None] = ContextVar("expected_calls", default=None)
+# Whether the current call has come; a list, so that tasks and threads below it share it.
+_arrived: ContextVar[list[bool] | None] = ContextVar("arrived", default=None)
 
 
 @contextmanager
-def expect_calls(count: int) -> Iterator[None]:
+def expect_calls(count: int, limit: int | None = None) -> Iterator[None]:
     """Announce that so many calls come at once, so that they are waited for."""
-    token = _expected.set(count)
+    token = _expected.set(ExpectedCalls(count, limit) if count > 1 else None)
     try:
         yield
     finally:
         _expected.reset(token)
 
 
+@contextmanager
+def expected_call() -> Iterator[None]:
+    """Surround one of the calls that were announced: nobody waits for it after its end."""
+    expected = _expected.get()
+    mark = [False]
+    token = _arrived.set(mark)
+    try:
+        yield
+    finally:
+        _arrived.reset(token)
+        if expected is not None and not mark[0]:
+            expected.count_arrival()
+
+
 def is_expecting_calls() -> bool:
     """Return whether this call is one of several that were announced."""
-    return _expected.get() > 1
+    return _expected.get() is not None
 
 
 @dataclass(eq=False)
@@ -113,34 +151,45 @@ class AnswerBatcher:
             if not self._waiting[key]:
                 self._busy.discard(key)
                 return
-        self._start_worker(key, 0)
+        self._start_worker(key, None)
 
     def _enqueue(self, request: ChatRequest) -> _Waiter:
-        key, limit = request.batch_key, request.settings.timeout
-        waiter = _Waiter(request, None if limit is None else time.monotonic() + limit)
+        key, waiter = request.batch_key, _Waiter(request, _deadline_of(request))
         with self._changed:
             self._waiting[key].append(waiter)
             self._changed.notify_all()
             start = key not in self._busy
             self._busy.add(key)
+        expected, mark = _expected.get(), _arrived.get()
+        if expected is not None:
+            expected.count_arrival()
+            if mark is not None:
+                mark[0] = True
         if start:
-            self._start_worker(key, _expected.get())
+            self._start_worker(key, expected)
         return waiter
 
-    def _start_worker(self, key: object, expected: int) -> None:
+    def _start_worker(self, key: object, expected: ExpectedCalls | None) -> None:
         args = (key, expected)
         threading.Thread(target=self._work, args=args, name="pace-batch", daemon=True).start()
 
-    def _work(self, key: object, expected: int) -> None:
+    def _work(self, key: object, expected: ExpectedCalls | None) -> None:
         """Answer batch after batch until nobody waits."""
-        while group := self._take_group(key, expected):
-            _answer_group(group, self._max_batch)
+        try:
+            while group := self._take_group(key, expected):
+                _answer_group(group, self._max_batch)
+        except BaseException as error:  # nobody may be left to wait
+            with self._changed:
+                left = self._waiting.pop(key, [])
+                self._busy.discard(key)
+            for waiter in left:
+                waiter.future.set_exception(error)
+            raise
 
-    def _take_group(self, key: object, expected: int) -> list[_Waiter]:
+    def _take_group(self, key: object, expected: ExpectedCalls | None) -> list[_Waiter]:
         with self._changed:
-            wanted = min(expected, self._max_batch)
-            while 0 < len(self._waiting[key]) < wanted and self._changed.wait(_PATIENCE):
-                pass
+            if expected is not None:
+                self._await_calls(self._waiting[key], expected)
             waiting = self._waiting.pop(key, [])
             group, rest = waiting[: self._max_batch], waiting[self._max_batch :]
             if rest:
@@ -149,10 +198,22 @@ class AnswerBatcher:
                 self._busy.discard(key)
             return group
 
+    def _await_calls(self, waiting: list[_Waiter], expected: ExpectedCalls) -> None:
+        """Wait until all that can come have come; the lock is held, and released meanwhile."""
+        wanted = min(expected.limit, self._max_batch)
+        seen, since = (len(waiting), expected.open), time.monotonic()
+        while 0 < len(waiting) < wanted and expected.open > 0:
+            self._changed.wait(_POLL)
+            now = (len(waiting), expected.open)
+            if now != seen:
+                seen, since = now, time.monotonic()
+            elif time.monotonic() - since > _PATIENCE:
+                return
+
 
 def answer_together(requests: Sequence[ChatRequest], max_batch: int) -> list[Future[Answer]]:
     """Answer calls that are written alike in one batch; each future has an answer or an error."""
-    waiters = [_Waiter(request, None) for request in requests]
+    waiters = [_Waiter(request, _deadline_of(request)) for request in requests]
     for start in range(0, len(waiters), max_batch):
         _answer_group(waiters[start : start + max_batch], max_batch)
     return [waiter.future for waiter in waiters]
@@ -186,6 +247,11 @@ def _answer_group(group: list[_Waiter], max_batch: int) -> None:
             waiter.future.set_result(waiter.request.ask_alone())
         except BaseException as error:
             waiter.future.set_exception(error)
+
+
+def _deadline_of(request: ChatRequest) -> float | None:
+    limit = request.settings.timeout
+    return None if limit is None else time.monotonic() + limit
 
 
 def _deadline_error(request: ChatRequest) -> DeadlineExceededError:

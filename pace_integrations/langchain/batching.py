@@ -14,7 +14,7 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
 
-from pace_integrations.adapters.batching import answer_together, expect_calls
+from pace_integrations.adapters.batching import answer_together, expect_calls, expected_call
 from pace_integrations.adapters.chat_request import ChatRequest
 from pace_integrations.answer import Answer
 
@@ -76,7 +76,7 @@ class BatchingChatModel(BaseChatModel):
     ) -> list[AIMessage]:
         """Answer several inputs together; each is traced, cached and fails by itself."""
         configs = _allow_concurrency(config, len(inputs))
-        with expect_calls(_count_calls(configs, len(inputs))):
+        with expect_calls(len(inputs), _limit_of(configs)):
             return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
 
     async def abatch(
@@ -89,10 +89,20 @@ class BatchingChatModel(BaseChatModel):
     ) -> list[AIMessage]:
         """`batch` without blocking the event loop."""
         configs = get_config_list(config, len(inputs)) if inputs else []
-        with expect_calls(_count_calls(configs, len(inputs))):
+        with expect_calls(len(inputs), _limit_of(configs)):
             return await super().abatch(
                 inputs, configs, return_exceptions=return_exceptions, **kwargs
             )
+
+    def invoke(self, *args: Any, **kwargs: Any) -> AIMessage:  # noqa: ANN401
+        """Answer an input, which may be one of a batch."""
+        with expected_call():
+            return super().invoke(*args, **kwargs)
+
+    async def ainvoke(self, *args: Any, **kwargs: Any) -> AIMessage:  # noqa: ANN401
+        """`invoke` without blocking the event loop."""
+        with expected_call():
+            return await super().ainvoke(*args, **kwargs)
 
     def generate(
         self,
@@ -139,6 +149,5 @@ def _allow_concurrency(
     return configs
 
 
-def _count_calls(configs: Sequence[RunnableConfig], count: int) -> int:
-    limit = configs[0].get("max_concurrency") if configs else None
-    return min(count, limit) if limit else count
+def _limit_of(configs: Sequence[RunnableConfig]) -> int | None:
+    return configs[0].get("max_concurrency") if configs else None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pace_integrations.adapters.citations import describe_citations
 from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig
+from pace_integrations.langchain.errors import translate_errors
 
 if TYPE_CHECKING:
     from pace_integrations.session import Session
@@ -49,13 +50,15 @@ class PaceCorpusTool(BaseTool):
     def _run(
         self, question: str, run_manager: CallbackManagerForToolRun | None = None
     ) -> tuple[str, Answer]:
-        answer = self.session.ask(question, generation=self.generation)
+        with translate_errors():
+            answer = self.session.ask(question, generation=self.generation)
         return _describe_answer(answer), answer
 
     async def _arun(
         self, question: str, run_manager: AsyncCallbackManagerForToolRun | None = None
     ) -> tuple[str, Answer]:
-        answer = await self.session.aask(question, generation=self.generation)
+        with translate_errors():
+            answer = await self.session.aask(question, generation=self.generation)
         return _describe_answer(answer), answer
 
 

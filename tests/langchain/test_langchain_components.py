@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from house import PAGES, QUESTION, SHORT
 from langchain_core.documents import Document
+from langchain_core.exceptions import ContextOverflowError as LangChainOverflowError
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_tests.integration_tests import RetrieversIntegrationTests, ToolsIntegrationTests
 from langchain_tests.unit_tests import ToolsUnitTests
@@ -22,6 +23,7 @@ from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.langchain import (
     ChatPace,
     PaceCorpusTool,
+    PaceLLM,
     PaceLoader,
     PageRetriever,
     create_corpus_qa_chain,
@@ -136,6 +138,38 @@ def test_the_tool_names_its_sources(house_session: Session) -> None:
     assert message.content.startswith(message.artifact.text)
     for citation in message.artifact.citations:
         assert f"page {citation.page_label}" in message.content
+
+
+async def test_documents_that_do_not_fit_are_langchains_error_at_every_entry(
+    pace: Pace, house_session: Session, tmp_path: Path
+) -> None:
+    (tmp_path / "long.txt").write_text("The gate opens at nine. " * 3000)
+    long = [Document("The gate opens at nine. " * 3000)]
+    asked = {"input": QUESTION, "context": long}
+    tool = PaceCorpusTool(session=house_session)
+    chat = ChatPace(pace=pace, paths=tmp_path)
+    for call in (
+        lambda: chat.invoke(QUESTION),
+        lambda: list(chat.stream(QUESTION)),
+        lambda: chat.batch([QUESTION, QUESTION]),
+        lambda: chat.get_num_tokens(QUESTION),
+        lambda: PaceLLM(pace=pace, paths=tmp_path).invoke(QUESTION),
+        lambda: create_pace_documents_chain(ChatPace(pace=pace)).invoke(asked),
+        lambda: create_corpus_qa_chain(ChatPace(pace=pace), long).invoke(asked),
+        lambda: create_corpus_qa_chain(ChatPace(pace=pace), tmp_path).invoke(asked),
+        lambda: tool.invoke({"question": "long " * 9000}),
+    ):
+        with pytest.raises(LangChainOverflowError):
+            call()
+    for later in (
+        chat.ainvoke(QUESTION),
+        anext(chat.astream(QUESTION)),
+        chat.abatch([QUESTION, QUESTION]),
+        create_pace_documents_chain(ChatPace(pace=pace)).ainvoke(asked),
+        tool.ainvoke({"question": "long " * 9000}),
+    ):
+        with pytest.raises(LangChainOverflowError):
+            await later
 
 
 async def test_a_corpus_chain_gives_answer_context_and_citations(embedded: Pace) -> None:
