@@ -11,6 +11,7 @@ from recipes.train_nano import formats
 from recipes.train_small.material import Asked, Passage, find_kin, fold_spaces
 from recipes.train_small.rows import RIGHT, WRONG, Page, Row, Turn
 
+PLAIN_TOKENS, SHORTEST = 1024, 150
 Source = Callable[[random.Random, int], list[Passage]]
 Plain = Callable[[random.Random, int], tuple[list[int], list[float]]]
 
@@ -68,7 +69,9 @@ class Mixture:
         way = rng.choices(list(ways), list(ways.values()))[0]
         row = Row(self._tokenizer)
         if way in self._plain:
-            row.add_causal(*self._plain[way](rng, min(length, 1024)))
+            while len(row.ids) < min(length, PLAIN_TOKENS) - SHORTEST:
+                room = min(length, PLAIN_TOKENS) - len(row.ids)
+                row.add_causal(*self._plain[way](rng, room))
             return row
         row.add_head()
         if way == "each":
@@ -190,7 +193,7 @@ def _wrong(rng: random.Random, asked: Asked, passage: Passage, number: int) -> l
 
 
 def _numbers(rng: random.Random, count: int, library: bool) -> list[int]:
-    """Number pages: from 1, or as a library does, where numbers are theirs for good."""
+    """Choose page numbers: from 1, or as a library does, where numbers are theirs for good."""
     if not library or rng.random() < 0.25:
         return list(range(1, count + 1))
     start = rng.randint(1, 10 ** rng.randint(1, 4) - 1)

@@ -190,7 +190,7 @@ def minutes(rng: random.Random, maker: Maker) -> tuple[str, list[Line], list[str
 
 
 def letter(rng: random.Random, maker: Maker) -> tuple[str, list[Line], list[str]]:
-    """A letter or message with its head."""
+    """Return a letter or message with its head."""
     names = [make_person(rng, maker) for _ in range(3)]
     heads = [
         ("From", names[0], ("Who wrote the message?", "Who sent it?", "Who is the author?")),

@@ -107,9 +107,10 @@ class Row:
         self.pieces.append(Piece((0, len(ids)), ((0, len(ids)),)))
 
     def add_causal(self, ids: list[int], weights: list[float]) -> None:
-        """Add a whole plain row in which every token sees all before it."""
+        """Add a plain text by itself, in which every token sees all before it."""
+        span = (len(self.ids), len(self.ids) + len(ids))
         self._add(ids, 0, weights)
-        self.pieces.append(Piece((0, len(ids)), ((0, len(ids)),)))
+        self.pieces.append(Piece(span, (span,)))
 
     def cost(self, pages: list[Page], turns: list[Turn]) -> int:
         """Estimate the tokens of a unit."""

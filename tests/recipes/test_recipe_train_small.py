@@ -333,6 +333,7 @@ def test_a_killed_training_goes_on_and_is_exported(
     assert json.loads((out / "reading.json").read_text())["index_layers"] == list(LAYERS)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_plain_peft_opens_the_adapter(base: Path, reader: Reader, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     write_adapter(reader.adapter.named(), tmp_path)
