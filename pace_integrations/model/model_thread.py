@@ -32,7 +32,7 @@ class Deadline:
     def __init__(self, timeout: float | None) -> None:
         is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
         if timeout is not None and not (is_number and timeout >= 0):  # NaN is not
-            raise ConfigError(f"timeout must be a number of seconds from 0, or None: {timeout!r}")
+            raise ConfigError(f"timeout must be a number, not negative, or None; got {timeout!r}")
         self._timeout = timeout
         # What no clock can count to, such as inf, is never.
         counted = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout

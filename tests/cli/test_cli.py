@@ -100,7 +100,6 @@ CASES: dict[str, tuple[list[str], str]] = {
     "empty folder": (["{tmp}/empty"], "empty"),
     "encrypted only": (["{tmp}/locked"], "encrypted"),
     "unknown model": (["{tmp}/house.pdf", "--model", "no/such-model"], "no/such-model"),
-    "too long": (["{tmp}/book.txt", "--model", "{tiny}"], "8192"),
     "empty question": (["{tmp}/house.pdf", "-q", " "], "-q"),
     "bad option": (["{tmp}/house.pdf", "--temperature", "-1"], "temperature"),
     "bad chunk": (["{tmp}/house.pdf", "--chunk", "0"], "chunk"),

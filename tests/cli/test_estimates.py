@@ -45,6 +45,7 @@ def test_the_shell_reads_on_in_a_window(tiny_path: Path, tmp_path: Path) -> None
     command = ["ask", str(tmp_path / "book.txt"), "-q", "When?", "--model", str(tiny_path)]
     command += ["--max-new-tokens", "4", "--context", "1024", "--no-store", "--json"]
     refused = json.loads(CliRunner().invoke(app, command).stdout)
-    assert refused["error"]["type"] == "ContextOverflowError"
+    # Read as a library, whose pages do not fit either.
+    assert refused["error"]["type"] in ("ContextOverflowError", "DocumentError")
     answered = json.loads(CliRunner().invoke(app, [*command, "--overflow", "window"]).stdout)
     assert answered["usage"]["input_tokens"] < 1024

@@ -16,6 +16,8 @@ from file_faults import disturb_each_operation
 from pace_integrations import Corpus, Pace
 from pace_integrations.library import Library, ReadingProfile
 
+# An interrupt inside `with open(...)` may leave the file to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 PROFILE = ReadingProfile(index_layers=(1,))
 
 

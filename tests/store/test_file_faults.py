@@ -17,7 +17,11 @@ from pace_integrations.store.ownership import remove_session
 from pace_integrations.store.session_folder import read_session, write_session
 from pace_integrations.store.store import Sessions
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked to be killed")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked to be killed"),
+    # An interrupt inside `with open(...)` may leave the file to the garbage collector.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 FINGERPRINT = {"model": "m"}
 OLD, NEW = 3, 7  # tokens of the two sessions
 STORE = Path(pace_integrations.store.__file__).parent
