@@ -20,7 +20,7 @@ from pace_integrations.cli import app
 
 DOCS = ROOT / "docs"
 PAGES = sorted((DOCS / "pages").rglob("*.md"))
-GUIDES = [page for page in papers() if page.suffix == ".md"]
+GUIDES = [page for page in papers() if page.suffix == ".md" and list(in_markdown(page.read_text()))]
 # Names that a package takes from a lower layer.
 OUTSIDE: dict[str, list[str]] = {
     "": [],
@@ -103,7 +103,8 @@ def spoken() -> Iterator[str]:
         yield from re.findall(r"[`'](pace [a-z-]+ [^`'\n{]*)[`']", text)
     for paper in PAPERS:
         text = paper.read_text(encoding="utf-8")
-        yield from re.findall(r"(?:^|[$/;&] ?)(pace [a-z-]+ .*)$", text, re.M)
+        lines = re.findall(r"(?:^|[$/;&] ?)(pace [a-z-]+ .*)$", text, re.M)
+        yield from (part for line in lines for part in re.split(r" && (?:\.venv/bin/)?", line))
         yield from re.findall(r"`(pace [a-z-]+(?: [^`\n]*)?)`", text)
 
 

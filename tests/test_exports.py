@@ -47,4 +47,4 @@ def test_every_error_is_a_pace_error_and_a_builtin() -> None:
     assert len(kinds) >= 9
     for kind in kinds:
         assert issubclass(kind, errors.PaceError)
-        assert issubclass(kind, (ValueError, OSError, ImportError))
+        assert issubclass(kind, (ValueError, OSError, ImportError, ArithmeticError))
