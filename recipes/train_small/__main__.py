@@ -32,7 +32,7 @@ RANK, SCALE = 32, 2.0
 PROSE_CHARACTERS = 40_000_000
 WINDOWED = 0.6  # share of natural contexts that are cut into short passages
 PLAN = Plan(
-    ways={"each": 0.56, "pages": 0.22, "full": 0.13, "first": 0.06, "chat": 0.03},
+    ways={"each": 0.56, "pages": 0.22, "full": 0.12, "first": 0.05, "chat": 0.05},
     sources={"natural": 0.54, "dense": 0.24, "records": 0.13, "hops": 0.09},
 )
 FIRST = compose.Mix({"cite": 0.1, "pairs": 0.1, "facts": 0.2, "mixed": 0.6}, context=0.0)

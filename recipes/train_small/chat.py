@@ -24,7 +24,7 @@ def prompts(count: int, seed: int = 0) -> list[list[dict[str, str]]]:
     made = []
     for _ in range(count):
         topic, other = rng.sample(LISTS["topic_of_talk"], 2)
-        text = rng.choice(LISTS["opener" if rng.random() < 0.2 else "request"])
+        text = rng.choice(LISTS["opener" if rng.random() < 0.35 else "request"])
         turns = [{"role": "user", "content": text.format(t=topic, u=other)}]
         system = rng.choice(LISTS["system"])
         if system:

@@ -21,7 +21,7 @@ from recipes.train_small.evaluate import order_chance
 from recipes.train_small.natural import Natural
 from recipes.train_small.reading import Answerer, Reply, load_model
 
-NAMES = ("bias", "log_likelihood", "refusal_log_odds", "verdict_log_odds")
+NAMES = ("bias", "log_likelihood", "refusal_log_odds")
 SEED = "support"
 RIGHT_OVERLAP = 0.5
 
@@ -35,7 +35,7 @@ def log_odds(chance: float) -> float:
 def features(reply: Reply) -> list[float]:
     """Return what the curve sees of an answer, by `NAMES`."""
     likelihood = math.log(max(1e-6, reply.likelihood))
-    return [1.0, likelihood, log_odds(reply.refusal), log_odds(reply.support)]
+    return [1.0, likelihood, log_odds(reply.refusal)]
 
 
 def fit_curve(rows: Sequence[Sequence[float]], right: Sequence[bool]) -> Tensor:
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=300)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    answerer = Answerer(load_model(given.adapter, given.base), given.base, verify=True)
+    answerer = Answerer(load_model(given.adapter, given.base), given.base)
     rows, right = ask_questions(answerer, Natural(given.data / "qa.xz"), given.rows)
     half = len(rows) // 2
     fitted = torch.tensor(rows[half:]) @ fit_curve(rows[:half], right[:half])
