@@ -2,6 +2,8 @@
 
 python -m recipes.train_small.support ADAPTER --base BASE --data DATA
 
+With `--verdict` the model's own verdict is among what the curve sees, and is asked for later too.
+
 The curve is fitted on questions that people wrote, each asked of one passage, a third of them of
 a passage that does not answer it, and is written into the adapter's `reading.json`.
 """
@@ -21,7 +23,7 @@ from recipes.train_small.evaluate import order_chance
 from recipes.train_small.natural import Natural
 from recipes.train_small.reading import Answerer, Reply, load_model
 
-NAMES = ("bias", "log_likelihood", "refusal_log_odds")
+NAMES = ("bias", "log_likelihood", "refusal_log_odds", "verdict_log_odds")
 SEED = "support"
 RIGHT_OVERLAP = 0.5
 
@@ -33,9 +35,10 @@ def log_odds(chance: float) -> float:
 
 
 def features(reply: Reply) -> list[float]:
-    """Return what the curve sees of an answer, by `NAMES`."""
+    """Return what the curve sees of an answer, by `NAMES`; the verdict only if it was asked for."""
     likelihood = math.log(max(1e-6, reply.likelihood))
-    return [1.0, likelihood, log_odds(reply.refusal)]
+    seen = [1.0, likelihood, log_odds(reply.refusal)]
+    return seen if math.isnan(reply.support) else [*seen, log_odds(reply.support)]
 
 
 def fit_curve(rows: Sequence[Sequence[float]], right: Sequence[bool]) -> Tensor:
@@ -84,19 +87,23 @@ def main() -> None:
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--verdict", action="store_true", help="let the model judge its answers")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    answerer = Answerer(load_model(given.adapter, given.base), given.base)
+    answerer = Answerer(load_model(given.adapter, given.base), given.base, verify=given.verdict)
     rows, right = ask_questions(answerer, Natural(given.data / "qa.xz"), given.rows)
     half = len(rows) // 2
     fitted = torch.tensor(rows[half:]) @ fit_curve(rows[:half], right[:half])
     chances = list(zip(fitted.tolist(), right[half:], strict=True))
     area = order_chance([c for c, r in chances if r], [c for c, r in chances if not r])
-    weights = dict(zip(NAMES, fit_curve(rows, right).tolist(), strict=True))
+    weights = dict(zip(NAMES, fit_curve(rows, right).tolist(), strict=False))
     print(f"{len(rows)} answers, {sum(right)} right, area on the other half {area:.3f}: {weights}")
     path = given.adapter / "reading.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**content, "support": weights}, indent=2) + "\n", encoding="utf-8")
+    content |= {"support": weights}
+    if not given.verdict:  # a verdict that the curve does not use is not worth asking for
+        content |= {"verification": None}
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
