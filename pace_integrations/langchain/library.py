@@ -18,12 +18,12 @@ from pydantic import ConfigDict, Field
 
 from pace_integrations.errors import QuestionError
 from pace_integrations.langchain.document_loaders import to_document
-from pace_integrations.model.prompts import Message
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer
     from pace_integrations.library import Library, SearchView, Selector
     from pace_integrations.library.config import SelectorMaker
+    from pace_integrations.model.prompts import Message
 else:  # so that the field can be declared without PyTorch
     Library = Any
 
@@ -135,14 +135,14 @@ def _to_question(inputs: dict[str, Any]) -> list[Message]:
     if not isinstance(question, str):
         raise QuestionError("the chain's input needs 'input', the question as text")
     turns = [_to_turn(m) for m in convert_to_messages(inputs.get("chat_history") or [])]
-    return [*turns, Message(role="user", content=question)]
+    return [*turns, {"role": "user", "content": question}]
 
 
 def _to_turn(message: BaseMessage) -> Message:
     if message.type == "system":
-        return Message(role="system", content=str(message.text))
+        return {"role": "system", "content": str(message.text)}
     role: Any = "assistant" if isinstance(message, AIMessage) else "user"
-    return Message(role=role, content=str(message.text))
+    return {"role": role, "content": str(message.text)}
 
 
 def _to_outputs(inputs: dict[str, Any], library: Library, answer: Answer) -> dict[str, Any]:
