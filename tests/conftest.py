@@ -42,11 +42,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "small_model: needs the weights of pace-small")
     if has_tested_versions():
         config.addinivalue_line("filterwarnings", "error")
-        config.addinivalue_line("filterwarnings", SWIG)
+        for known in KNOWN_WARNINGS:
+            config.addinivalue_line("filterwarnings", known)
 
 
-# SWIG-built C extensions (a dependency of pypdf's neighbors) on Python 3.12 and later.
-SWIG = "ignore:builtin type .* has no __module__ attribute:DeprecationWarning"
+KNOWN_WARNINGS = [
+    # SWIG-built C extensions (a dependency of pypdf's neighbors) on Python 3.12 and later.
+    "ignore:builtin type .* has no __module__ attribute:DeprecationWarning",
+    "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning",  # peft 0.21
+    "ignore:The `__fields:DeprecationWarning",  # pydantic 2.14 about llama-index-core 0.14
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,8 +20,8 @@ import pace_integrations
 ROOT = Path(__file__).parent.parent
 OPTIONAL = [
     *("langchain_core", "llama_index", "bitsandbytes", "k_means_constrained", "scipy", "sklearn"),
-    *("matplotlib", "bm25s", "rouge", "rouge_score", "jieba"),
-    *("pypdfium2", "pytesseract", "PIL", "lxml", "docx"),
+    *("matplotlib", "rouge", "rouge_score", "jieba"),
+    *("pytesseract", "PIL", "docx"),
 ]
 
 

@@ -47,7 +47,7 @@ def _ask_generate(arm: str, tokens: int) -> Result:
             model.get_decoder()(
                 input_ids=part, **cache_argument(model.get_decoder(), cache), use_cache=True
             )
-    return _generate(model, ids, past_key_values=cache)
+    return _generate(model, ids, **cache_argument(model, cache))
 
 
 def _ask_anew(arm: str, tokens: int) -> Result:
