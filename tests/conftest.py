@@ -50,7 +50,7 @@ KNOWN_WARNINGS = [
     # SWIG-built C extensions (a dependency of pypdf's neighbors) on Python 3.12 and later.
     "ignore:builtin type .* has no __module__ attribute:DeprecationWarning",
     "ignore:.is_gradient_checkpointing. is deprecated:FutureWarning",  # peft 0.21
-    "ignore:The `__fields:DeprecationWarning",  # pydantic 2.14 about llama-index-core 0.14
+    "ignore::pydantic.warnings.PydanticDeprecationWarning",  # pydantic 2.14 about llama-index-core
 ]
 
 
