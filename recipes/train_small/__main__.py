@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from recipes.train_nano import compose
@@ -19,7 +18,7 @@ from recipes.train_nano.sources import load_sources
 from recipes.train_nano.values import Maker
 from recipes.train_small.chat import Chat, write_replies
 from recipes.train_small.dense import Dense
-from recipes.train_small.export import write_adapter
+from recipes.train_small.export import load_named, write_adapter
 from recipes.train_small.hops import Hops
 from recipes.train_small.index import LAYERS
 from recipes.train_small.mixture import Mixture, Plain, Plan, Source
@@ -81,7 +80,7 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder with p*.xz and qa.xz")
     parser.add_argument("--base", type=Path, required=True, help="converted base")
     parser.add_argument("--work", type=Path, required=True, help="folder of state and preparation")
-    parser.add_argument("--start", type=Path, help="matrices in safetensors to start from")
+    parser.add_argument("--start", type=Path, help="adapter_model.safetensors to start from")
     parser.add_argument("--first", type=int, default=0, help="step that the start counts as")
     parser.add_argument("--steps", type=int, default=2000, help="step at which training ends")
     parser.add_argument("--decay", type=int, default=150, help="last steps, of falling rate")
@@ -105,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     base = load_base(given.base)
     adapter = Adapter(base, RANK, SCALE)
     if given.start:
-        adapter.load_named({n: t.float() for n, t in load_file(given.start).items()})
+        adapter.load_named({n: t.float() for n, t in load_named(given.start).items()})
     mixture = make_mixture(given.data, given.work, given.base, tokenizer, given.conversations)
     schedule = Schedule(given.first, given.steps, given.decay, given.rate, tokens=given.tokens)
     layers = tuple(given.layers)

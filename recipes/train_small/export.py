@@ -18,11 +18,17 @@ SCALE = 2.0
 
 
 def load_named(path: Path) -> dict[str, Tensor]:
-    """Read the matrices of a training state or of a safetensors file with the same names."""
+    """Read the matrices of a training state, of an adapter in PEFT's format, or by their names."""
     if path.suffix == ".safetensors":
-        return load_file(path)
+        return {_short(name): tensor for name, tensor in load_file(path).items()}
     named: dict[str, Tensor] = torch.load(path, weights_only=True)["adapter"]
     return named
+
+
+def _short(name: str) -> str:
+    """Return the name that training gives a matrix of PEFT's."""
+    name = name.removeprefix("base_model.model.")
+    return name.replace(".lora_A.weight", ".a").replace(".lora_B.weight", ".b")
 
 
 def peft_config(rank: int) -> dict[str, object]:

@@ -28,7 +28,7 @@ from recipes.train_nano.values import Words
 from recipes.train_small.__main__ import main
 from recipes.train_small.dense import Dense
 from recipes.train_small.evaluate import judge, recall
-from recipes.train_small.export import write_adapter
+from recipes.train_small.export import load_named, write_adapter
 from recipes.train_small.hops import Hops
 from recipes.train_small.index import contrast
 from recipes.train_small.lookups import look_up
@@ -343,6 +343,9 @@ def test_plain_peft_opens_the_adapter(base: Path, reader: Reader, tmp_path: Path
         theirs = opened.model.model(ids).last_hidden_state
         ours = reader.read(ids, torch.arange(30), []).hidden
     torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.05)
+    again = load_named(tmp_path / "adapter_model.safetensors")
+    for name, matrix in reader.adapter.named().items():
+        assert name == "temp" or torch.equal(again[name], matrix.to(torch.bfloat16)), name
     assert (theirs - tiny_base().model(ids).last_hidden_state).abs().max() > 0.2
 
 
