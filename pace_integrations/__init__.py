@@ -6,8 +6,9 @@ they are first used.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pace_integrations._lazy import resolve_name
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer, Citation, Usage
@@ -56,11 +57,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return resolve_name(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -13,7 +13,17 @@ import pace_integrations
 
 ROOT = Path(pace_integrations.__file__).parent
 LAYERS = [
-    {"errors", "config", "answer", "_memory_rules", "_files", "_paths", "_text", "_checks"},
+    {
+        "errors",
+        "config",
+        "answer",
+        "_memory_rules",
+        "_files",
+        "_paths",
+        "_text",
+        "_checks",
+        "_lazy",
+    },
     {"feed_forward", "_plots"},
     {"documents", "memory", "experts"},
     {"model", "store"},

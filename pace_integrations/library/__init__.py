@@ -5,8 +5,9 @@ Names are resolved when they are first used, so that listing a library loads no 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pace_integrations._lazy import resolve_name
 
 if TYPE_CHECKING:
     from pace_integrations.library.blocks import Block, SearchView
@@ -51,11 +52,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return resolve_name(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

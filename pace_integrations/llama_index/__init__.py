@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
+from pace_integrations._lazy import resolve_name
 from pace_integrations.errors import MissingExtraError
 
 
@@ -85,11 +86,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return resolve_name(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:
