@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from docx.enum.text import WD_BREAK
 from hypothesis import given
 from hypothesis import strategies as st
 from pdfs import encrypted, labelled, scanned, typeset, without_pages
+from samples import book, chapter
 
 from pace_integrations.documents import Corpus, ReadLimits, ReadOptions
 from pace_integrations.documents.formats.sniffing import detect_format
@@ -126,41 +126,6 @@ def test_word_documents_are_read_in_order_with_their_pages_and_headings(tmp_path
     assert (document.title, document.metadata["author"]) == ("Lease", "A. Keller")
     assert (report.status, report.pages) == ("ok", 2)
     assert read(tmp_path, "empty.docx", word())[1].status == "empty"
-
-
-def book(chapters: dict[str, str], spine: list[str], extra: dict[str, str] | None = None) -> bytes:
-    items = "".join(
-        f'<item id="{name}" href="text/{name}.xhtml" media-type="application/xhtml+xml"/>'
-        for name in chapters
-    )
-    order = "".join(f'<itemref idref="{name}"/>' for name in spine)
-    container = (
-        '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
-        '<rootfile full-path="OPS/book.opf"/></rootfiles></container>'
-    )
-    package = (
-        '<package xmlns="http://www.idpf.org/2007/opf"><metadata '
-        'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>Sea stories</dc:title>'
-        f"<dc:creator>M. Reed</dc:creator></metadata><manifest>{items}</manifest>"
-        f"<spine>{order}</spine></package>"
-    )
-    buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("mimetype", "application/epub+zip", zipfile.ZIP_STORED)
-        archive.writestr("META-INF/container.xml", container)
-        archive.writestr("OPS/book.opf", package)
-        for name, text in chapters.items():
-            archive.writestr(f"OPS/text/{name}.xhtml", text)
-        for name, text in (extra or {}).items():
-            archive.writestr(name, text)
-    return buffer.getvalue()
-
-
-def chapter(heading: str, text: str) -> str:
-    return (
-        '<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml"><head>'
-        f"<title/></head><body><h1>{heading}</h1><p>{text}</p></body></html>"
-    )
 
 
 CHAPTERS = {"two": chapter("Two", "Storm&nbsp;at sea."), "one": chapter("One", "They left.")}

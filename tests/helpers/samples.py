@@ -19,7 +19,9 @@ def archive(members: dict[str, str]) -> bytes:
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name, text in members.items():
-            file.writestr(name, text)
+            # EPUB and OpenDocument want their kind uncompressed.
+            stored = zipfile.ZIP_STORED if name == "mimetype" else None
+            file.writestr(name, text, stored)
     return buffer.getvalue()
 
 
