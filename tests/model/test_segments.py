@@ -15,7 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.forward import prefill
-from pace_integrations.model.kv_cache import attention
+from pace_integrations.model.kv_cache import attention, blocked
 from pace_integrations.model.kv_cache.attention import attend, segmented_attention
 from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
 from pace_integrations.model.kv_cache.segments import SegmentLayer, segments_returned, to_dense
@@ -149,3 +149,44 @@ def test_layers_behave_as_lists_of_tokens(moves: list[tuple[str, int]]) -> None:
         assert layer.get_seq_length() == len(held)
         assert [x for k, _ in layer.list_segments() for x in k.flatten().tolist()] == held
         assert [-x for _, v in layer.list_segments() for x in v.flatten().tolist()] == held
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@given(
+    heads=st.integers(1, 3),
+    queries=st.integers(1, 90),
+    past=st.integers(0, 60),
+    seed=st.integers(0, 9),
+    block=st.sampled_from([2**8, 2**12]),
+    shift=st.sampled_from([0.0, -40.0]),
+)
+@settings(max_examples=25, deadline=None)
+def test_attention_in_blocks_is_attention(
+    causal: bool, heads: int, queries: int, past: int, seed: int, block: int, shift: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    tokens = queries if causal else queries + past
+    shapes = [(1, heads, n, SIZE) for n in (queries, tokens, tokens)]
+    q, k, v = (torch.randn(s, generator=generator).bfloat16() for s in shapes)
+    q[..., 0], k[..., 0] = 1, shift  # with a shift, all scores of a row are negative
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocked, "BLOCK_SCORES", block)
+        out, sums = blocked.attend_in_blocks(q, k, v, 1.0, causal=causal)
+    scores = q.double() @ k.double().transpose(2, 3)
+    if causal:
+        above = torch.ones(queries, queries, dtype=torch.bool).triu(1)
+        scores = scores.masked_fill(above, float("-inf"))
+    # Scores are rounded to eight bits: by a 256th of their size, here up to 50.
+    torch.testing.assert_close(sums.double(), scores.logsumexp(-1), rtol=0.004, atol=0.05)
+    torch.testing.assert_close(
+        out.double(), scores.softmax(-1) @ v.double(), rtol=0.05, atol=0.25 if shift else 0.08
+    )
+
+
+def test_blocks_serve_long_reading_in_bfloat16_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocked, "has_native_bfloat16", lambda: True)
+    long, short = torch.zeros(1, 1, 512, SIZE), torch.zeros(1, 1, 1, SIZE)
+    keys = torch.zeros(1, 1, 4096, SIZE)
+    assert blocked.pays_in_blocks(long.bfloat16(), keys.bfloat16(), causal=False)
+    assert not blocked.pays_in_blocks(long, keys, causal=False)
+    assert not blocked.pays_in_blocks(short.bfloat16(), keys.bfloat16(), causal=False)

@@ -24,6 +24,7 @@ from pace_integrations.model._transformers import (
     sdpa_attention,
     sliding_window_mask,
 )
+from pace_integrations.model.kv_cache.blocked import attend_in_blocks, pays_in_blocks
 from pace_integrations.model.kv_cache.int8 import unpack_int8
 from pace_integrations.model.kv_cache.segments import Segments, segments_returned, to_dense
 
@@ -176,6 +177,8 @@ def _attend_partly(
     query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool
 ) -> Partial:
     """Return attention and log-sum-exp; keys have as many heads as queries."""
+    if pays_in_blocks(query, key, causal=causal):
+        return attend_in_blocks(query, key, value, scale, causal=causal)
     if _has_kernel(query, value):
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
             query, key, value, 0.0, causal, scale=scale
