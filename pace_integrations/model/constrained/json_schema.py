@@ -12,6 +12,7 @@ from typing import Any
 
 from llguidance import LLMatcher
 
+from pace_integrations.model.constrained.schema_exclusion import exclude_schema, separate_schemas
 from pace_integrations.model.constrained.schema_merging import (
     ANNOTATIONS,
     DEFINITIONS,
@@ -114,7 +115,8 @@ class _Reducer:
                 return {**schema, "allOf": parts}
             schema = merged
         schema = self._branch_on_condition(schema, seen)
-        return self._distribute(schema, seen)
+        schema = self._distribute(schema, seen)
+        return self._exclude_rest(self._separate(schema, seen), seen)
 
     def _merge_parts(
         self, schema: Schema, parts: Iterable[Any], seen: tuple[str, ...]
@@ -160,6 +162,8 @@ class _Reducer:
             self._merge_parts(own, [condition, {} if then is None else then], seen),
             self._merge_parts(own, [{} if otherwise is None else otherwise], seen),
         ]
+        if branches[1] is not None:
+            branches[1] = self._exclude(branches[1], condition, seen) or branches[1]
         made = [branch for branch in branches if branch is not None]
         return {**_definitions_of(base), "anyOf": made} if len(made) == 2 else base
 
@@ -175,7 +179,41 @@ class _Reducer:
         made = [branch for branch in branches if branch is not None]
         if not made or len(made) > MAX_BRANCHES:
             return base  # what the branches demand is given up rather than the schema refused
-        return {**_definitions_of(schema), "anyOf": made}
+        return {**_definitions_of(schema), key: made}
+
+    def _separate(self, schema: Schema, seen: tuple[str, ...]) -> Schema:
+        """Turn alternatives of which one must hold into such that no two can."""
+        parts = schema.get("oneOf")
+        if self._open or not isinstance(parts, list) or "anyOf" in schema:
+            return schema
+        parts = [part for part in parts if part is not False]
+        if len(parts) > MAX_BRANCHES:
+            return schema
+        around = set(self._here)
+        made = separate_schemas(parts, lambda part: self._resolve(part, seen))
+        kept = [part for part in made if part is not None]
+        told_apart = "discriminator" in schema  # by their owner, whatever else they allow
+        if not kept or (told_apart and len(kept) < len(parts)):
+            self._here = around
+            return schema
+        if all(any(part is given for given in parts) for part in kept):
+            self._here = around  # nothing that was looked up came in here
+        rest = {key: value for key, value in schema.items() if key != "oneOf"}
+        return {**rest, "anyOf": kept}
+
+    def _exclude_rest(self, schema: Schema, seen: tuple[str, ...]) -> Schema:
+        """Write ``not`` in other words, where there are any."""
+        if self._open or "not" not in schema:
+            return schema
+        rest = {key: value for key, value in schema.items() if key != "not"}
+        return self._exclude(rest, schema["not"], seen) or schema
+
+    def _exclude(self, schema: Schema, other: Any, seen: tuple[str, ...]) -> Schema | None:  # noqa: ANN401
+        around = set(self._here)
+        made = exclude_schema(schema, other, lambda part: self._resolve(part, seen))
+        if made is None:
+            self._here = around
+        return made
 
     def _drop_dead_reference(self, schema: Schema) -> Schema:
         name = schema.get("$ref")
