@@ -25,7 +25,7 @@ LAYERS = [
         "_lazy",
     },
     {"feed_forward", "_plots"},
-    {"documents", "memory", "experts"},
+    {"ahn", "documents", "memory", "experts"},
     {"model", "store"},
     {"session"},
     {"library"},

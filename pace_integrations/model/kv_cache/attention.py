@@ -25,6 +25,7 @@ from pace_integrations.model._transformers import (
     sliding_window_mask,
 )
 from pace_integrations.model.kv_cache.blocked import attend_in_blocks, pays_in_blocks
+from pace_integrations.model.kv_cache.hippocampus import FreshKeys
 from pace_integrations.model.kv_cache.int8 import unpack_int8
 from pace_integrations.model.kv_cache.segments import Segments, segments_returned, to_dense
 
@@ -70,7 +71,7 @@ def _text_configs(model: PreTrainedModel) -> list[PreTrainedConfig]:
 def attend(
     module: nn.Module,
     query: Tensor,
-    key: Segments | Tensor,
+    key: Segments | FreshKeys | Tensor,
     value: Segments | Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
@@ -81,7 +82,8 @@ def attend(
     Args:
         module: The layer.
         query: ``(batch, heads, queries, size)``.
-        key: Segments or plain keys ``(batch, key heads, tokens, size)``.
+        key: Segments, keys of a layer that attends by itself, or plain keys
+            ``(batch, key heads, tokens, size)``.
         value: Likewise.
         attention_mask: For layers that need one (sliding windows); None is causal.
         scaling: Factor of the scores; None is the usual ``size ** -0.5``.
@@ -92,11 +94,13 @@ def attend(
     """
     if (queries := getattr(_recorder, "queries", None)) is not None:
         queries.append(query)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if isinstance(key, FreshKeys):
+        return key.attend(query, to_dense(value), scale).transpose(1, 2).contiguous(), None
     if attention_mask is not None or not isinstance(key, Segments):
         k, v = to_dense(key), to_dense(value)
         return sdpa_attention(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
     assert isinstance(value, Segments)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     parts: list[Partial] = []
     for k, v in zip(key.shared, value.shared, strict=True):
         parts += _attend_past(query, key, value, (k, v), scale)

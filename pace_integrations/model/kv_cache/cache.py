@@ -20,6 +20,7 @@ from pace_integrations.model._transformers import (
     replace_growing_layers,
 )
 from pace_integrations.model.kv_cache.attention import can_segment
+from pace_integrations.model.kv_cache.hippocampus import HippocampusLayer
 from pace_integrations.model.kv_cache.segments import PackedLayer, SegmentLayer
 
 Layer = TypeVar("Layer")
@@ -74,14 +75,14 @@ def fork_cache(cache: Cache) -> Cache:
     return twin
 
 
-def _fork_layer(layer: Layer) -> Layer | SegmentLayer:
-    if isinstance(layer, SegmentLayer):
+def _fork_layer(layer: Layer) -> Layer | SegmentLayer | HippocampusLayer:
+    if isinstance(layer, SegmentLayer | HippocampusLayer):
         return layer.fork()
     return copy.copy(layer) if type(layer) in _SHAREABLE else copy.deepcopy(layer)
 
 
 def cache_tensors(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
-    """Return a cache as named tensors ``(1, heads, tokens, head size)``, shared with it.
+    """Return a cache as named tensors, mostly ``(1, heads, tokens, head size)``, shared with it.
 
     Each comes in parts along its tokens, as the cache holds them: nothing is copied.
 
@@ -89,6 +90,10 @@ def cache_tensors(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
         PaceError: The model keeps state of a kind that cannot be saved (recurrent layers).
     """
     named: dict[str, tuple[torch.Tensor, ...]] = {}
+    if all(isinstance(layer, HippocampusLayer) for layer in cache.layers):
+        for i, layer in enumerate(cache.layers):
+            named |= {f"{i}.{name}": (tensor,) for name, tensor in layer.list_tensors().items()}
+        return named
     for i, layer in _growing_layers(cache):
         if isinstance(layer, SegmentLayer):
             parts = zip(("keys", "values"), zip(*layer.list_segments(), strict=True), strict=False)
