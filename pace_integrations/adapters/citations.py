@@ -30,6 +30,17 @@ def describe_citations(found: Iterable[Citation]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def describe_support(answer: Answer) -> dict[str, Any]:
+    """Return what speaks for an answer as plain data: evidence, support, and how it was made."""
+    return {
+        "evidence": [to_plain(citation) for citation in answer.evidence],
+        "support": answer.support,
+        "supported": answer.supported,
+        "exact": answer.exact,
+        "selection": to_plain(answer.selection) if answer.selection else None,
+    }
+
+
 def find_mark(citation: Citation, text: str) -> list[int] | None:
     """Return the start and end of the mark that names a passage; None where none does."""
     for found in _MARK.finditer(text) if citation.method == "cited" else ():
@@ -68,10 +79,12 @@ class MarkRewriter:
         """Return a whole answer under the caller's numbers."""
         if not self._numbers:
             return answer
-        citations = tuple(
-            replace(c, passage=self._numbers.get(c.passage, c.passage)) for c in answer.citations
+        citations, evidence = (
+            tuple(replace(c, passage=self._numbers.get(c.passage, c.passage)) for c in found)
+            for found in (answer.citations, answer.evidence)
         )
-        return replace(answer, text=self._rewrite(answer.text), citations=citations)
+        text = self._rewrite(answer.text)
+        return replace(answer, text=text, citations=citations, evidence=evidence)
 
     def _rewrite(self, text: str) -> str:
         def change(found: re.Match[str]) -> str:

@@ -18,7 +18,7 @@ from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from langchain_core.messages.block_translators import register_translator
 from langchain_core.messages.content import Annotation, ContentBlock, create_citation
 
-from pace_integrations.adapters.citations import find_mark, to_plain
+from pace_integrations.adapters.citations import describe_support, find_mark, to_plain
 from pace_integrations.adapters.tool_calls import Call, CallReader
 from pace_integrations.answer import Answer, Usage
 
@@ -55,6 +55,7 @@ def make_metadata(answer: Answer, model: str, *, called: bool = False) -> dict[s
         ],
         "timings": to_plain(answer.timings),
         "memory": to_plain(answer.memory) if answer.memory else None,
+        **describe_support(answer),
     }
 
 

@@ -34,7 +34,8 @@ class ReadingProfile:
         no: The word with which it does not.
         support: Weights of a logistic curve fitted to how often answers are right: ``bias``,
             ``log_likelihood``, ``refusal_log_odds`` and ``verdict_log_odds``. None takes
-            (1 - refusal) times likelihood, which orders answers and is no probability.
+            (1 - refusal) times likelihood, which orders answers and is no probability: answers
+            give it only where there is a `threshold` that was measured for it.
     """
 
     index_layers: tuple[int, ...] = ()
@@ -44,6 +45,11 @@ class ReadingProfile:
     yes: str = "Yes"
     no: str = "No"
     support: Mapping[str, float] | None = None
+
+    @property
+    def measures(self) -> bool:
+        """Return True if somebody measured what support says of an answer."""
+        return self.support is not None or self.threshold is not None
 
     @property
     def verifies(self) -> bool:

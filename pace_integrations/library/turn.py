@@ -224,7 +224,7 @@ class LibraryTurn:
             timings=timings,
             memory=None,
             finish_reason=last.finish,
-            support=self._support,
+            support=self._support if self.options.profile.measures else None,
             supported=None if refuses else self.options.profile.is_supported(self._support),
             evidence=find_evidence(self._words, [s.block for s in self._choice.scored]),
             exact=self.options.exact,

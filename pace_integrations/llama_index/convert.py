@@ -24,7 +24,7 @@ from llama_index.core.base.llms.types import (
 
 from pace_integrations.adapters.answer_format import History
 from pace_integrations.adapters.attachments import decode_base64, read_attachment
-from pace_integrations.adapters.citations import load_citations, to_plain
+from pace_integrations.adapters.citations import describe_support, load_citations, to_plain
 from pace_integrations.adapters.messages import parse_role, settle_messages
 from pace_integrations.adapters.tool_calls import write_call, write_result
 from pace_integrations.answer import Answer, Citation
@@ -133,6 +133,7 @@ def make_raw(answer: Answer) -> dict[str, Any]:
         "citations": [to_plain(citation) for citation in answer.citations],
         "timings": to_plain(answer.timings),
         "memory": to_plain(answer.memory) if answer.memory else None,
+        **describe_support(answer),
         "finish_reason": answer.finish_reason,
     }
 

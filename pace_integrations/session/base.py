@@ -16,7 +16,7 @@ from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.model_thread import Deadline
 from pace_integrations.model.prompts import Message
-from pace_integrations.session.citations import Passage, resolve_citations
+from pace_integrations.session.citations import Passage, find_evidence, resolve_citations
 from pace_integrations.session.state import ReadState, get_memory, number_passages
 from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream
 
@@ -54,13 +54,15 @@ class PendingAnswer:
         question = self.messages
         words = question if isinstance(question, str) else _last_question(question)
         memory = get_memory(self.context)
+        passages = number_passages(self.state.corpus)
         answer = Answer(
             text=text,
-            citations=resolve_citations(text, words, number_passages(self.state.corpus)),
+            citations=resolve_citations(text, words, passages),
             usage=Usage(self.held + len(self.ids), self.held, last.tokens),
             timings=timings,
             memory=MemoryCounts(*memory.total_counts()) if memory is not None else None,
             finish_reason=last.finish,
+            evidence=find_evidence(words, passages),
         )
         self.done(answer)
         return answer

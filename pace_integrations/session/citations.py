@@ -12,6 +12,7 @@ from pace_integrations.documents import Document, Page
 from pace_integrations.documents.quotes.matching import Quote, best_passage, best_quote
 from pace_integrations.model.prompts import UNANSWERABLE
 
+_EVIDENCE = 3  # sentences
 _MARKS = re.compile(r"\[(\d{1,9}(?:\s*,\s*\d{1,9})*)\]")
 
 
@@ -51,6 +52,19 @@ def resolve_citations(
     if match is None or match[1].score < 2 * supported or passages[match[0]] in named:
         return cited
     return make_citation(passages[match[0]], match[1], "matched"), *cited
+
+
+def find_evidence(question: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
+    """Return the sentences that fit a question best, by its words alone and without a model.
+
+    Args:
+        question: The question.
+        passages: Where to look, the likeliest first; each may be a part of a page.
+    """
+    quotes = ((passage, best_quote(passage.page.text, question, question)) for passage in passages)
+    found = [make_citation(passage, quote, "matched") for passage, quote in quotes if quote.score]
+    # Stable: of sentences that fit equally the first stays first.
+    return tuple(sorted(found, key=lambda citation: -citation.score)[:_EVIDENCE])
 
 
 def _parse_numbers(text: str) -> list[int]:

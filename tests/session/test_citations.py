@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pace_integrations.documents import Document, Page
 from pace_integrations.model.prompts import UNANSWERABLE
-from pace_integrations.session.citations import Passage, resolve_citations
+from pace_integrations.session.citations import Passage, find_evidence, resolve_citations
 
 TEXTS = [
     "The lease begins on 1 May. The rent is 900 euros a month.",
@@ -76,3 +76,14 @@ def test_no_answer_makes_up_a_page(text: str, question: str) -> None:
     for citation in resolve_citations(text, question, PASSAGES):
         page = next(p for p in DOCUMENT.pages if p.index == citation.page)
         assert page.text[slice(*citation.span)] == citation.quote
+
+
+def test_evidence_is_what_fits_the_question_whatever_was_answered() -> None:
+    first, *others = find_evidence("When is the deposit paid back?", PASSAGES)
+    assert first.quote.endswith("It is paid back within six weeks.")
+    assert (first.passage, first.page, first.method) == (2, 4, "matched")
+    start, end = first.span
+    assert TEXTS[1][start:end] == first.quote
+    assert all(citation.score <= first.score for citation in others)
+    assert find_evidence("Who painted xyzzy?", PASSAGES) == ()
+    assert find_evidence("When is the deposit paid back?", ()) == ()
