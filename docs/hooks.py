@@ -55,7 +55,12 @@ def capture_help(command: click.Command, words: tuple[str, ...]) -> str:
     os.environ["COLUMNS"] = str(WIDTH)
     try:
         with contextlib.redirect_stdout(out):
-            command.main(["--help"], prog_name=" ".join(words), standalone_mode=False)
+            command.main(
+                ["--help"],
+                prog_name=" ".join(words),
+                standalone_mode=False,
+                help_option_names=["-h", "--help"],  # as the root hands them down
+            )
     finally:
         os.environ.pop("COLUMNS")
         if before is not None:

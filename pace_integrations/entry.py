@@ -17,7 +17,7 @@ def main() -> None:
     from pace_integrations.cli.quiet import silence_libraries
 
     silence_libraries()
-    app()
+    app(prog_name="pace")
 
 
 def _print_error(error: Exception) -> int:

@@ -5,14 +5,14 @@ PyTorch is imported by the first call that needs it, so that ``pace --help`` ans
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pace_integrations import __version__
+from pace_integrations.cli.arguments import split_question
+from pace_integrations.cli.command_group import PaceGroup
 from pace_integrations.cli.commands.bench import bench
 from pace_integrations.cli.commands.cluster import cluster
 from pace_integrations.cli.commands.eval import evaluate
@@ -24,10 +24,12 @@ from pace_integrations.cli.commands.memory import memory
 from pace_integrations.cli.commands.models import models
 from pace_integrations.cli.commands.serve import serve
 from pace_integrations.cli.commands.sessions import sessions
+from pace_integrations.cli.conversation import converse
 from pace_integrations.cli.highlight import Highlight, check_target, finish_answers
-from pace_integrations.cli.opening import ShelvedDocuments, open_documents, read_documents
+from pace_integrations.cli.opening import ShelvedDocuments, open_documents
 from pace_integrations.cli.options import (
     AnswerOptions,
+    Asked,
     ContextOptions,
     FileOptions,
     Json,
@@ -40,7 +42,6 @@ from pace_integrations.cli.options import (
 )
 from pace_integrations.cli.output import Output, report_errors
 from pace_integrations.config import GenerationConfig
-from pace_integrations.errors import PaceError, QuestionError
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer
@@ -48,9 +49,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="pace",
+    cls=PaceGroup,
     help="Read documents once with a local language model, then ask them questions.",
+    epilog='For example: pace ask ~/papers "What is the total amount due?"',
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -58,7 +61,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _print_version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version.")] = False,
 ) -> None:
     if version:
         typer.echo(f"pace-integrations {__version__}")
@@ -68,32 +71,32 @@ def _print_version(
 @app.command()
 @expand_groups
 def ask(
-    paths: Paths,
-    question: Questions,
+    paths: Asked,
     model: ModelOptions,
     memory: MemoryOptions,
     context: ContextOptions,
     answer: AnswerOptions,
     reading: ReadingOptions,
     files: FileOptions,
+    question: Questions = None,
     json: Json = False,
     highlight: Highlight = None,
 ) -> None:
     """Read documents and answer questions about them.
 
-    With --json, one question prints its answer as one object; several print {"answers": [...]}.
+    The question stands behind the documents; several are given with -q. With --json, one question
+    prints its answer as one object; several print {"answers": [...]}.
     """
     output = Output(json=json)
     with report_errors(output):
         generation, options = answer.make_config(), files.make_options()
-        if not all(text.strip() for text in question):
-            raise QuestionError("a question is empty; write what you want to know after -q")
+        documents, questions = split_question(paths, question or ())
         check_target(highlight)
         session = open_documents(
-            paths, output, model=model, reading=reading, files=options,
+            documents, output, model=model, reading=reading, files=options,
             memory=memory.make_config(), **asdict(context),
         )  # fmt: skip
-        answers = _ask_questions(session, question, generation, output)
+        answers = _ask_questions(session, questions, generation, output)
         finish_answers(output, session, answers, highlight, options)
 
 
@@ -111,25 +114,17 @@ def chat(
 ) -> None:
     """Read documents once, then converse from the terminal or from standard input.
 
-    A question sees the turns before it; /reset forgets them. /quit or the end of input ends it;
-    Ctrl-C stops the answer being written. With --json, each answer is one line.
+    A question sees the turns before it; /help lists the commands. /exit or the end of input ends
+    it; Ctrl-C stops the answer being written. With --json, each answer is one line.
     """
     output = Output(json=json)
     with report_errors(output):
         generation, options = answer.make_config(), files.make_options()
-        session = read_documents(
+        session = open_documents(
             paths, output, model=model, reading=reading, files=options,
             memory=memory.make_config(), **asdict(context),
         )  # fmt: skip
-        conversation = session.fork()
-        for text in _read_questions(output):
-            if text == "/reset":
-                conversation.reset()
-                continue
-            try:
-                output.show_line(text, conversation.stream(text, generation=generation))
-            except PaceError as error:
-                output.show_error(error)
+        converse(session.fork(), generation, output, remember=reading.may_store(session.corpus))
 
 
 app.command()(bench)
@@ -158,16 +153,3 @@ def _ask_questions(
         output.show_answer(text, stream)
         answers.append((text, stream.answer))
     return answers
-
-
-def _read_questions(output: Output) -> Iterator[str]:
-    """Yield questions typed or piped in, up to ``/quit`` or the end."""
-    while True:
-        try:
-            line = output.ask_question() if sys.stdin.isatty() else sys.stdin.readline()
-        except (EOFError, KeyboardInterrupt):
-            return
-        if line == "" or line.strip() == "/quit":
-            return
-        if line.strip():
-            yield line.strip()

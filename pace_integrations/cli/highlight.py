@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from pace_integrations.answer import Answer
+from pace_integrations.cli.arguments import parse_path
 from pace_integrations.cli.output import HoldsCorpus, Output
 from pace_integrations.documents import HighlightedCopy, ReadOptions, highlight_answers
 from pace_integrations.documents.highlight import check_target as check_target
@@ -16,7 +17,11 @@ from pace_integrations.errors import PaceError
 
 Highlight = Annotated[
     Path | None,
-    typer.Option(metavar="OUT.PDF", help="Write a copy of the cited PDF with the evidence marked."),
+    typer.Option(
+        metavar="OUT.PDF",
+        parser=parse_path,
+        help="Write a copy of the cited PDF with the evidence marked.",
+    ),
 ]
 
 

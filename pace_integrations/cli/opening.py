@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,15 @@ from pace_integrations._paths import cache_folder
 from pace_integrations.cli.options import ModelOptions, ReadingOptions
 from pace_integrations.cli.output import Output
 from pace_integrations.documents import Corpus, NothingReadError, ReadOptions
-from pace_integrations.errors import ContextOverflowError, SessionFileError
+from pace_integrations.documents.discovery import check_path
+from pace_integrations.errors import ContextOverflowError, PaceError, SessionFileError
 from pace_integrations.library.maintenance import is_library
 from pace_integrations.model.registry import explain_default
 
 if TYPE_CHECKING:
     from pace_integrations.config import GenerationConfig, ReadConfig
     from pace_integrations.library import Library
+    from pace_integrations.model.prompts import Message
     from pace_integrations.session import AnswerStream, Pace, Session
 
 
@@ -72,6 +75,36 @@ def load_model(output: Output, options: ModelOptions, **settings: Any) -> Pace: 
         return Pace.load(**asdict(options), **settings)
 
 
+def check_options(
+    paths: Sequence[Path],
+    output: Output,
+    model: ModelOptions,
+    **settings: Any,  # noqa: ANN401
+) -> None:
+    """Refuse what can be refused before a file is read: paths first, since that is quick.
+
+    Args:
+        paths: Files, folders and globs.
+        output: Where it is shown that this goes on.
+        model: Which model.
+        **settings: Further arguments of `Pace.load`.
+
+    Raises:
+        PaceError: A path leads nowhere, or the model cannot be loaded as asked.
+    """
+    for path in paths:
+        check_path(path)
+    with output.show_status("checking the options"):
+        # Imports PyTorch.
+        from pace_integrations.model.load_checks import check_request
+        from pace_integrations.model.loading import LoadSettings
+
+        request = {**asdict(model), **settings}
+        name = request.pop("model")
+        known = {field.name for field in fields(LoadSettings)}
+        check_request(name, LoadSettings(**{k: v for k, v in request.items() if k in known}))
+
+
 def read_documents(
     paths: Sequence[Path],
     output: Output,
@@ -87,6 +120,7 @@ def read_documents(
         PaceError: Nothing could be read, loaded or held.
     """
     config = reading.make_config()
+    check_options(paths, output, model, **settings)
     corpus, store = _open_for_reading(paths, output, reading, files)
     return _read_corpus(load_model(output, model, **settings), corpus, output, config, store)
 
@@ -97,12 +131,11 @@ def _open_for_reading(
     """Open documents; returns them, and whether what is read of them may be kept on disk."""
     corpus = open_corpus(paths, output, files)
     output.show_report(corpus.report)
-    if reading.store is not None:
-        return corpus, reading.store
-    locked = [file.path for file in corpus.report.files if file.encrypted]
-    if locked:
-        output.show_notes([f"{locked[0]} needed a password: nothing is kept without --store"])
-    return corpus, not locked
+    keeps = reading.may_store(corpus)
+    if reading.store is None and not keeps:
+        locked = next(file.path for file in corpus.report.files if file.encrypted)
+        output.show_notes([f"{locked} needed a password: nothing is kept without --store"])
+    return corpus, keeps
 
 
 def _read_corpus(
@@ -139,6 +172,49 @@ class ShelvedDocuments:
         """Answer a question from the pages that fit it best."""
         return self._library.stream(question, generation=generation)
 
+    def fork(self) -> ShelvedConversation:
+        """Return a conversation, whose questions see the turns before them."""
+        return ShelvedConversation(self, self._library)
+
+
+class ShelvedConversation:
+    """A conversation with a library.
+
+    Args:
+        documents: What is asked; a folder of its own lasts as long as this does.
+        library: The library of it.
+    """
+
+    def __init__(self, documents: ShelvedDocuments, library: Library) -> None:
+        self._documents = documents
+        self._library = library
+        self._turns: list[Message] = []
+        self._asked: tuple[list[Message], AnswerStream] | None = None
+
+    @property
+    def corpus(self) -> Corpus | None:
+        """The documents."""
+        return self._documents.corpus
+
+    def reset(self) -> None:
+        """Forget the turns."""
+        self._turns, self._asked = [], None
+
+    def stream(self, question: str, *, generation: GenerationConfig) -> AnswerStream:
+        """Answer a question from the pages that fit it best."""
+        self._take_turn()
+        asked: list[Message] = [*self._turns, {"role": "user", "content": question}]
+        stream = self._library.stream(asked, generation=generation)
+        self._asked = asked, stream
+        return stream
+
+    def _take_turn(self) -> None:
+        """Make a turn of the last answer, unless it was stopped."""
+        if self._asked is not None:
+            asked, stream = self._asked
+            with contextlib.suppress(PaceError):
+                self._turns = [*asked, {"role": "assistant", "content": stream.answer.text}]
+
 
 def open_documents(
     paths: Sequence[Path],
@@ -160,6 +236,7 @@ def open_documents(
         library = load_model(output, model, **settings).library(paths[0])
         return ShelvedDocuments(library, library.corpus)
     config = reading.make_config()
+    check_options(paths, output, model, **settings)
     corpus, store = _open_for_reading(paths, output, reading, files)
     pace = load_model(output, model, **settings)
     try:

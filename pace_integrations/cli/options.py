@@ -7,14 +7,15 @@ name of a field is the name of the setting that it stands for.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from pace_integrations.cli.arguments import parse_path
+from pace_integrations.cli.completion import complete_documents, complete_models
 from pace_integrations.config import (
     GenerationConfig,
     KvDtype,
@@ -26,9 +27,29 @@ from pace_integrations.config import (
 )
 from pace_integrations.documents.options import PdfEngine, ReadLimits, ReadOptions
 
-Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, folders or globs.")]
+if TYPE_CHECKING:
+    from pace_integrations.documents import Corpus
+
+Paths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH",
+        help="Files, folders or globs.",
+        parser=parse_path,
+        autocompletion=complete_documents,
+    ),
+]
+Asked = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH|QUESTION",
+        help="Files, folders, globs or a library; then the question, or - for standard input.",
+        autocompletion=complete_documents,
+    ),
+]
 Questions = Annotated[
-    list[str], typer.Option("--question", "-q", help="A question; repeat it to ask several.")
+    list[str] | None,
+    typer.Option("--question", "-q", help="A question; repeat it to ask several."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 _FILES, _ANSWER, CHUNK = ReadOptions(), GenerationConfig(), ReadConfig().chunk
@@ -36,7 +57,10 @@ Chunk = Annotated[int, typer.Option(help="Tokens per prefill step; it bounds mem
 
 
 Model = Annotated[
-    str | None, typer.Option(help="Name or path of a model; default: see pace models.")
+    str | None,
+    typer.Option(
+        help="Name or path of a model; default: see pace models.", autocompletion=complete_models
+    ),
 ]
 Quantized = Annotated[Quantization | None, typer.Option(help="Quantize the model.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
@@ -66,7 +90,8 @@ class ContextOptions:
     overflow: Annotated[
         Overflow,
         typer.Option(
-            help="Beyond the context: refuse, stretch the positions, or slide a window over it."
+            help="Beyond the context: refuse, stretch the positions, slide a window over it, or "
+            "read with AHN."
         ),
     ] = "error"
     context: Annotated[int | None, typer.Option(help="Most tokens held; default: the model's.")] = (
@@ -75,6 +100,9 @@ class ContextOptions:
     kv: Annotated[KvDtype, typer.Option(help="KV cache precision: the model's dtype, or int8.")] = (
         "full"
     )
+    ahn: Annotated[
+        str | None, typer.Option(help="Name or path of trained networks, for --overflow ahn.")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +178,12 @@ class ReadingOptions:
             ConfigError: One is outside its range.
         """
         return ReadConfig(chunk=self.chunk)
+
+    def may_store(self, corpus: Corpus | None) -> bool:
+        """Return True if something may be kept: as was said, else unless a password was needed."""
+        if self.store is not None:
+            return self.store
+        return corpus is None or not any(file.encrypted for file in corpus.report.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,32 +279,3 @@ def _list_parameters(group: type) -> list[inspect.Parameter]:
         )
         for field in fields(group)
     ]
-
-
-def to_shell_words(message: str) -> str:
-    """Return an error's message with settings as the shell spells them.
-
-    >>> to_shell_words("lower max_new_tokens, or overflow='yarn' or 'window'")
-    'lower --max-new-tokens, or --overflow yarn or window'
-    """
-
-    def spell_value(found: re.Match[str]) -> str:
-        value = "" if found[2] == "True" else f" {found[2].replace(chr(39), '')}"
-        return _SPELLINGS[found[1]] + value
-
-    message = _WITH_VALUE.sub(spell_value, message)
-    message = _AT_START.sub(lambda found: _SPELLINGS[found[1]], message)
-    return _LONG_NAME.sub(lambda found: _SPELLINGS[found[1]], message)
-
-
-def _list_spellings() -> dict[str, str]:
-    names = {field.name: f"--{field.name.replace('_', '-')}" for g in GROUPS for field in fields(g)}
-    return {**names, "seconds": "--time-limit"}
-
-
-_SPELLINGS = _list_spellings()
-_NAMES = "|".join(_SPELLINGS)
-_LONG_NAMES = "|".join(name for name in _SPELLINGS if "_" in name)  # no words of a sentence
-_WITH_VALUE = re.compile(rf"(?<![\w.'-])(?:\w+\.)?({_NAMES})=('[^']*'(?: or '[^']*')*|[\w.]+)")
-_AT_START = re.compile(rf"^(?:\w+\.)?({_NAMES})(?= must )")
-_LONG_NAME = re.compile(rf"(?<![\w.'-])(?:\w+\.)?({_LONG_NAMES})(?![\w'=(])")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
+import errno
 import json
 import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,12 +22,22 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
-from pace_integrations.cli.options import to_shell_words
+from pace_integrations.cli.consoles import is_terminal, make_console
+from pace_integrations.cli.spelling import to_shell_words
+from pace_integrations.cli.tables import format_table, format_usage, make_citation_table
+from pace_integrations.cli.texts import (
+    describe_error,
+    format_names,
+    group_pairs,
+    to_line,
+    to_printable,
+)
 from pace_integrations.errors import PaceError
 
 if TYPE_CHECKING:
-    from pace_integrations.answer import Answer, Citation
+    from pace_integrations.answer import Answer
     from pace_integrations.documents import Corpus, ReadProgress, Report
     from pace_integrations.session import AnswerStream
 
@@ -54,11 +64,8 @@ class Output:
     def __init__(self, *, json: bool) -> None:
         self._json = json
         self._answers: list[dict[str, Any]] = []
-        self._out = Console(highlight=False, markup=False, soft_wrap=True)
-        self._err = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # what a terminal cannot show is no error
+        self._out, self._err = make_console(), make_console(stderr=True)
+        self._watched = is_terminal(sys.stderr)
         _show_own_log(self)
 
     def show_answer(self, question: str, stream: AnswerStream) -> None:
@@ -69,8 +76,8 @@ class Output:
         self._out.print(to_printable(question), style="bold")
         self._write_answer(stream)
 
-    def show_line(self, question: str, stream: AnswerStream) -> None:
-        """Show one answer of a conversation; Ctrl-C stops it and nothing else."""
+    def show_line(self, question: str, stream: AnswerStream) -> Answer | None:
+        """Show one answer of a conversation and return it; Ctrl-C stops it and nothing else."""
         try:
             if self._json:
                 self._print_json({"question": question, **stream.answer.to_dict()})
@@ -79,6 +86,8 @@ class Output:
         except KeyboardInterrupt:
             stream.close()
             self._err.print("\n(stopped)")
+            return None
+        return stream.answer
 
     def finish_answers(
         self,
@@ -104,9 +113,10 @@ class Output:
         if self._json:
             self._print_json(value)
             return
-        for table in tables:
-            self._out.print(table)
-            self._out.print()
+        for i, table in enumerate(tables):
+            if i:
+                self._out.print()
+            self._print_table(table)
 
     def show_notes(self, lines: Sequence[str]) -> None:
         """Show what else there is to say, each in one line."""
@@ -115,7 +125,7 @@ class Output:
 
     def show_details(self, lines: Sequence[str]) -> None:
         """Show what helps a person who watches: nothing where no terminal is."""
-        if self._err.is_terminal:
+        if self._watched:
             self.show_notes(lines)
 
     def show_error(self, error: Exception) -> None:
@@ -123,18 +133,40 @@ class Output:
         if self._json:
             self._print_json(_error_dict(error))
         else:
-            self._err.print(f"pace: {to_line(to_shell_words(str(error)))}")
+            line = to_line(to_shell_words(describe_error(error)))
+            self._err.print(Text.assemble(("pace:", "bold red"), f" {line}"))
 
     def show_report(self, report: Report) -> None:
-        """Show the files that were not read whole, what to do about them, and what OCR read."""
-        for file in report.problems:
-            remedy = f"; {file.remedy}" if file.remedy else ""
-            self._err.print(to_line(f"{file.path}: {file.status}{remedy}"), style="yellow")
-        self.show_notes([f"{file.path}: {line}" for file in report.files for line in file.on_pages])
+        """Show the files that were not read whole, what to do about them, and what OCR read.
 
-    def ask_question(self) -> str:
-        """Asks for a question."""
-        return self._err.input("\n> ")
+        Files of which the same is said share a line.
+        """
+        problems = [
+            (f"{f.status}{f'; {f.remedy}' * bool(f.remedy)}", f.path) for f in report.problems
+        ]
+        for said, names in group_pairs(problems):
+            said = to_shell_words(said)
+            self._err.print(to_line(f"{format_names(names)}: {said}"), style="yellow")
+        on_pages = [(line, file.path) for file in report.files for line in file.on_pages]
+        groups = group_pairs(on_pages)
+        self.show_notes([f"{format_names(names)}: {said}" for said, names in groups])
+
+    def show_sources(self, answer: Answer | None, corpus: Corpus | None) -> None:
+        """Show what an answer stands on, or the documents before the first one."""
+        sources = (answer.citations or answer.evidence) if answer is not None else ()
+        documents = corpus.documents if corpus is not None else ()
+        if self._json:
+            value = {"sources": [asdict(c) for c in sources]} if answer is not None else {}
+            self._print_json({**value, "documents": [d.title for d in documents]})
+        elif answer is not None and sources:
+            self._print_table(make_citation_table(sources))
+        elif answer is not None:
+            self.show_notes(["the last answer cites no page"])
+        else:
+            table = Table("document", "pages", show_edge=False, pad_edge=False, box=None)
+            for document in documents:
+                table.add_row(to_line(document.title), str(len(document.pages)))
+            self._print_table(table)
 
     @contextmanager
     def track_files(self) -> Iterator[Callable[[ReadProgress], None]]:
@@ -151,7 +183,7 @@ class Output:
 
     def show_status(self, what: str) -> AbstractContextManager[object]:
         """Show that something without a known length goes on."""
-        return self._err.status(to_printable(what))
+        return self._err.status(to_printable(what)) if self._watched else nullcontext()
 
     @contextmanager
     def track_progress(self, what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
@@ -167,8 +199,15 @@ class Output:
             *columns,
             console=self._err,
             transient=True,
-            disable=not self._err.is_terminal,
+            disable=not self._watched,
         )
+
+    def _print_table(self, table: Table) -> None:
+        if is_terminal(sys.stdout):
+            self._out.print(table)
+            return
+        for line in format_table(table):
+            self._out.print(line)
 
     def _write_answer(self, stream: AnswerStream) -> None:
         for piece in stream:
@@ -177,10 +216,10 @@ class Output:
         answer = stream.answer
         if answer.supported is False:
             self._out.print("(not supported by the pages; these fit the question best)")
-            self._out.print(_make_citation_table(answer.evidence))
+            self._print_table(make_citation_table(answer.evidence))
         if answer.citations:
-            self._out.print(_make_citation_table(answer.citations))
-        self.show_details([_format_usage(answer)])
+            self._print_table(make_citation_table(answer.citations))
+        self.show_details([format_usage(answer)])
 
     def _print_json(self, value: dict[str, Any]) -> None:
         # Not through rich: JSON must stay as it is, byte for byte, whatever the locale.
@@ -193,7 +232,9 @@ def report_errors(output: Output) -> Iterator[None]:
     """End the command with one line and code 2 on an error, with 130 on Ctrl-C."""
     try:
         yield
-    except PaceError as error:
+    except (PaceError, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            raise  # the reader of the output has seen enough
         output.show_error(error)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
@@ -201,55 +242,13 @@ def report_errors(output: Output) -> Iterator[None]:
 
 
 def _error_dict(error: Exception) -> dict[str, Any]:
-    return {"error": {"type": type(error).__name__, "message": to_shell_words(str(error))}}
-
-
-def to_printable(text: str) -> str:
-    """Return text without the control characters by which a document could steer the terminal."""
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")
-
-
-def to_line(text: str) -> str:
-    """Return text of others on one line, so that a file's name makes no line of its own."""
-    return " ".join(to_printable(text).split("\n"))
+    message = to_shell_words(describe_error(error))
+    return {"error": {"type": type(error).__name__, "message": message}}
 
 
 def _escape_surrogate(found: re.Match[str]) -> str:
     """Return JSON's escape of half a character, as names that are no UTF-8 have."""
     return f"\\u{ord(found[0]):04x}"
-
-
-def _make_citation_table(citations: Sequence[Citation]) -> Table:
-    table = Table(show_edge=False, pad_edge=False, box=None)
-    for title in ("", "document", "page", "found in the words"):
-        table.add_column(title, overflow="fold")
-    for c in citations:
-        mark = f"[{c.passage}]" if c.method == "cited" else f"~[{c.passage}]"
-        words = " ".join(c.quote.split()) if c.score else "(none of the answer's words)"
-        table.add_row(mark, to_printable(c.document), _format_page(c), to_printable(words))
-    return table
-
-
-def _format_page(citation: Citation) -> str:
-    label, index = citation.page_label, str(citation.page)
-    return index if label in (None, index) else f"{to_printable(label)} ({index})"
-
-
-def _format_usage(answer: Answer) -> str:
-    usage, timings = answer.usage, answer.timings
-    return (
-        f"{usage.cached_tokens} tokens read before, {usage.output_tokens} written; "
-        f"first after {timings.first_token:.2f} s, all after {timings.total:.2f} s"
-    )
-
-
-def format_size(count: float) -> str:
-    """Return a number of bytes with three digits and a unit."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
 
 
 class _OwnLog(logging.Handler):

@@ -150,20 +150,29 @@ def _expand_pattern(pattern: str, walk: _FolderWalk) -> list[Path]:
     return files
 
 
-def _expand_name(name: str, walk: _FolderWalk) -> list[Path]:
+def check_path(given: str | os.PathLike[str]) -> Path:
+    """Return a path that is there or is a pattern, with the user's home in it.
+
+    Raises:
+        DocumentError: It is empty, or nothing is there.
+    """
+    name = os.fspath(given)
     if not name.strip() or "\0" in name:
         raise DocumentError(f"{name!r} is not a path; name a file, a folder or a pattern")
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return _list_folder(path, walk)
-    if os.path.lexists(path):
-        return [path]
-    if glob.has_magic(name):
-        return _expand_pattern(str(path), walk)
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - a user without a home is no error here
+    if os.path.lexists(path) or glob.has_magic(name):
+        return path
     raise DocumentError(
         f"{name!r}: no such file or folder; check the spelling and the working directory "
         f"({str(Path.cwd())!r})"
     )
+
+
+def _expand_name(name: str, walk: _FolderWalk) -> list[Path]:
+    path = check_path(name)
+    if path.is_dir():
+        return _list_folder(path, walk)
+    return [path] if os.path.lexists(path) else _expand_pattern(str(path), walk)
 
 
 def find_files(paths: Paths, options: ReadOptions | None = None) -> tuple[list[Path], int]:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 from pdfs import encrypted, typeset
+from terminals import run_on_terminal
 from typer.testing import CliRunner, Result
 
 from pace_integrations import Corpus, GenerationConfig, Pace, __version__, entry
 from pace_integrations.cli import app
-from pace_integrations.cli.output import to_printable
+from pace_integrations.cli.texts import to_printable
 
 PAGES = ["The gate opens at 7:30. The oak stands near the pond.", "Bread is baked on Mondays."]
 
@@ -60,16 +61,14 @@ def test_several_questions_are_answered_in_order(folder: Path, tiny_path: Path) 
     assert [answer["memory"] for answer in answers] == [None, None]
 
 
-def test_text_output_shows_question_and_counts(
-    folder: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_output_shows_question_and_counts(folder: Path, tiny_path: Path) -> None:
     arguments = ("ask", folder, "-q", "When?", "--model", tiny_path, "--max-new-tokens", 4)
     result = run(*arguments)
     assert result.exit_code == 0
     assert result.stdout.startswith("When?\n")
     assert "tokens read before" not in result.stderr
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # counts are for people who watch
-    assert "tokens read before" in run(*arguments).stderr
+    # Counts are for people who watch.
+    assert "tokens read before" in run_on_terminal(*arguments, only=("stderr",))[1]
 
 
 def test_chat_answers_each_line_until_quit(folder: Path, tiny_path: Path) -> None:

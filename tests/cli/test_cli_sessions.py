@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from pdfs import encrypted, typeset
+from terminals import run_on_terminal
 from typer.testing import CliRunner, Result
 
 from pace_integrations._files import make_cache_folder
@@ -42,15 +43,14 @@ def listed() -> list[dict[str, object]]:
     return list(json.loads(run("sessions", "list", "--json").stdout)["sessions"])
 
 
-def test_a_second_question_reads_nothing(
-    notes: Path, tiny_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # such details are for people who watch
-    first, second = ask(notes, tiny_path), ask(notes, tiny_path)
-    one, two = json.loads(first.stdout), json.loads(second.stdout)
+def test_a_second_question_reads_nothing(notes: Path, tiny_path: Path) -> None:
+    asked = ["ask", notes, "When?", "--model", tiny_path, "--max-new-tokens", 4, "--json"]
+    # Such details are for people who watch.
+    runs = [run_on_terminal(*asked, only=("stderr",)) for _ in range(2)]
+    one, two = (json.loads(piped) for _, _, piped in runs)
     assert (one["text"], one["citations"]) == (two["text"], two["citations"])
-    assert "were read earlier" not in first.stderr
-    assert f"{two['usage']['cached_tokens']} tokens were read earlier" in second.stderr
+    assert "were read earlier" not in runs[0][1]
+    assert f"{two['usage']['cached_tokens']} tokens were read earlier" in runs[1][1]
     (entry,) = listed()
     assert entry["tokens"] == two["usage"]["cached_tokens"]
     assert entry["documents"] == ["notes.txt"]

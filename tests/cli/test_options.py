@@ -14,7 +14,8 @@ import typer
 
 from pace_integrations import GenerationConfig, MemoryConfig, Pace, ReadConfig
 from pace_integrations.cli import app
-from pace_integrations.cli.options import GROUPS, FileOptions, to_shell_words
+from pace_integrations.cli.options import GROUPS, FileOptions
+from pace_integrations.cli.spelling import to_shell_words
 from pace_integrations.documents import ReadLimits, ReadOptions
 
 # Settings that the shell leaves to programs, and why.

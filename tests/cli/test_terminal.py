@@ -13,7 +13,7 @@ from pdfs import typeset
 from typer.testing import CliRunner
 
 from pace_integrations.cli import app
-from pace_integrations.cli.output import to_line, to_printable
+from pace_integrations.cli.texts import to_line, to_printable
 
 HOSTILE = "x\x1b]8;;http:evil\x07\x1b[31mRED\u202e\u2066\x9b31m"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Tasks = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TASK...", help="Tasks, or names of data files; none: report again."),
+    typer.Argument(metavar="TASK", help="Tasks, or names of data files; none: report again."),
 ]
 Arms = Annotated[str, typer.Option(help="Arms by name, with commas; 'off' always takes part.")]
 Lengths = Annotated[str, typer.Option(help="Tokens of a row's documents, with commas.")]

@@ -11,9 +11,10 @@ import typer
 from rich.table import Table
 
 from pace_integrations.cli.commands.cluster import ClusterSeed, Experts, Solving
-from pace_integrations.cli.opening import open_corpus, show_loading
+from pace_integrations.cli.opening import check_options, open_corpus, show_loading
 from pace_integrations.cli.options import Json, ModelOptions, Paths, expand_groups
-from pace_integrations.cli.output import Output, report_errors, to_line
+from pace_integrations.cli.output import Output, report_errors
+from pace_integrations.cli.texts import to_line
 from pace_integrations.config import ExpertConfig
 from pace_integrations.errors import MissingExtraError
 
@@ -65,6 +66,7 @@ def _measure_usage(
     config: ExpertConfig,
     output: Output,
 ) -> ModuleUsage:
+    check_options(paths, output, model)
     corpus = open_corpus(paths, output)
     output.show_report(corpus.report)
     from pace_integrations.session import Pace

@@ -8,7 +8,9 @@ from rich.table import Table
 
 from pace_integrations.cli.opening import open_corpus
 from pace_integrations.cli.options import FileOptions, Json, Paths, expand_groups
-from pace_integrations.cli.output import Output, report_errors, to_line, to_printable
+from pace_integrations.cli.output import Output, report_errors
+from pace_integrations.cli.spelling import to_shell_words
+from pace_integrations.cli.texts import to_line, to_printable
 from pace_integrations.documents import NothingReadError, Report
 
 
@@ -45,7 +47,8 @@ def make_report_table(report: Report) -> Table:
         pages = f"{file.pages_with_text}/{file.pages}"
         same = f"the same as {file.duplicate_of}" if file.duplicate_of else ""
         again = f"{file.duplicate_pages} pages stand elsewhere too" if file.duplicate_pages else ""
-        words = "\n".join(part for part in (file.remedy, *file.reasons, same, again) if part)
+        remedy = to_shell_words(file.remedy or "")
+        words = "\n".join(part for part in (remedy, *file.reasons, same, again) if part)
         name = to_line(os.path.relpath(file.path, folder) if folder else file.path)
         cells = (name, file.status, pages, str(file.words), f"{file.seconds:.2f}", words)
         table.add_row(*(to_printable(cell) for cell in cells))

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from pace_integrations.cli.opening import load_model, open_corpus
+from pace_integrations.cli.arguments import parse_path
+from pace_integrations.cli.completion import complete_libraries
+from pace_integrations.cli.opening import check_options, load_model, open_corpus
 from pace_integrations.cli.options import FileOptions, Json, ModelOptions, Paths, expand_groups
-from pace_integrations.cli.output import Output, format_size, report_errors, to_printable
+from pace_integrations.cli.output import Output, report_errors
+from pace_integrations.cli.texts import format_size, to_printable
 from pace_integrations.library.maintenance import (
     DocumentEntry,
     LibraryEntry,
@@ -30,12 +33,21 @@ library = typer.Typer(
     rich_markup_mode=None,
 )
 
-Place = Annotated[Path, typer.Argument(metavar="LIBRARY", help="Folder of the library.")]
-Names = Annotated[
-    list[str], typer.Argument(metavar="NAME...", help="Documents by id, title or path.")
+Place = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LIBRARY",
+        help="Folder of the library.",
+        parser=parse_path,
+        autocompletion=complete_libraries,
+    ),
 ]
+Names = Annotated[list[str], typer.Argument(metavar="NAME", help="Documents by id, title or path.")]
 Folder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="Folder that the library is to be like.")
+    Path,
+    typer.Argument(
+        metavar="FOLDER", help="Folder that the library is to be like.", parser=parse_path
+    ),
 ]
 Later = Annotated[
     bool, typer.Option("--later", help="Keep the text now, and read pages when they are asked.")
@@ -55,7 +67,9 @@ def add_documents(
     """Add documents and read their pages; newer versions of files take the place of older ones."""
     output = Output(json=json)
     with report_errors(output):
-        corpus = open_corpus(paths, output, files.make_options())
+        options = files.make_options()
+        check_options(paths, output, model)
+        corpus = open_corpus(paths, output, options)
         opened = _open_library(place, output, model)
         with output.track_progress("reading", "tokens") as show:
             change = opened.replace(corpus, progress=show, read=not later)
@@ -75,11 +89,11 @@ def sync_folder(
     """Make a library hold what a folder holds; only what is new or changed is opened and read."""
     output = Output(json=json)
     with report_errors(output):
+        options = files.make_options()
+        check_options([folder], output, model)
         opened = _open_library(place, output, model)
         with output.track_progress("reading", "tokens") as show:
-            change = opened.sync(
-                folder, options=files.make_options(), progress=show, read=not later
-            )
+            change = opened.sync(folder, options=options, progress=show, read=not later)
         _show_change(output, change)
 
 

@@ -22,7 +22,8 @@ from pace_integrations.cli.options import (
     RuleOptions,
     expand_groups,
 )
-from pace_integrations.cli.output import Output, report_errors, to_line
+from pace_integrations.cli.output import Output, report_errors
+from pace_integrations.cli.texts import to_line
 from pace_integrations.errors import MissingExtraError
 
 if TYPE_CHECKING:

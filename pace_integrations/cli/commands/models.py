@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from pace_integrations.cli.completion import complete_short_models
 from pace_integrations.cli.options import Json
-from pace_integrations.cli.output import Output, format_size, report_errors, to_printable
+from pace_integrations.cli.output import Output, report_errors
+from pace_integrations.cli.texts import format_size, to_printable
 from pace_integrations.model.registry import ModelEntry, list_models
 
 models = typer.Typer(
@@ -17,7 +19,14 @@ models = typer.Typer(
     rich_markup_mode=None,
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name, such as small.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A model's name, such as small.",
+        autocompletion=complete_short_models,
+    ),
+]
 
 
 @models.callback(invoke_without_command=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pace_integrations.cli.arguments import parse_path
 from pace_integrations.cli.opening import load_model
 from pace_integrations.cli.options import ContextOptions, MemoryOptions, ModelOptions, expand_groups
 from pace_integrations.cli.output import Output, report_errors
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 Folders = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="[FOLDER]...", help="Folders to read, each a library."),
+    typer.Argument(metavar="FOLDER", help="Folders to read, each a library.", parser=parse_path),
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on; others than loopback need a key.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")]
@@ -29,10 +30,19 @@ ApiKey = Annotated[
 ]
 Root = Annotated[
     list[Path] | None,
-    typer.Option(help="Folder below which clients may name files of this machine; repeat it."),
+    typer.Option(
+        metavar="DIR",
+        parser=parse_path,
+        help="Folder below which clients may name files of this machine; repeat it.",
+    ),
 ]
 Data = Annotated[
-    Path | None, typer.Option(help="Folder for uploads and libraries; default: below PACE_HOME.")
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        parser=parse_path,
+        help="Folder for uploads and libraries; default: below PACE_HOME.",
+    ),
 ]
 AllowHost = Annotated[
     list[str] | None, typer.Option(help="Name by which clients reach the server; repeat it.")

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from pace_integrations._paths import cache_folder, home_folder
 from pace_integrations.cli.options import Json
-from pace_integrations.cli.output import Output, format_size, report_errors, to_line
+from pace_integrations.cli.output import Output, report_errors
+from pace_integrations.cli.texts import format_size, to_line
 from pace_integrations.store.entries import Entry
 from pace_integrations.store.store import Sessions
 from pace_integrations.store.wipe import wipe_rooms
@@ -24,7 +25,7 @@ sessions = typer.Typer(
 )
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="A key or the beginning of it.")]
-Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys or beginnings of them.")]
+Keys = Annotated[list[str], typer.Argument(metavar="KEY", help="Keys or beginnings of them.")]
 OneKey = Annotated[str | None, typer.Argument(metavar="[KEY]", help="A key; default: all.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before.")]
 Fast = Annotated[bool, typer.Option("--fast", help="Compare sizes of tensors, do not hash them.")]
@@ -86,7 +87,7 @@ def remove_sessions(keys: Keys, json: Json = False) -> None:
 
 @sessions.command("wipe")
 def wipe_sessions(yes: Yes = False, json: Json = False) -> None:
-    """Remove everything that was kept by itself: sessions, page states and neuron orders.
+    """Remove everything that was kept by itself: sessions, page states, neuron orders, history.
 
     What is in use stays, and so does what you saved to a path of your own.
     """
