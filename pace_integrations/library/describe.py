@@ -15,13 +15,19 @@ from pace_integrations.session.citations import Passage, make_citation, resolve_
 _EVIDENCE = 3  # sentences shown
 
 
-def cite_blocks(text: str, question: str, blocks: Sequence[Block]) -> tuple[Citation, ...]:
+def cite_blocks(
+    text: str, question: str, blocks: Sequence[Block], weights: Sequence[float] = ()
+) -> tuple[Citation, ...]:
     """Return the pages that an answer rests on, with quotes from what was read of them.
+
+    Where it names none, the page that the model looked at most comes before one that is found by
+    its words, unless it holds none of them.
 
     Args:
         text: The answer.
         question: The question.
         blocks: The passages it was made from; several may be of one page.
+        weights: How much the model looked at each of them while it wrote, or nothing.
     """
     starts: dict[int, int] = {}
     passages = []
@@ -32,6 +38,14 @@ def cite_blocks(text: str, question: str, blocks: Sequence[Block]) -> tuple[Cita
         page = replace(own[0].page, text=own[0].page.text[starts[number] : end])
         passages.append(Passage(number, own[0].document, page))
     cited = resolve_citations(text, question, passages)
+    if weights and not any(citation.method == "cited" for citation in cited):
+        looked = dict.fromkeys(starts, 0.0)
+        for block, weight in zip(blocks, weights, strict=True):
+            looked[block.number] += weight
+        first = max(passages, key=lambda passage: looked[passage.number])
+        quote = best_quote(first.page.text, text, question)
+        if quote.score or not cited:
+            cited = (make_citation(first, quote, "attention"),)
     return tuple(_shift_span(citation, starts[citation.passage]) for citation in cited)
 
 

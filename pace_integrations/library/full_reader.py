@@ -14,6 +14,7 @@ from torch import Tensor
 from pace_integrations.errors import ConfigError
 from pace_integrations.library.blocks import Block
 from pace_integrations.library.prepared import Prepared
+from pace_integrations.library.reader import BlockReader
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.pages import RowsContext
 
@@ -26,10 +27,12 @@ class FullReader:
 
     Args:
         engine: The model.
+        index: Reads each page once by itself, for what it is found by; None finds none by keys.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, index: BlockReader | None = None) -> None:
         self.engine = engine
+        self._index = index
         self._kept: OrderedDict[tuple[str, ...], tuple[Context, int]] = OrderedDict()
         self._prefix = engine.prompts.encode_prefix()
 
@@ -48,16 +51,19 @@ class FullReader:
         """Return the tokens of a page."""
         return len(self.encode(block))
 
-    def vectors(self, block: Block) -> None:
-        """Return None: keys of pages that were read together are no index."""
+    def vectors(self, block: Block) -> Tensor | None:
+        """Return the index vectors of a page, or None where there are none."""
+        return self._index.vectors(block) if self._index else None
 
     def query_vectors(self, question: str) -> Tensor:
-        """Refuse: keys of pages that were read together are no index.
+        """Return the vectors of a question read without any page.
 
         Raises:
-            ConfigError: Always.
+            ConfigError: Pages are not found by keys.
         """
-        raise ConfigError("pages read together are not found by their keys; take 'bm25'")
+        if self._index is None:
+            raise ConfigError("pages read together are not found by their keys; take 'bm25'")
+        return self._index.query_vectors(question)
 
     def prepare(self, groups: Sequence[Sequence[Block]]) -> Generator[int, None, list[Prepared]]:
         """Read groups of pages, or find them read; yields while it reads."""

@@ -35,7 +35,7 @@ from pace_integrations.library.full_reader import FullReader
 from pace_integrations.library.page_store import PageStore
 from pace_integrations.library.profile import ReadingProfile, find_profile
 from pace_integrations.library.reader import BlockReader, model_key
-from pace_integrations.library.selectors import make_selector
+from pace_integrations.library.selectors import KEYED, make_selector
 from pace_integrations.model.engine import Engine
 from pace_integrations.session.citations import Passage
 from pace_integrations.session.read_job import Progress, ProgressDisplay
@@ -62,26 +62,38 @@ class Holdings:
         self.folder = folder
         self._engine = engine
         trained = config.profile or find_profile(engine.loaded)
-        by_training: Literal["pages", "full"] = "pages" if trained else "full"
+        by_page = trained is not None and trained.by_page
+        by_training: Literal["pages", "full"] = "pages" if by_page else "full"
         self.attention = by_training if config.attention == "auto" else config.attention
         self.profile = trained or ReadingProfile()
-        self.exact = self.attention == "full" or trained is not None
+        self.exact = self.attention == "full" or by_page
         self._catalog = Catalog(folder, {"passage": config.passage})
         self._key = model_key(engine, states=config.states)
         self._lock = threading.Lock()
         self._divided: dict[str, tuple[HeldDocument, list[Block]]] = {}
         self._searched: tuple[str, SearchView, dict[object, Selector]] | None = None
-        self._reader = self._make_reader(config)
         self._selector: str | SelectorMaker = config.selector or self.profile.selector
+        # What reads pages by themselves, for their states or for the index alone.
+        self._single = self._make_single_reader(config)
+        self._reader = self._make_reader()
 
-    def _make_reader(self, config: LibraryConfig) -> BlockReader | FullReader:
-        if self.attention == "full":
-            return FullReader(self._engine)
+    def _make_single_reader(self, config: LibraryConfig) -> BlockReader | None:
+        keeps = self.attention == "pages"
+        if not keeps and self._selector not in KEYED:
+            return None
+        self._check_keys(self._selector)
         given = config.budget if config.budget is not None else os.environ.get("PACE_BUDGET")
         most = parse_size(BUDGET if given is None else given)
         packed = config.states == "int8"
-        store = PageStore(self.folder, self._key, packed=packed, budget=most)
-        return BlockReader(self._engine, store, self.profile)
+        name = self.profile.index_name
+        store = PageStore(self.folder, self._key, packed=packed, budget=most, index=name)
+        return BlockReader(self._engine, store, self.profile, keeps_states=keeps)
+
+    def _make_reader(self) -> BlockReader | FullReader:
+        if self.attention == "full":
+            return FullReader(self._engine, self._single)
+        assert self._single is not None
+        return self._single
 
     @property
     def documents(self) -> tuple[Document, ...]:
@@ -107,10 +119,10 @@ class Holdings:
         """Return what it holds and takes up."""
         listing, blocks = self._catalog.load(), self._view().blocks
         pages = sum(len(item.numbers) for item in listing.held)
-        if not isinstance(self._reader, BlockReader):
+        if self._single is None:
             return LibraryStats(len(listing.held), pages, len(blocks), len(blocks), None)
-        self._reader.store.refresh()
-        unread, size = len(self._reader.unread(blocks)), self._reader.store.size()
+        self._single.store.refresh()
+        unread, size = len(self._single.unread(blocks)), self._single.store.size()
         return LibraryStats(len(listing.held), pages, len(blocks), unread, size)
 
     def add(
@@ -204,8 +216,8 @@ class Holdings:
 
     def wipe(self) -> None:
         """Remove all states; texts, numbers and index stay, and pages are read when chosen."""
-        if isinstance(self._reader, BlockReader):
-            self._reader.store.wipe()
+        if self._single is not None:
+            self._single.store.wipe()
 
     def _edit(
         self, change: Callable[[Listing], Edit], progress: bool | Progress, read: bool
@@ -214,18 +226,17 @@ class Holdings:
             edit = change(listing)
             self._catalog.save(edit.held, edit.next_number, listing.settings)
         blocks, tokens = self._view().blocks, 0
-        if isinstance(self._reader, BlockReader):
-            store = self._reader.store
+        if self._single is not None:
+            store = self._single.store
             store.refresh()
             if edit.change.removed or edit.change.replaced:
                 store.keep_only({b.key for b in blocks}, {item.key for item in edit.held})
             if read:
-                tokens = self._read(self._reader.unread(blocks), progress)
+                tokens = self._read(self._single, blocks, progress)
         return replace(edit.change, read=tokens)
 
-    def _read(self, blocks: Sequence[Block], progress: bool | Progress) -> int:
-        reader = self._reader
-        assert isinstance(reader, BlockReader)
+    def _read(self, reader: BlockReader, blocks: Sequence[Block], progress: bool | Progress) -> int:
+        blocks = reader.unread(blocks)
         if not blocks:
             return 0
         total, done = sum(map(reader.count_tokens, blocks)), 0
@@ -247,18 +258,28 @@ class Holdings:
     def _find_selector(self, given: str | SelectorMaker | None) -> Selector:
         """Return a selector over the passages as they are now; it is kept until they change."""
         wanted = given or self._selector
-        keys = self.attention == "pages" and bool(self.profile.index_layers)
-        if wanted in ("heads", "fused") and not keys:
-            raise ConfigError(
-                f"selector={wanted!r} needs a model whose keys find pages, read page by page; take "
-                "'bm25', or give a profile with index_layers"
-            )
+        self._check_keys(wanted)
         with self._lock:
             _, view, selectors = self._find_view()
             if wanted not in selectors:
                 made = make_selector(wanted, view) if isinstance(wanted, str) else wanted(view)
                 selectors[wanted] = made
             return selectors[wanted]
+
+    def _check_keys(self, selector: str | SelectorMaker) -> None:
+        """Refuse a selector that looks for keys where there are none."""
+        if selector not in KEYED:
+            return
+        if not self.profile.index_layers:
+            raise ConfigError(
+                f"selector={selector!r} needs a model of which it is known which of its keys find "
+                "pages; take 'bm25', or find them once with pace calibrate --heads"
+            )
+        if self.attention == "full" and self._selector not in KEYED:
+            raise ConfigError(
+                f"selector={selector!r} needs an index of keys, which this library does not keep; "
+                f"open it with selector={selector!r}, or take 'bm25'"
+            )
 
     def _find_view(self) -> tuple[str, SearchView, dict[object, Selector]]:
         listing = self._catalog.load()

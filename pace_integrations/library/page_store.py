@@ -73,17 +73,20 @@ class PageStore:
     Args:
         folder: The library's folder.
         model: Key of the model and of how it reads.
+        index: What is added to that key where an index of its own is kept for the model.
         packed: Whether states are kept in eight bits: half of bfloat16's size.
         budget: Most bytes of states, of all models together.
     """
 
-    def __init__(self, folder: Path, model: str, *, packed: bool, budget: int) -> None:
+    def __init__(
+        self, folder: Path, model: str, *, packed: bool, budget: int, index: str = ""
+    ) -> None:
         self.folder = folder
         self.budget = budget
         self._packed = packed
         self._lock = threading.RLock()
         self._states = TensorShelf(folder / "states" / model)
-        self._index = TensorShelf(folder / "index" / model)
+        self._index = TensorShelf(folder / "index" / f"{model}{index}")
         _remove_abandoned(self._states.folder, self._index.folder)
 
     def __contains__(self, key: str) -> bool:
@@ -103,7 +106,7 @@ class PageStore:
 
         Args:
             document: The document's key in the library.
-            states: States by the block's key.
+            states: States by the block's key; none where only the vectors are kept.
             vectors: Index vectors of the same blocks ``(tokens, heads, size)``, of unit length.
         """
         tensors, hashes, shape = dict[str, Tensor](), dict[str, str](), dict[str, Any]()
@@ -114,7 +117,8 @@ class PageStore:
             tensors |= {f"{key}.keys": pair[0], f"{key}.values": pair[1]}
             hashes[key] = _hash_tensors(pair)
         facts = {"blocks": hashes, "packed": self._packed, **shape}
-        self._states.write(document, tensors, facts)
+        if tensors:
+            self._states.write(document, tensors, facts)
         small = {k: (v * 127).round().to(torch.int8) for k, v in vectors.items() if v.numel()}
         if small:
             hashes = {key: _hash_tensors([tensor]) for key, tensor in small.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from pace_integrations._paths import cache_folder
 from pace_integrations.errors import ModelLoadError
 from pace_integrations.model.loading import LoadedModel
-from pace_integrations.model.registry import MODELS
 
 FILE = "reading.json"
 _LEAST = 1e-6  # probabilities below it are taken for it
@@ -22,7 +25,8 @@ class ReadingProfile:
     """The training of a model to read pages.
 
     Attributes:
-        index_layers: 0-based layers whose keys find pages.
+        index_layers: 0-based layers whose keys find pages, and whose attention names the page that
+            an answer was taken from where the model wrote no number.
         selector: What chooses passages where nothing else is asked for: ``"fused"`` is for models
             of which it was measured that their keys find what words do not.
         threshold: Support from which an answer counts as supported by the pages. None takes 0.5
@@ -36,6 +40,10 @@ class ReadingProfile:
             ``log_likelihood``, ``refusal_log_odds`` and ``verdict_log_odds``. None takes
             (1 - refusal) times likelihood, which orders answers and is no probability: answers
             give it only where there is a `threshold` that was measured for it.
+        index_heads: The key heads of them that do, as 0-based pairs of layer and key head; none
+            takes all of them.
+        by_page: Whether it was trained to read page by page. Others read chosen pages together,
+            and each page once by itself for the index alone.
     """
 
     index_layers: tuple[int, ...] = ()
@@ -45,6 +53,26 @@ class ReadingProfile:
     yes: str = "Yes"
     no: str = "No"
     support: Mapping[str, float] | None = None
+    index_heads: tuple[tuple[int, int], ...] = ()
+    by_page: bool = True
+
+    def select_heads(self, vectors: Tensor) -> Tensor:
+        """Return those of all vectors of the index layers that find pages.
+
+        Args:
+            vectors: ``(tokens, layers * key heads, size)``.
+        """
+        if not self.index_heads:
+            return vectors
+        each = vectors.shape[1] // len(self.index_layers)
+        columns = [self.index_layers.index(i) * each + head for i, head in self.index_heads]
+        return vectors[:, columns]
+
+    @property
+    def index_name(self) -> str:
+        """What tells indexes of other heads of the same model apart; empty for whole layers."""
+        heads = json.dumps([self.index_layers, self.index_heads])
+        return f"-{hashlib.sha256(heads.encode()).hexdigest()[:8]}" if self.index_heads else ""
 
     @property
     def measures(self) -> bool:
@@ -86,8 +114,12 @@ class ReadingProfile:
     def from_dict(cls, saved: Mapping[str, Any]) -> ReadingProfile:
         """Return a profile from JSON-ready values; unknown fields are skipped."""
         known = {name: saved[name] for name in cls.__slots__ if saved.get(name) is not None}
-        known["index_layers"] = tuple(int(layer) for layer in known.get("index_layers", ()))
-        return cls(**known)
+        heads = tuple((int(layer), int(head)) for layer, head in known.get("index_heads", ()))
+        layers = known.get("index_layers") or dict.fromkeys(layer for layer, _ in heads)
+        known["index_layers"] = tuple(int(layer) for layer in layers)
+        if any(layer not in known["index_layers"] for layer, _ in heads):
+            raise ValueError("index_heads has a layer that index_layers has not")
+        return cls(**{**known, "index_heads": heads})
 
 
 def _log_odds(chance: float) -> float:
@@ -96,15 +128,24 @@ def _log_odds(chance: float) -> float:
     return math.log(kept / (1.0 - kept))
 
 
+def calibrated_profile_path(loaded: LoadedModel) -> Path:
+    """Return where the profile of a model lies that brings none; see `calibrate_heads`."""
+    facts = loaded.identity_facts()
+    # Heads belong to the weights, however precisely they are held.
+    wanted = {name: facts[name] for name in ("revision", "experts")}
+    key = hashlib.sha256(json.dumps(wanted, sort_keys=True, default=str).encode()).hexdigest()
+    return cache_folder("heads") / f"{key[:24]}.json"
+
+
 def find_profile(loaded: LoadedModel) -> ReadingProfile | None:
-    """Return how a model was trained to read pages, or None if it was not.
+    """Return how a model reads pages: as its files say, or else as it was calibrated; or None.
 
     Raises:
         ModelLoadError: Its ``reading.json`` cannot be read.
     """
-    named = MODELS.get(loaded.name)
-    folders = [loaded.adapter, named.adapter if named else None, loaded.model.name_or_path]
-    for path in (Path(folder) / FILE for folder in folders if folder):
+    folders = [loaded.adapter_folder, loaded.model.name_or_path]
+    paths = [Path(folder) / FILE for folder in folders if folder]
+    for path in (*paths, calibrated_profile_path(loaded)):
         if not path.is_file():
             continue
         try:

@@ -43,12 +43,21 @@ class BlockReader:
         engine: The model.
         store: Where states are kept.
         profile: How the model was trained to read pages.
+        keeps_states: Whether states are kept, or only the vectors that pages are found by.
 
     Raises:
         ConfigError: The model's pages cannot be kept by themselves.
     """
 
-    def __init__(self, engine: Engine, store: PageStore, profile: ReadingProfile) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        store: PageStore,
+        profile: ReadingProfile,
+        *,
+        keeps_states: bool = True,
+    ) -> None:
+        self._keeps_states = keeps_states
         self.engine = engine
         self.store = store
         self.profile = profile
@@ -96,7 +105,8 @@ class BlockReader:
     def query_vectors(self, question: str) -> Tensor:
         """Return the vectors of a question read without any page."""
         ids, skipped = self._encode_alone(question)
-        return self.pages.query_vectors(ids, self.profile.index_layers)[skipped:]
+        vectors = self.pages.query_vectors(ids, self.profile.index_layers)[skipped:]
+        return self.profile.select_heads(vectors)
 
     def _encode_alone(self, question: str) -> tuple[list[int], int]:
         """Return a question as a user's turn by itself, and how many tokens precede it."""
@@ -118,7 +128,8 @@ class BlockReader:
         return [
             block
             for block in blocks
-            if block.key not in self.store and self.store.vectors(block.key) is None
+            if not (self._keeps_states and block.key in self.store)
+            and self.store.vectors(block.key) is None
         ]
 
     def read(self, blocks: Sequence[Block]) -> Iterator[int]:
@@ -151,9 +162,11 @@ class BlockReader:
         return kept, sum(self.count_tokens(block) for block in missing)
 
     def _keep(self, group: Sequence[Block], states: dict[str, BlockState]) -> None:
-        layers = self.profile.index_layers
-        vectors = {k: self.pages.key_vectors(s, layers) for k, s in states.items() if layers}
-        self.store.put(group[0].held, states, vectors)
+        layers, select = self.profile.index_layers, self.profile.select_heads
+        vectors = {
+            k: select(self.pages.key_vectors(s, layers)) for k, s in states.items() if layers
+        }
+        self.store.put(group[0].held, states if self._keeps_states else {}, vectors)
 
     def _group(self, blocks: Sequence[Block]) -> Iterator[list[Block]]:
         """Yield passages of one document that are written to disk together."""

@@ -203,6 +203,8 @@ SELECTORS: Mapping[str, type[RankedSelector]] = {
     kind.name: kind for kind in (Bm25Selector, HeadsSelector, FusedSelector)
 }
 
+KEYED = (HeadsSelector.name, FusedSelector.name)  # those that need the model's keys
+
 
 def make_selector(name: str, view: SearchView) -> Selector:
     """Return a selector by its name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import torch
@@ -22,6 +23,8 @@ from pace_integrations.library.strategy import Strategy, choose_strategy
 from pace_integrations.model.candidates import Candidate, write_candidates
 from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.forward import predict_next
+from pace_integrations.model.kv_cache.cache import drop_tokens
+from pace_integrations.model.page_weights import weigh_pages
 from pace_integrations.model.prompts import UNANSWERABLE, Message
 
 OnUnsupported = Literal["show", "refuse"]
@@ -29,6 +32,7 @@ Question = str | Sequence[Message]
 
 PASSAGES = 5  # asked one by one
 _VERIFIED = 2  # candidates that a model trained for it is asked about once more
+_LOOKING = 64  # tokens of an answer whose attention is looked at
 _REFUSES = 0.5  # probability of the refusal from which it is the answer
 _MARKS = re.compile(r"\[\d{1,9}(?:\s*,\s*\d{1,9})*\]")
 
@@ -78,6 +82,7 @@ class LibraryTurn:
     _candidates: Sequence[Candidate] = ()
     _answering: Sequence[Block] = ()
     _support: float = 0.0
+    _weights: Sequence[float] = ()
     _tokens: int = 0
     _asked: int = 0
     _read: int = 0
@@ -140,6 +145,7 @@ class LibraryTurn:
         if self.options.profile.verifies and not candidate.text.startswith(UNANSWERABLE):
             verdict = yield from self._verify(blocks, candidate.text)
         self._support = self._judge(candidate, verdict)
+        self._weights = self._weigh(prepared, blocks, candidate)
         if self.options.on_unsupported == "refuse":
             text = UNANSWERABLE if self._is_refused() else candidate.text
             last = replace(last, text=text)
@@ -200,6 +206,30 @@ class LibraryTurn:
         words = [engine.prompts.encode_text(word)[0] for word in (profile.yes, profile.no)]
         return float(logits[words].softmax(-1)[0])
 
+    def _weigh(
+        self, prepared: Prepared, blocks: Sequence[Block], candidate: Candidate
+    ) -> Sequence[float]:
+        """Return how much the answer looked at each passage, where it names none itself."""
+        profile, reader, cache = self.options.profile, self.reader, prepared.rows.cache
+        text = candidate.text
+        if not profile.index_layers or len(blocks) < 2 or _MARKS.search(text):
+            return ()
+        written = reader.engine.prompts.encode_text(text)[:_LOOKING]
+        # What predicts the first token of the answer is the last one of the question.
+        asked = prepared.rows.lengths[0] + len(self._tail) - 1
+        if not written or not drop_tokens(cache, cache.get_seq_length() - asked):
+            return ()
+        ends = list(accumulate(map(reader.count_tokens, blocks), initial=reader.head_tokens))
+        return weigh_pages(
+            reader.engine.loaded.model,
+            [self._tail[-1], *written],
+            cache,
+            list(pairwise(ends)),
+            layers=profile.index_layers,
+            heads=profile.index_heads,
+            around=prepared.around,
+        )
+
     def _judge(self, candidate: Candidate, verdict: float | None = None) -> float:
         """Return how well an answer is supported."""
         if not candidate.text.strip():
@@ -219,7 +249,9 @@ class LibraryTurn:
         refuses, note = text.startswith(UNANSWERABLE), self._choice.note
         return Answer(
             text=text,
-            citations=() if refuses else cite_blocks(text, self._words, self._answering),
+            citations=()
+            if refuses
+            else cite_blocks(text, self._words, self._answering, self._weights),
             usage=Usage(self._tokens + self._asked, self._tokens - self._read, last.tokens),
             timings=timings,
             memory=None,

@@ -66,6 +66,7 @@ class LoadedModel:
         adapter: The adapter it was asked for with, or None.
         base_hash: Hash of its base weights, where that is not the hash of the checkpoint's files.
         adapter_hash: Hash of the adapter that was merged into it, or None.
+        adapter_folder: Folder of that adapter, or None.
     """
 
     name: str
@@ -79,6 +80,7 @@ class LoadedModel:
     adapter: str | None = None
     base_hash: str | None = None
     adapter_hash: str | None = None
+    adapter_folder: Path | None = None
 
     @cached_property
     def revision(self) -> str:
@@ -213,6 +215,7 @@ def load_model(
         adapter=files.adapter_name,
         base_hash=files.base_hash or (hash_file(files.gguf) if files.gguf else None),
         adapter_hash=hash_adapter(folder) if folder else None,
+        adapter_folder=folder,
     )
 
 

@@ -73,13 +73,16 @@ def _parse_numbers(text: str) -> list[int]:
     return list(dict.fromkeys(int(number) for group in groups for number in group))
 
 
-def make_citation(passage: Passage, quote: Quote, method: Literal["cited", "matched"]) -> Citation:
+def make_citation(
+    passage: Passage, quote: Quote, method: Literal["cited", "matched", "attention"]
+) -> Citation:
     """Return the citation of a page with the quote that supports the answer.
 
     Args:
         passage: The page under its number.
         quote: Words of the page and their span.
-        method: ``"cited"`` if the model named the page, ``"matched"`` if a search found it.
+        method: ``"cited"`` if the model named the page, ``"matched"`` if a search found it,
+            ``"attention"`` if the model looked at it.
     """
     return Citation(
         document=passage.document.title,
