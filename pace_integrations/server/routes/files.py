@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from fastapi import APIRouter
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -45,7 +46,7 @@ async def upload_file(request: Request) -> Response:
 
     try:
         form = await MultiPartParser(request.headers, read_bounded(), max_files=1).parse()
-    except (MultiPartException, KeyError) as error:
+    except (MultiPartException, FormParserError, KeyError) as error:
         raise ApiError(400, f"the form cannot be read: {error}", code="invalid_form") from None
     try:
         file, purpose = form.get("file"), form.get("purpose", "assistants")
