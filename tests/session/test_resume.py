@@ -177,8 +177,9 @@ def test_two_readers_of_one_path_read_once(pace: Pace, tmp_path: Path) -> None:
 
 
 READER = """
-import os, sys
+import os, signal, sys
 from pace_integrations import *
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits none
 corpus = Corpus.from_texts({n: f"The {n} stands near the pond. " * 8 for n in sys.argv[3:]})
 memory = MemoryConfig(step=32, slots=16, layers=(0, 2))
 def progress(done, total):
