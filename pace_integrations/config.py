@@ -18,7 +18,7 @@ else:
 Values = Literal["activations", "outputs"]
 Similarity = Literal["full", "experts"]
 Quantization = Literal["int8", "nf4"]
-Overflow = Literal["error", "yarn", "window"]
+Overflow = Literal["error", "yarn", "window", "ahn"]
 KvDtype = Literal["full", "int8"]
 KeysAndValues = KvDtype  # its name in version 0.1
 Solver = Literal["fast", "constrained"]

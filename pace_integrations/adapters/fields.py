@@ -52,7 +52,7 @@ LOAD_FIELDS = (
         "revision",
         "trust_remote_code",
     ),
-    *("overflow", "context", "kv"),
+    *("overflow", "context", "kv", "ahn"),
 )
 # None is a value of these; elsewhere it stands for the default.
 _NULLABLE = frozenset(
@@ -87,6 +87,7 @@ class PaceSettings(BaseModel):
         overflow: What happens to more tokens than the context holds.
         context: Most tokens held at once.
         kv: How the KV cache is held.
+        ahn: Networks for ``overflow="ahn"``, as in `Pace.load`.
         load_options: Further keyword arguments of `Pace.load`.
         max_tokens: Most tokens of an answer (`max_new_tokens` is accepted).
         temperature: 0 is greedy.
@@ -120,6 +121,7 @@ class PaceSettings(BaseModel):
     overflow: Overflow = "error"
     context: int | None = None
     kv: KvDtype = "full"
+    ahn: str | Path | None = None
     load_options: dict[str, Any] = Field(default_factory=dict)
     max_tokens: int = Field(default=256, gt=0)
     temperature: float = 0.0

@@ -24,6 +24,7 @@ from pace_integrations.adapters.lazy_session import LazySession, describe_files
 from pace_integrations.adapters.prefix_cache import PrefixCache
 from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import ConfigError
+from pace_integrations.model.overflow import OVERFLOWS
 
 if TYPE_CHECKING:
     from pace_integrations.model.prompts import Message
@@ -49,12 +50,12 @@ class PaceFields(PaceSettings):
         )
         self._batcher = AnswerBatcher(self.batch_size)
         self._base_generation()
-        if self.overflow == "window" and self.paths is None and self.corpus is None:
+        if OVERFLOWS[self.overflow].bounded and self.paths is None and self.corpus is None:
             # A conversation must fit the context with a window as without one.
             raise ConfigError(
-                "overflow='window' acts on documents that are read, and none are given; give "
-                "paths= or corpus=, or a model that reads elsewhere: "
-                "pace=Pace.load(..., overflow='window')"
+                f"overflow={self.overflow!r} acts on documents that are read, and none are given; "
+                "give paths= or corpus=, or a model that reads elsewhere: "
+                f"pace=Pace.load(..., overflow={self.overflow!r})"
             )
 
     def _make_binding(self, model: str | None, **given: Any) -> LazySession:  # noqa: ANN401

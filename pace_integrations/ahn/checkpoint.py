@@ -36,11 +36,13 @@ class AHNWeights:
         config: Kind, sinks and window that it was saved with.
         layers: Tensors by name, by 0-based layer.
         hash: SHA-256 over both files.
+        source: The folder or name it was asked for by.
     """
 
     config: AHNConfig
     layers: Mapping[int, Mapping[str, Tensor]]
     hash: str
+    source: str
 
     def load_into(self, networks: Mapping[int, ArtificialHippocampus]) -> None:
         """Copy the weights into networks.
@@ -112,7 +114,7 @@ def load_weights(folder: Path) -> AHNWeights:
     except Exception as error:  # safetensors and json raise what they like
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelLoadError(f"cannot use the AHN in {str(folder)!r}: {reason}") from error
-    return AHNWeights(config, layers, f"sha256:{digest.hexdigest()}")
+    return AHNWeights(config, layers, f"sha256:{digest.hexdigest()}", str(folder))
 
 
 def save_weights(

@@ -61,7 +61,7 @@ class ArtificialHippocampus(nn.Module, ABC):
     @property
     def scale(self) -> float:
         """Factor of what is read."""
-        return self.head_dim**-0.5
+        return float(self.head_dim**-0.5)
 
     def new_state(self, batch: int = 1) -> Tensor:
         """Return an empty state."""
@@ -218,7 +218,8 @@ class Mamba2(ArtificialHippocampus):
         """Gate what was read, then normalize it over all heads together."""
         whole = (out * nn.functional.silu(self.g_proj(x)).mT[..., None]).transpose(1, 2).flatten(2)
         whole = nn.functional.rms_norm(whole, (self.heads * self.head_dim,), self.norm.weight, 1e-5)
-        return whole.unflatten(2, (self.heads, self.head_dim)).transpose(1, 2)
+        split: Tensor = whole.unflatten(2, (self.heads, self.head_dim))
+        return split.transpose(1, 2)
 
 
 KINDS: Mapping[str, type[ArtificialHippocampus]] = {

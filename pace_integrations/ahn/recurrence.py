@@ -92,8 +92,8 @@ def scan_chunks(
     if not keys.shape[2]:
         return values, state
     whole = (queries, keys, values, decay, write)
-    for parts in zip(*(tensor.split(chunk, dim=2) for tensor in whole), strict=True):
-        out, state = _run_chunk(*parts, state, delta=delta)
+    for q, k, v, g, w in zip(*(tensor.split(chunk, dim=2) for tensor in whole), strict=True):
+        out, state = _run_chunk(q, k, v, g, w, state, delta=delta)
         outs.append(out)
     return torch.cat(outs, dim=2) * scale, state
 

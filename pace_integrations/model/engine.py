@@ -5,7 +5,7 @@ The engine speaks token ids, caches and memory states; what they mean is the ses
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -15,10 +15,11 @@ import torch
 from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.model._transformers import Cache
-from pace_integrations.model.batch import can_batch, decode_batch
+from pace_integrations.model.batch import always, can_batch, decode_batch, end_unwanted
 from pace_integrations.model.decode import TextDelta, decode_answer
 from pace_integrations.model.forward import ForwardContext, predict_last, prefill
 from pace_integrations.model.forward_patch import ForwardPatch, PatchState
+from pace_integrations.model.hippocampus import HippocampusPatch
 from pace_integrations.model.kv_cache.cache import (
     cache_tensors,
     drop_tokens,
@@ -30,6 +31,7 @@ from pace_integrations.model.kv_cache.cache import (
 from pace_integrations.model.kv_cache.sliding_window import SlidingWindow
 from pace_integrations.model.loading import LoadedModel
 from pace_integrations.model.model_thread import ModelThread
+from pace_integrations.model.overflow import Window
 from pace_integrations.model.prompts import Prompts
 
 
@@ -67,13 +69,18 @@ class Engine:
         new_cache(loaded.model, loaded.kv)  # refuses here what it cannot hold
         self.prompts = Prompts(loaded.tokenizer)
         self.thread = ModelThread(f"pace-{loaded.name}")
-        slides = loaded.overflow == "window"
-        self.window = SlidingWindow(loaded.model, loaded.context_window) if slides else None
+        self._hippocampus = HippocampusPatch.load(loaded.model, loaded.ahn) if loaded.ahn else None
+        self.window: Window | None = self._hippocampus
+        if loaded.overflow == "window":
+            self.window = SlidingWindow(loaded.model, loaded.context_window)
 
     def new_context(self) -> Context:
         """Return a context that holds nothing."""
         memory = self._patch.new_state() if self._patch else None
-        return Context(new_cache(self.loaded.model, self.loaded.kv), memory)
+        own = self._hippocampus
+        return Context(
+            own.new_cache() if own else new_cache(self.loaded.model, self.loaded.kv), memory
+        )
 
     def reserve(self, context: Context, tokens: int) -> None:
         """Announce that `tokens` will be read into a context, so that they are never copied."""
@@ -123,7 +130,12 @@ class Engine:
         """
         memory = self._patch.new_state() if self._patch else None
         try:
-            cache = restore_cache(self.loaded.model, files["kv.safetensors"], self.loaded.kv)
+            named, own = files["kv.safetensors"], self._hippocampus
+            cache = (
+                own.restore_cache(named)
+                if own
+                else restore_cache(self.loaded.model, named, self.loaded.kv)
+            )
             if memory is not None:
                 _check_fit(files["memory.safetensors"], memory.tensors())
                 memory.load_tensors(files["memory.safetensors"])
@@ -212,6 +224,7 @@ class Engine:
         config: GenerationConfig,
         *,
         chunk: int,
+        is_wanted: Callable[[int], bool] = always,
     ) -> Iterator[list[tuple[int, TextDelta]]]:
         """Continue `context` with each of several suffixes, each answered as if it were alone.
 
@@ -222,6 +235,7 @@ class Engine:
             context: Context to continue; it is left as it is.
             config: Length, sampling and stop strings of each answer.
             chunk: Most prompt tokens of one forward.
+            is_wanted: Asked before each token whether an answer is still waited for.
 
         Yields:
             For every step the pieces it added, with the index of their answer.
@@ -230,11 +244,16 @@ class Engine:
         self._make_room(twin, max(map(len, tails), default=0) + config.max_new_tokens)
         if can_batch(model, twin.cache) and max(map(len, tails)) <= chunk and not self._writes:
             around = self.asking_context(twin)
-            yield from decode_batch(model, tokenizer, tails, twin.cache, config, around=around)
+            yield from decode_batch(
+                model, tokenizer, tails, twin.cache, config, around=around, is_wanted=is_wanted
+            )
             return
         for i, ids in enumerate(tails):
             for piece in self.decode_answer(ids, context.fork(), config, chunk=chunk):
-                yield [(i, piece)]
+                ended = piece if is_wanted(i) else end_unwanted(piece)
+                yield [(i, ended)]
+                if ended.finish is not None:
+                    break
 
     @property
     def _writes(self) -> bool:
@@ -264,6 +283,8 @@ class Engine:
         self.thread.close()
         if self._patch:
             self._patch.remove()
+        if self._hippocampus:
+            self._hippocampus.remove()
 
 
 def _check_fit(saved: Mapping[str, torch.Tensor], fresh: Mapping[str, torch.Tensor]) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,14 +21,17 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from pace_integrations.ahn import AHNWeights
 from pace_integrations.config import KvDtype, Overflow, Quantization
-from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
+from pace_integrations.errors import ConfigError
 from pace_integrations.model._transformers import (
     forget_quantization,
     gguf_arguments,
     gguf_bar_hidden,
 )
 from pace_integrations.model.gguf import repair_end_token, require_gguf
+from pace_integrations.model.hippocampus import fetch_ahn
+from pace_integrations.model.load_errors import translate_errors
 from pace_integrations.model.model_files import (
     ModelFiles,
     hash_file,
@@ -38,6 +39,7 @@ from pace_integrations.model.model_files import (
     hub_in_reach,
     locate_model,
 )
+from pace_integrations.model.overflow import check_overflow
 from pace_integrations.model.peft_adapter import hash_adapter, locate_adapter, merge_adapter
 from pace_integrations.model.precision import (
     choose_dtype,
@@ -67,6 +69,7 @@ class LoadedModel:
         base_hash: Hash of its base weights, where that is not the hash of the checkpoint's files.
         adapter_hash: Hash of the adapter that was merged into it, or None.
         adapter_folder: Folder of that adapter, or None.
+        ahn: Networks for what leaves the window, with sinks and window as they are used, or None.
     """
 
     name: str
@@ -81,13 +84,15 @@ class LoadedModel:
     base_hash: str | None = None
     adapter_hash: str | None = None
     adapter_folder: Path | None = None
+    ahn: AHNWeights | None = None
 
     @cached_property
     def revision(self) -> str:
-        """Commit of the Hub's repository or hash of the base weights, and hash of the adapter."""
+        """Commit or hash of the base weights, and hashes of adapter and AHN."""
         base = self.base_hash or getattr(self.model.config, "_commit_hash", None)
         base = str(base or hash_files(Path(str(self.model.name_or_path))))
-        return f"{base}+{self.adapter_hash}" if self.adapter_hash else base
+        added = (self.adapter_hash, self.ahn.hash if self.ahn else None)
+        return "+".join([base, *filter(None, added)])
 
     @property
     def context_window(self) -> int:
@@ -111,6 +116,7 @@ class LoadedModel:
             "kv": self.kv,
             "experts": self.experts,
             "adapter": self.adapter,
+            "ahn": self.ahn.source if self.ahn else None,
         }
 
 
@@ -132,6 +138,7 @@ class LoadSettings:
         context: Most tokens of one sequence; None is what the model was made for, with
             ``"yarn"`` four times as many.
         kv: ``"int8"`` holds keys and values in eight bits.
+        ahn: Networks for what leaves the window: a folder or a name on the Hub.
 
     Raises:
         ConfigError: A setting is none of the known words, or two do not go together.
@@ -146,18 +153,14 @@ class LoadSettings:
     overflow: Overflow = "error"
     context: int | None = None
     kv: KvDtype = "full"
+    ahn: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.overflow not in ("error", "yarn", "window"):
-            raise ConfigError(
-                f"overflow must be 'error', 'yarn' or 'window', not {self.overflow!r}"
-            )
+        check_overflow(self.overflow, self.kv, self.ahn)
         if self.context is not None and self.context < 1:
             raise ConfigError(f"context must be at least 1 token, got {self.context}")
         if self.kv not in ("full", "int8"):
             raise ConfigError(f"kv must be 'full' or 'int8', not {self.kv!r}")
-        if self.kv == "int8" and self.overflow == "window":
-            raise ConfigError("kv='int8' cannot slide: leave it out, or take overflow='yarn'")
 
     @property
     def place(self) -> str:
@@ -193,7 +196,7 @@ def load_model(
     folder = None
     if files.adapter:
         folder = locate_adapter(files.adapter, local_files_only=source["local_files_only"])
-    with _translated_errors(files):
+    with translate_errors(files):
         form = _choose_form(files, source, settings, quantized=quantized is not None)
         # Expanded or merged weights exist only once they are loaded, so these are quantized then.
         whole = files.gguf is None and folder is None
@@ -203,19 +206,24 @@ def load_model(
             network = merge_adapter(network, folder)
         if quantized is not None and not whole:
             network = _quantize_loaded(network, {**form, "quantization_config": quantized})
-    stretched = settings.overflow == "yarn"
+    text, stretched, ahn = network.config.get_text_config(), settings.overflow == "yarn", None
+    context = text.max_position_embeddings if stretched else settings.context
+    if settings.ahn is not None:
+        ahn = fetch_ahn(settings.ahn, context, local_files_only=not hub_in_reach())
+        context = ahn.config.lossless
     return LoadedModel(
         files.name,
         network.eval(),
         tokenizer,
         settings.quantization,
         settings.overflow,
-        network.config.get_text_config().max_position_embeddings if stretched else settings.context,
+        context,
         settings.kv,
         adapter=files.adapter_name,
         base_hash=files.base_hash or (hash_file(files.gguf) if files.gguf else None),
         adapter_hash=hash_adapter(folder) if folder else None,
         adapter_folder=folder,
+        ahn=ahn,
     )
 
 
@@ -265,36 +273,3 @@ def _quantize_loaded(network: PreTrainedModel, form: dict[str, Any]) -> PreTrain
     made.name_or_path = network.name_or_path
     made.config._commit_hash = getattr(network.config, "_commit_hash", None)
     return made
-
-
-@contextmanager
-def _translated_errors(files: ModelFiles) -> Iterator[None]:
-    """Turn whatever Transformers raises inside into a `ModelLoadError` that says what to do."""
-    try:
-        yield
-    except (ConfigError, MissingExtraError):
-        raise
-    except ImportError as error:
-        reason = _first_line(error)
-        raise ModelLoadError(f"model {files.name!r} needs a package: {reason}") from error
-    except Exception as error:
-        # from_pretrained raises a dozen kinds (OSError, ValueError, safetensors' own, ...).
-        raise ModelLoadError(_explain_failure(files.name, files.path, error)) from error
-
-
-def _explain_failure(name: str, path: str, error: Exception) -> str:
-    if not Path(path).exists():
-        return (
-            f"no model {name!r}: it is neither a local folder nor a model that the Hugging Face "
-            "Hub or its local cache gives; check the name and the network, or leave it out for "
-            "the embedded model"
-        )
-    return (
-        f"cannot load the model in {name!r}: {_first_line(error)}; it must be a folder with "
-        "config.json, weights and tokenizer of a causal language model"
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")

@@ -81,6 +81,7 @@ class Pace(Inspection):
         overflow: Overflow = "error",
         context: int | None = None,
         kv: KvDtype = "full",
+        ahn: str | os.PathLike[str] | None = None,
     ) -> Self:
         """Load a model.
 
@@ -100,11 +101,14 @@ class Pace(Inspection):
             trust_remote_code: Whether code that the checkpoint carries may run.
             overflow: For more tokens than the context holds: ``"error"`` refuses them; ``"yarn"``
                 stretches the rotary positions; ``"window"`` is attention sinks plus a sliding
-                window (StreamingLLM): evicted tokens survive only in the memory banks.
+                window (StreamingLLM): evicted tokens survive only in the memory banks; ``"ahn"``
+                has them in a state of constant size, by networks that `ahn` names.
             context: Most tokens held at once; None is the model's own, with ``"yarn"`` four times
                 as many.
             kv: ``"int8"`` keeps the KV cache in eight bits: a quarter of float32's memory, half of
-                bfloat16's, slower to answer; not with ``overflow="window"``.
+                bfloat16's, slower to answer; not in a window.
+            ahn: Networks for ``overflow="ahn"``, trained for this model (arXiv 2510.07318): a
+                folder or a name on the Hub. They keep the gist, no exact words.
 
         Raises:
             ModelLoadError: There is no such model or adapter, or its files cannot be used.
@@ -112,8 +116,9 @@ class Pace(Inspection):
             ModelPatchError: The memory has no place in this model, or its neurons cannot be moved.
             MissingExtraError: What was asked for needs an extra, such as ``quant`` or ``gguf``.
         """
+        held = (overflow, context, kv, ahn)
         settings = LoadSettings(
-            adapter, dtype, device, quantization, revision, trust_remote_code, overflow, context, kv
+            adapter, dtype, device, quantization, revision, trust_remote_code, *held
         )
         loaded = load_model(model, settings)
         if experts is not None:

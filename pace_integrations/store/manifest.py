@@ -33,7 +33,7 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "report": dict,
 }
 # Settings of `Pace.load` that a fingerprint holds under their own names.
-_SAVED_OPTIONS = ("adapter", "dtype", "quantization", "overflow", "context", "kv")
+_SAVED_OPTIONS = ("adapter", "dtype", "quantization", "overflow", "context", "kv", "ahn")
 _NAME = re.compile(r"[a-z][a-z0-9.-]*")
 _NAMESPACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+:-]{0,127}")
 
@@ -121,7 +121,7 @@ def compare_fingerprint(
     """Raise `IncompatibleSessionError` on the first field in which fingerprints differ."""
     # The revision tells models and adapters apart; names may be paths, and what they name moved.
     saved, own = (
-        {**json.loads(json.dumps(f)), "model": None, "adapter": None}
+        {**json.loads(json.dumps(f)), "model": None, "adapter": None, "ahn": None}
         for f in (manifest["fingerprint"], fingerprint)
     )
     _compare_fields(path, saved, own, "")

@@ -90,9 +90,10 @@ def cache_tensors(cache: Cache) -> dict[str, tuple[torch.Tensor, ...]]:
         PaceError: The model keeps state of a kind that cannot be saved (recurrent layers).
     """
     named: dict[str, tuple[torch.Tensor, ...]] = {}
-    if all(isinstance(layer, HippocampusLayer) for layer in cache.layers):
-        for i, layer in enumerate(cache.layers):
-            named |= {f"{i}.{name}": (tensor,) for name, tensor in layer.list_tensors().items()}
+    windows = [layer for layer in cache.layers if isinstance(layer, HippocampusLayer)]
+    if windows:
+        for i, window in enumerate(windows):
+            named |= {f"{i}.{name}": (tensor,) for name, tensor in window.list_tensors().items()}
         return named
     for i, layer in _growing_layers(cache):
         if isinstance(layer, SegmentLayer):

@@ -266,7 +266,8 @@ class FreshKeys:
 
 def _score_keys(query: Tensor, key: Tensor) -> Tensor:
     """Return products ``(batch, key heads, group, queries, tokens)``; a group shares a key head."""
-    return query.unflatten(1, (key.shape[1], -1)) @ key[:, :, None].mT
+    grouped: Tensor = query.unflatten(1, (key.shape[1], -1))
+    return grouped @ key[:, :, None].mT
 
 
 def _weigh_values(weights: Tensor, value: Tensor) -> Tensor:
