@@ -17,7 +17,7 @@ else:
     Rule = Literal[tuple(RULES)]
 Values = Literal["activations", "outputs"]
 Similarity = Literal["full", "experts"]
-Quantization = Literal["int8", "nf4"]
+Quantization = Literal["int8", "int4", "nf4"]
 Overflow = Literal["error", "yarn", "window", "ahn"]
 KvDtype = Literal["full", "int8"]
 KeysAndValues = KvDtype  # its name in version 0.1

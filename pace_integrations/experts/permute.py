@@ -121,8 +121,11 @@ def _move_rows(tensor: Tensor, order: Tensor, dimension: int) -> None:
 
 
 def _row_scales(module: nn.Module) -> list[Tensor]:
-    """Return the row scales of an 8-bit weight: with the weight, after a forward in its state."""
-    return _attached_tensors(module, "SCB")
+    """Return the row scales of an 8-bit weight."""
+    own = getattr(module, "scales", None)
+    if isinstance(own, Tensor):
+        return [own]
+    return _attached_tensors(module, "SCB")  # with the weight, after a forward in its state
 
 
 def _attached_tensors(module: nn.Module, name: str) -> list[Tensor]:

@@ -45,9 +45,11 @@ from pace_integrations.model.precision import (
     choose_dtype,
     count_parameters,
     make_quantization_config,
+    packed_bits,
 )
 from pace_integrations.model.registry import DEMONSTRATION, MODELS
 from pace_integrations.model.rope import stretch_positions
+from pace_integrations.model.weight_only import pack_linear_layers
 
 EMBEDDED_NAME, EMBEDDED = DEMONSTRATION, MODELS[DEMONSTRATION].checkpoint
 
@@ -60,7 +62,7 @@ class LoadedModel:
         name: The name or path it was asked for by.
         model: The model, in evaluation mode, on its device.
         tokenizer: Its tokenizer.
-        quantization: ``"int8"``, ``"nf4"`` or None.
+        quantization: ``"int8"``, ``"int4"``, ``"nf4"`` or None.
         overflow: What happens to more tokens than the model was made for.
         context: Tokens asked for; None are the model's own.
         kv: How keys and values are held.
@@ -131,7 +133,8 @@ class LoadSettings:
             checkpoint's elsewhere.
         device: Where it runs, such as ``"cpu"`` or ``"cuda:1"``; ``"auto"`` spreads it over all
             there is; None takes a GPU when there is one.
-        quantization: bitsandbytes quantization of the linear layers.
+        quantization: Bits of the linear layers' weights; on CPUs ``"int8"`` and ``"int4"`` run in
+            PyTorch's own kernels, everything else in bitsandbytes.
         revision: Commit, branch or tag on the Hub.
         trust_remote_code: Whether code that the checkpoint carries may run.
         overflow: ``"yarn"`` stretches the rotary positions to `context` tokens.
@@ -186,7 +189,9 @@ def load_model(
         MissingExtraError: A package that is needed for what was asked is not installed.
         ConfigError: A setting is of no known kind, or the positions cannot be stretched.
     """
-    quantized = make_quantization_config(settings.quantization)
+    on_cpu = settings.place == "cpu"
+    quantized = make_quantization_config(settings.quantization, on_cpu=on_cpu)
+    bits = packed_bits(settings.quantization, on_cpu=on_cpu)
     files = locate_model(model, settings.adapter)
     source: dict[str, Any] = {
         "revision": settings.revision,
@@ -197,7 +202,7 @@ def load_model(
     if files.adapter:
         folder = locate_adapter(files.adapter, local_files_only=source["local_files_only"])
     with translate_errors(files):
-        form = _choose_form(files, source, settings, quantized=quantized is not None)
+        form = _choose_form(files, source, settings)
         # Expanded or merged weights exist only once they are loaded, so these are quantized then.
         whole = files.gguf is None and folder is None
         first = {**form, "quantization_config": quantized} if whole and quantized else form
@@ -206,6 +211,8 @@ def load_model(
             network = merge_adapter(network, folder)
         if quantized is not None and not whole:
             network = _quantize_loaded(network, {**form, "quantization_config": quantized})
+        if bits is not None:
+            pack_linear_layers(network, bits)
     text, stretched, ahn = network.config.get_text_config(), settings.overflow == "yarn", None
     context = text.max_position_embeddings if stretched else settings.context
     if settings.ahn is not None:
@@ -228,11 +235,11 @@ def load_model(
 
 
 def _choose_form(
-    files: ModelFiles, source: dict[str, Any], settings: LoadSettings, *, quantized: bool
+    files: ModelFiles, source: dict[str, Any], settings: LoadSettings
 ) -> dict[str, Any]:
     """Return the arguments of ``from_pretrained`` that say in which type and where weights lie."""
     on_cpu, dtype = settings.place == "cpu", settings.dtype
-    if dtype == "auto" and quantized:
+    if dtype == "auto" and settings.quantization:
         return {"device_map": settings.place, "dtype": torch.bfloat16}
     counted = 0
     if on_cpu and dtype == "auto":

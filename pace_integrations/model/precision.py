@@ -89,17 +89,32 @@ def _count_shard(shard: Path) -> int:
         return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
 
 
-def make_quantization_config(quantization: str | None) -> BitsAndBytesConfig | None:
-    """Return what tells Transformers to quantize, or None where nothing is to be quantized.
+def packed_bits(quantization: str | None, *, on_cpu: bool) -> int | None:
+    """Return the bits in which `weight_only` holds the weights, or None where it does not.
 
     Raises:
-        ConfigError: `quantization` is none of the known words.
+        ConfigError: `quantization` is none of the known words, or not for this device.
+    """
+    if quantization not in (None, "int8", "int4", "nf4"):
+        raise ConfigError(
+            f"quantization must be None, 'int8', 'int4' or 'nf4', not {quantization!r}"
+        )
+    if quantization == "int4" and not on_cpu:
+        raise ConfigError("quantization='int4' is for CPUs; on this device take 'nf4' or 'int8'")
+    return {"int8": 8, "int4": 4}.get(quantization or "") if on_cpu else None
+
+
+def make_quantization_config(
+    quantization: str | None, *, on_cpu: bool = False
+) -> BitsAndBytesConfig | None:
+    """Return what tells Transformers to quantize, or None where it is not to.
+
+    Raises:
+        ConfigError: `quantization` is none of the known words, or not for this device.
         MissingExtraError: bitsandbytes is not installed.
     """
-    if quantization is None:
+    if packed_bits(quantization, on_cpu=on_cpu) or quantization is None:
         return None
-    if quantization not in ("int8", "nf4"):
-        raise ConfigError(f"quantization must be None, 'int8' or 'nf4', not {quantization!r}")
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtraError(f"quantization={quantization!r}", "quant")
     if quantization == "int8":

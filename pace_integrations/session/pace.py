@@ -96,7 +96,8 @@ class Pace(Inspection):
             dtype: ``"auto"`` is bfloat16 on CPUs that compute in it, for models above 50M
                 parameters, float32 on CPUs otherwise, and elsewhere the checkpoint's own.
             device: Where it runs; None takes a GPU when there is one, ``"auto"`` spreads it.
-            quantization: ``"int8"`` or ``"nf4"`` by bitsandbytes (also on CPUs), or None.
+            quantization: ``"int8"`` or, on CPUs alone, ``"int4"``; ``"nf4"`` by bitsandbytes, as
+                ``"int8"`` on other devices; None is the checkpoint's own precision.
             revision: Commit, branch or tag on the Hub.
             trust_remote_code: Whether code that the checkpoint carries may run.
             overflow: For more tokens than the context holds: ``"error"`` refuses them; ``"yarn"``

@@ -33,7 +33,12 @@ PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
     ("many", (2048, 8192), ("one by one", "together"), "seconds"),
     ("many_long", (2048, 8192), ("one by one", "together"), "seconds"),
     ("open_saved", (2048, 8192, 31000), ("read again", "open"), "seconds"),
-    ("precision", (2048,), ("float32", "bfloat16", "int8", "nf4"), "reading, tokens per second"),
+    (
+        "precision",
+        (2048,),
+        ("float32", "bfloat16", "int8", "int4", "nf4"),
+        "reading, tokens per second",
+    ),
     ("held", (8192,), ("full", "int8"), "writing, tokens per second"),
     ("limits", (8192,), ("machine",), ""),
     ("read", (100_000,), ("off", "released"), "seconds"),

@@ -6,12 +6,14 @@ import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from checkpoints import save_tiny
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
+from pace_integrations.config import Quantization
 from pace_integrations.errors import ConfigError, MissingExtraError, ModelLoadError
 from pace_integrations.model import model_files
 from pace_integrations.model.registry import MODELS
@@ -82,7 +84,7 @@ def test_a_missing_embedded_model_is_named(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "options", [{"dtype": "bfloat16"}, {"quantization": "int8"}, {"quantization": "nf4"}]
+    "options", [{"dtype": "bfloat16"}, *({"quantization": q} for q in get_args(Quantization))]
 )
 def test_other_precisions_read_and_answer_the_same_twice(
     tmp_path: Path, corpus: Corpus, options: dict[str, str]
