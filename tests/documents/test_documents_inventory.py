@@ -80,13 +80,17 @@ def test_typed_annotations_are_read_and_links_are_not(read):
     assert len(lines) == 3
 
 
-def test_attachments_are_named_and_a_portfolio_is_no_document(read):
+def test_attached_documents_are_read_others_named_and_a_portfolio_is_no_document(read):
     def attach(writer):
-        writer.add_attachment("prices.csv", b"a,b")
+        writer.add_attachment("prices.csv", b"city,price\nVoss,45")
+        writer.add_attachment("invoice.xml", b"<invoice/>")
 
-    _, report = read(rewritten(typeset("See the file."), attach))
-    assert report.status == "ok"
-    assert report.reasons == ("attached files were not read: prices.csv",)
+    for engine in ("pdfium", "pypdf"):
+        document, report = read(rewritten(typeset("See the file."), attach), pdf=engine)
+        assert (report.status, report.pages) == ("ok", 2)
+        assert document.pages[1].section == "attached prices.csv > row 2"
+        assert document.pages[1].text == "city | price\nVoss | 45"
+        assert report.reasons == ("attached files were not read: invoice.xml",)
 
     def pack(writer):
         attach(writer)
@@ -100,15 +104,25 @@ def test_attachments_are_named_and_a_portfolio_is_no_document(read):
 def test_a_form_that_another_program_draws_is_not_taken_for_read(read):
     def dynamic(writer):
         stream = StreamObject()
-        stream.set_data(b"<xdp/>")
+        stream.set_data(
+            b"<xdp><template><subform><draw><value><text>Permit</text></value></draw>"
+            b"<field name='who'><caption><value><text>Holder</text></value></caption></field>"
+            b"<field name='secret' presence='hidden'/></subform></template><datasets><data><form>"
+            b"<who>Ada Voss</who><harbor>Lunde</harbor></form></data></datasets></xdp>"
+        )
         writer.root_object["/AcroForm"].get_object()[NameObject("/XFA")] = writer._add_object(
             stream
         )
 
     for engine in ("pdfium", "pypdf"):
-        _, report = read(rewritten(drawn(form), dynamic), pdf=engine)
+        document, report = read(rewritten(drawn(form), dynamic), pdf=engine)
         assert report.status == "partial"
         assert "XFA" in report.warnings[0]
+        assert document.pages[1].text.split("\n") == [
+            "Permit",
+            "[Field Holder: Ada Voss]",
+            "[Field harbor: Lunde]",
+        ]
 
 
 def test_text_outside_the_page_is_named_and_not_read(read):

@@ -75,7 +75,9 @@ def lower_text(before: str, lowered: str) -> str:
 
 
 def format_number(value: int, style: str) -> str:
-    """Return a number as lists show it: ``1`` decimal, ``a A`` letters, ``i I`` Roman."""
+    """Return a number as lists show it: ``1 01`` decimal, ``a A`` letters, ``i I`` Roman."""
+    if style == "01":
+        return f"{value:02d}"
     if style in ("a", "A") and value > 0:
         letters = ""
         while value > 0:

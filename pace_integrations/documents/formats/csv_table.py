@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
@@ -11,10 +13,12 @@ from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.encodings import decode_text
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.sectioning import TARGET
+from pace_integrations.documents.formats.table_rows import is_header
 from pace_integrations.documents.types import LimitExceededError, Page, ParseResult
 
 _DELIMITERS = "\t;|,"  # the comma last: where all fit alike, it may be a decimal one
 _SAMPLE = 64 * 1024
+_NAMED = re.compile(r"sep=([^\n])\n", re.IGNORECASE)  # a line that Excel writes and does not show
 _NOT_TEXT = "The file is not text, or in an encoding that it does not declare; save it as UTF-8."
 _EMPTY = "The table holds no cells; check that it was saved completely."
 _SAVE_AGAIN = "Save the file as UTF-8 text and read it again."
@@ -25,7 +29,7 @@ def slice_rows(
 ) -> Iterator[Page]:
     """Yield rows in slices of bounded length, each below the header row.
 
-    The first row is the header if no cell of it is a number and most are filled in.
+    The first row is the header if it names the columns, as `is_header` tells.
 
     Args:
         rows: Cells of each row.
@@ -36,9 +40,11 @@ def slice_rows(
     lines: list[str] = []
     start, size, index = 1, 0, first_index
     number = 0
-    for number, cells in enumerate(rows, 1):
+    rows = iter(rows)
+    head = list(itertools.islice(rows, 2))
+    for number, cells in enumerate(itertools.chain(head, rows), 1):
         line = format_cells(cells)
-        if number == 1 and _is_header(cells):
+        if number == 1 and is_header(cells, *head[1:]):
             header, start = line, 2
             continue
         if lines and size + len(line) > TARGET:
@@ -70,17 +76,6 @@ def format_cells(cells: Sequence[str]) -> str:
     return " ".join(" | ".join(flat).split())
 
 
-def _is_header(cells: Sequence[str]) -> bool:
-    filled = [cell.strip() for cell in cells if cell.strip()]
-    if len(filled) < max(2, len(cells) / 2) and len(cells) > 1:
-        return False
-    return bool(filled) and not any(_is_number(cell) for cell in filled)
-
-
-def _is_number(cell: str) -> bool:
-    return cell.strip("+-€$£%").replace(".", "").replace(",", "").replace(" ", "").isdigit()
-
-
 def _find_delimiter(text: str, suffix: str) -> str:
     """Return the character at which most rows of a sample have the same number of cells.
 
@@ -103,7 +98,12 @@ def _count_even_rows(sample: str, delimiter: str) -> int:
 
 def _read_rows(text: str, suffix: str) -> Iterator[list[str]]:
     csv.field_size_limit(2**31 - 1)  # before the first reader
-    yield from csv.reader(StringIO(text), delimiter=_find_delimiter(text, suffix))
+    text = text.replace("\0", "").replace("\r\n", "\n").replace("\r", "\n")
+    named = _NAMED.match(text)
+    if named is not None:
+        text = text[named.end() :]
+    delimiter = named[1] if named is not None else _find_delimiter(text, suffix)
+    yield from csv.reader(StringIO(text), delimiter=delimiter)
 
 
 def parse_csv(data: bytes, job: ParseJob) -> ParseResult:
@@ -115,7 +115,7 @@ def parse_csv(data: bytes, job: ParseJob) -> ParseResult:
     if text is None:
         return ParseResult("corrupt", warnings=warnings, remedy=_NOT_TEXT)
     count = 0
-    for page in slice_rows(_read_rows(text.replace("\0", ""), job.suffix)):
+    for page in slice_rows(_read_rows(text, job.suffix)):
         job.emit(page)
         count = page.index
     if not count:

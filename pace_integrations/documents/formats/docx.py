@@ -58,7 +58,8 @@ def parse_docx(data: bytes, job: ParseJob) -> ParseResult:
             emitted = page.index
         title, metadata = package.metadata()
         package.left_out.update(walk.left_out)
-        warnings = package.warnings()
+        read_too = (f"{what}, read: {count}" for what, count in walk.read_too.items())
+        warnings = (*package.warnings(), *read_too)
     if not emitted:
         return ParseResult("empty", 1, warnings=warnings, remedy=_EMPTY)
     return ParseResult("ok", emitted, title, metadata, warnings)
@@ -74,6 +75,7 @@ def _make_pages(
         bodies[-1].append((first, level if first.strip() else 0, words))
         bodies += [[(part, level if part.strip() else 0, words)] for part in others]
     bodies[0] += [(line, 0, "") for line in footer]
+    bodies[-1] += [(line, 0, "") for line in walk.loose_comments(walk.package.main)]
     if len(bodies) == 1:
         yield from split_sections(_make_blocks(bodies[0]))
         return

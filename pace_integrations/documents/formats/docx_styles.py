@@ -14,12 +14,15 @@ from pace_integrations.documents.formats.ooxml import Package, find_child
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 _FORMATS = {
+    "decimalZero": "01",
     "lowerLetter": "a",
     "upperLetter": "A",
     "lowerRoman": "i",
     "upperRoman": "I",
 }
 _MAX_PARENTS = 20
+_OFF = ("0", "false", "off")
+_MOVED = 5  # half points that raised text stands above its line, at the least
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,24 @@ class _Style:
     outline: int | None = None
     number: str = ""
     depth: int = 0
+    look: etree._Element | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a run of text looks.
+
+    Attributes:
+        hidden: Whether it is not shown.
+        position: ``superscript``, ``subscript`` or "".
+        white: Whether its letters are white.
+        font: Its font where it names one, or "".
+    """
+
     hidden: bool = False
+    position: str = ""
+    white: bool = False
+    font: str = ""
 
 
 def _value(element: etree._Element | None, *path: str) -> str | None:
@@ -54,14 +74,13 @@ class Styles:
                     continue
                 outline = _value(entry, "pPr", "outlineLvl") or ""
                 depth = _value(entry, "pPr", "numPr", "ilvl") or "0"
-                look = find_child(entry, "rPr", "vanish")
                 found[get_attribute(entry, "styleId") or ""] = _Style(
                     _value(entry, "name") or "",
                     _value(entry, "basedOn") or "",
                     int(outline) if outline.isdigit() else None,
                     _value(entry, "pPr", "numPr", "numId") or "",
                     int(depth) if depth.isdigit() else 0,
-                    look is not None and get_attribute(look, "val") not in ("0", "false"),
+                    find_child(entry, "rPr"),
                 )
         return cls(found)
 
@@ -99,10 +118,34 @@ class Styles:
                 return "" if entry.number == "0" else entry.number, entry.depth
         return "", 0
 
-    def is_hidden(self, properties: etree._Element | None) -> bool:
-        """Tell whether a run's own style hides it."""
-        style = _value(properties, "rStyle")
-        return style is not None and any(entry.hidden for entry in self._chain(style))
+    def look(self, properties: etree._Element | None, paragraph_style: str) -> Look:
+        """Return how a run looks: by what it says itself, else by its styles."""
+        styles = [*self._chain(_value(properties, "rStyle") or ""), *self._chain(paragraph_style)]
+        looks = [properties, *(entry.look for entry in styles)]
+        said: dict[str, etree._Element] = {}
+        for look in looks:
+            for entry in look if look is not None else ():
+                said.setdefault(local_name(entry), entry)
+        vanish, color = said.get("vanish"), said.get("color")
+        font = said.get("rFonts")
+        return Look(
+            vanish is not None and get_attribute(vanish, "val") not in _OFF,
+            _find_position(said),
+            color is not None and (get_attribute(color, "val") or "").upper() == "FFFFFF",
+            (get_attribute(font, "ascii") or "") if font is not None else "",
+        )
+
+
+def _find_position(said: Mapping[str, etree._Element]) -> str:
+    """Return how a run stands on its line: as its style says, or moved by a third of its size."""
+    aligned, moved = said.get("vertAlign"), said.get("position")
+    value = (get_attribute(aligned, "val") or "") if aligned is not None else ""
+    if value in ("superscript", "subscript"):
+        return value
+    points = (get_attribute(moved, "val") or "") if moved is not None else ""
+    if not points.lstrip("-").isdigit() or abs(int(points)) < _MOVED:
+        return ""
+    return "superscript" if int(points) > 0 else "subscript"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +153,7 @@ class _Level:
     style: str = "decimal"
     text: str = "%1."
     start: int = 1
+    is_legal: bool = False
 
 
 @dataclass(slots=True)
@@ -119,6 +163,7 @@ class Numbering:
     levels: Mapping[tuple[str, int], _Level]
     lists: Mapping[str, str]
     overrides: Mapping[tuple[str, int], int]
+    own_levels: Mapping[tuple[str, int], _Level] = field(default_factory=dict)
     _counts: dict[str, list[int | None]] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
 
@@ -128,6 +173,7 @@ class Numbering:
         levels: dict[tuple[str, int], _Level] = {}
         lists: dict[str, str] = {}
         overrides: dict[tuple[str, int], int] = {}
+        own: dict[tuple[str, int], _Level] = {}
         for name in package.find_related(package.main, "numbering"):
             root = package.read(name)
             for entry in root if root is not None else ():
@@ -142,12 +188,16 @@ class Numbering:
                         start = _value(override, "startOverride") or ""
                         if depth.isdigit() and start.isdigit():
                             overrides[key, int(depth)] = int(start)
-        return cls(levels, lists, overrides)
+                        own.update({(key, n): level for n, level in _read_levels(override)})
+        return cls(levels, lists, overrides, own)
+
+    def _level(self, number: str, abstract: str, depth: int) -> _Level | None:
+        return self.own_levels.get((number, depth)) or self.levels.get((abstract, depth))
 
     def next_mark(self, number: str, depth: int) -> str:
         """Return the mark of the next item of a list, with a space after it, or ""."""
         abstract = self.lists.get(number)
-        level = self.levels.get((abstract or "", depth))
+        level = self._level(number, abstract or "", depth)
         if abstract is None or level is None:
             return "- " if abstract is not None else ""
         if level.style == "bullet":
@@ -156,6 +206,8 @@ class Numbering:
             return ""
         counts = self._counts.setdefault(abstract, [None] * 10)
         start = self.overrides.get((number, depth))
+        if start is None and (number, depth) in self.own_levels:
+            start = level.start
         if start is not None and f"{number}/{depth}" not in self._seen:
             self._seen.add(f"{number}/{depth}")
             counts[depth] = None
@@ -163,14 +215,14 @@ class Numbering:
         before = counts[depth]
         counts[depth] = first if before is None else before + 1
         counts[depth + 1 :] = [None] * (len(counts) - depth - 1)
-        return self._format(abstract, depth, level, counts)
+        return self._format(number, depth, level, counts)
 
-    def _format(self, abstract: str, depth: int, level: _Level, counts: list[int | None]) -> str:
+    def _format(self, number: str, depth: int, level: _Level, counts: list[int | None]) -> str:
         text = level.text
         for place in range(depth + 1):
-            other = self.levels.get((abstract, place), _Level())
+            other = self._level(number, self.lists[number], place) or _Level()
             value = counts[place] if counts[place] is not None else other.start
-            style = _FORMATS.get(other.style, "1")
+            style = "1" if level.is_legal and place < depth else _FORMATS.get(other.style, "1")
             text = text.replace(f"%{place + 1}", format_number(value or 0, style))
         return f"{text} " if text.strip() else ""
 
@@ -185,6 +237,7 @@ def _read_levels(abstract: etree._Element) -> list[tuple[int, _Level]]:
                 _value(entry, "numFmt") or "decimal",
                 _value(entry, "lvlText") or "",
                 int(start) if start.lstrip("-").isdigit() else 1,
+                find_child(entry, "isLgl") is not None,
             )
             found.append((int(depth), level))
     return found

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import email
 import email.policy
+import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import replace
-from email.message import EmailMessage
+from dataclasses import dataclass, field
+from email.message import EmailMessage, Message
 
+from pace_integrations.documents.formats.attached import AttachedFiles
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.html import decode_html, parse_tree
 from pace_integrations.documents.formats.html_walk import read_element
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.sectioning import Block, split_sections
-from pace_integrations.documents.types import LimitExceededError, ParseResult
+from pace_integrations.documents.types import LimitExceededError, ParseResult, Status
 
 _HEADERS = ("From", "To", "Cc", "Bcc", "Date", "Subject")
-_MAX_NAMES = 8
+_SHARE = 0.5
+_ENCRYPTED = ("application/pgp-encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
+_FROM = re.compile(rb"^From \S+.*\d{4}.*$", re.MULTILINE)
+_QUOTED_FROM = re.compile(rb"^>(?=>*From )", re.MULTILINE)
 _LONGEST = 200
 _EMPTY = "The message has no text."
+_LOCKED = "Open the message in its own program, and save its text."
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -43,45 +49,81 @@ def _part_text(part: EmailMessage) -> str:
         return clean_characters(decode_html(data).text or data.decode("latin-1"))
 
 
-def _choose_alternative(part: EmailMessage) -> EmailMessage | None:
-    """Return the plain text of alternatives that say the same, or else the last one."""
+def _choose_alternatives(part: EmailMessage) -> Iterator[EmailMessage]:
+    """Yield of alternatives the plain text, or the last one where it says more; and invitations."""
     parts = [p for p in part.iter_parts() if isinstance(p, EmailMessage)]
-    plain = [p for p in parts if p.get_content_type() == "text/plain" and _part_text(p).strip()]
-    return plain[0] if plain else parts[-1] if parts else None
+    others = [p for p in parts if p.get_content_type() != "text/calendar"]
+    texts = [(_text_of(p), p) for p in others]
+    plain = [(text, p) for text, p in texts if p.get_content_type() == "text/plain"]
+    if texts:
+        rich, last = texts[-1]
+        # "Please see the HTML version" says nothing of what it stands for.
+        short = not plain or len(plain[0][0].split()) < _SHARE * len(rich.split())
+        yield last if short else plain[0][1]
+    yield from (p for p in parts if p.get_content_type() == "text/calendar")
 
 
-def _walk_parts(message: EmailMessage, title: str, left_out: list[str]) -> Iterator[Block]:
-    """Yield the headers and the texts of a message and of those in it."""
-    lines = [f"{name}: {_header(message, name)}" for name in _HEADERS if _header(message, name)]
-    if lines:
-        yield Block("\n".join(lines) + "\n\n", 1, title)
-    yield from _walk_body(message, left_out, top=True)
+def _text_of(part: EmailMessage) -> str:
+    """Return the text of a part and of those in it."""
+    texts = (p for p in part.walk() if p.get_content_maintype() == "text" and not _is_file(p))
+    return "\n".join(_part_text(p) for p in texts if isinstance(p, EmailMessage))
 
 
-def _walk_body(part: EmailMessage, left_out: list[str], *, top: bool) -> Iterator[Block]:
-    kind = part.get_content_type()
-    if kind == "message/rfc822":
-        for inner in part.iter_parts():
-            if isinstance(inner, EmailMessage):
-                subject = _header(inner, "Subject") or "attached message"
-                yield from _walk_parts(inner, f"Attached: {subject}", left_out)
-    elif kind == "multipart/alternative":
-        chosen = _choose_alternative(part)
-        if chosen is not None:
-            yield from _walk_body(chosen, left_out, top=top)
-    elif part.is_multipart():
-        for inner in part.iter_parts():
-            if isinstance(inner, EmailMessage):
-                yield from _walk_body(inner, left_out, top=False)
-    elif kind.startswith("text/"):
-        name = part.get_filename()
-        text = _part_text(part)
-        if name and part.get_content_disposition() == "attachment":
-            yield Block(f"[Attached file {name}]\n{text}\n\n", 2, f"Attached: {name}")
+def _is_file(part: Message) -> bool:
+    return bool(part.get_filename()) and part.get_content_disposition() == "attachment"
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One walk over a message and those in it.
+
+    Attributes:
+        files: Names and bytes of the files that are attached.
+        encrypted: Parts that only their addressee can open.
+    """
+
+    files: list[tuple[str, bytes]] = field(default_factory=list)
+    encrypted: int = 0
+
+    def message(self, message: EmailMessage, title: str) -> Iterator[Block]:
+        """Yield the headers and the texts of a message and of those in it."""
+        lines = [f"{name}: {_header(message, name)}" for name in _HEADERS if _header(message, name)]
+        if lines:
+            yield Block("\n".join(lines) + "\n\n", 1, title)
+        yield from self._part(message)
+
+    def _part(self, part: EmailMessage) -> Iterator[Block]:
+        kind = part.get_content_type()
+        if kind == "message/rfc822":
+            for inner in part.iter_parts():
+                if isinstance(inner, EmailMessage):
+                    subject = _header(inner, "Subject") or "attached message"
+                    yield from self.message(inner, f"Attached: {subject}")
+        elif kind == "multipart/alternative":
+            for chosen in _choose_alternatives(part):
+                yield from self._part(chosen)
+        elif part.is_multipart():
+            for inner in part.iter_parts():
+                if isinstance(inner, EmailMessage):
+                    yield from self._part(inner)
+        elif kind.startswith("text/") and not _is_file(part):
+            yield Block(f"{_part_text(part)}\n\n")
+        elif kind in _ENCRYPTED:
+            self.encrypted += 1
         else:
-            yield Block(f"{text}\n\n")
-    else:
-        left_out.append(" ".join((part.get_filename() or kind).split()))
+            media = part.get_content_maintype() in ("image", "audio", "video")
+            payload = None if media else part.get_payload(decode=True)
+            name = part.get_filename() or kind
+            self.files.append((name, payload if isinstance(payload, bytes) else b""))
+
+
+def _split_mailbox(data: bytes) -> list[bytes]:
+    """Return the messages of a mailbox (mbox), or the one that there is."""
+    starts = [found.start() for found in _FROM.finditer(data)]
+    if not starts or starts[0] != 0:
+        return [data]
+    bounds = itertools.pairwise([*starts, len(data)])
+    return [_QUOTED_FROM.sub(b"", data[a:b].split(b"\n", 1)[-1]) for a, b in bounds]
 
 
 def parse_eml(data: bytes, job: ParseJob) -> ParseResult:
@@ -90,18 +132,36 @@ def parse_eml(data: bytes, job: ParseJob) -> ParseResult:
         raise LimitExceededError("the message is larger than the limit of expanded bytes")
     if job.suffix == ".emlx":  # Apple's: its length first
         data = re.sub(rb"\A\d+\s*\n", b"", data)
-    message = email.message_from_bytes(data, policy=email.policy.default)
-    assert isinstance(message, EmailMessage)
-    subject, left_out, count = _header(message, "Subject"), list[str](), 0
-    for page in split_sections(_walk_parts(message, "Message", left_out)):
-        job.emit(replace(page))
+    messages = [
+        parsed
+        for part in _split_mailbox(data)
+        if isinstance(
+            parsed := email.message_from_bytes(part, policy=email.policy.default), EmailMessage
+        )
+    ]
+    walk, count = _Walk(), 0
+    subjects = [_header(message, "Subject") for message in messages]
+    titles = ["Message"] if len(messages) == 1 else [s or "Message" for s in subjects]
+    blocks = (
+        block
+        for message, title in zip(messages, titles, strict=True)
+        for block in walk.message(message, title)
+    )
+    for page in split_sections(blocks):
+        job.emit(page)
         count = page.index
-    metadata = {key: _header(message, name) for key, name in (("author", "From"), ("date", "Date"))}
+    attached = AttachedFiles(job, count)
+    attached.read_all(walk.files)
+    warnings = tuple(attached.warnings())
+    if walk.encrypted:
+        warnings = (f"encrypted parts, not read: {walk.encrypted}", *warnings)
+    if not attached.index:
+        status: Status = "encrypted" if walk.encrypted else "empty"
+        return ParseResult(status, 1, warnings=warnings, remedy=_EMPTY)
+    first = messages[0]
+    metadata = {key: _header(first, name) for key, name in (("author", "From"), ("date", "Date"))}
     metadata = {key: value[:_LONGEST] for key, value in metadata.items() if value}
-    warnings: tuple[str, ...] = ()
-    if left_out:
-        more = f" and {len(left_out) - _MAX_NAMES} more" if len(left_out) > _MAX_NAMES else ""
-        warnings = (f"attached files were not read: {', '.join(left_out[:_MAX_NAMES])}{more}",)
-    if not count:
-        return ParseResult("empty", 1, warnings=warnings, remedy=_EMPTY)
-    return ParseResult("ok", count, subject[:_LONGEST] or None, metadata, warnings)
+    title = (subjects[0][:_LONGEST] or None) if len(messages) == 1 else None
+    if walk.encrypted:
+        return ParseResult("partial", attached.index, title, metadata, warnings, _LOCKED)
+    return ParseResult("ok", attached.index, title, metadata, warnings)

@@ -97,7 +97,10 @@ def _find_heading(root: etree._Element) -> str | None:
 def _page_marks(
     archive: zipfile.ZipFile, package: etree._Element, folder: str
 ) -> dict[str, dict[str, str]]:
-    """Return the page list of a book: per chapter, numbers of printed pages by elements' ids."""
+    """Return the page list of a book: per chapter, numbers of printed pages by elements' ids.
+
+    A page that begins with its chapter has the id "".
+    """
     marks: dict[str, dict[str, str]] = {}
     for item in package.iter("{*}item"):
         is_list = "nav" in (item.get("properties") or "").split() or (
@@ -113,7 +116,7 @@ def _page_marks(
         for label, target in _page_targets(root):
             name, _, anchor = unquote(target).partition("#")
             chapter = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-            if label and anchor:
+            if label:
                 marks.setdefault(chapter, {})[anchor] = label
     return marks
 
@@ -163,6 +166,8 @@ def parse_epub(data: bytes, job: ParseJob) -> ParseResult:
                 continue
             left_out.update(found.left_out)
             blocks, before = list(found.writer.blocks()), index
+            first = marks.get(path, {}).get("")  # a page that begins where its chapter does
+            blocks[:0] = [Block("", label=first)] if first else []
             for page in _cut_chapter(blocks, heading, label):
                 index, read = before + page.index, read + 1
                 job.emit(replace(page, index=index))

@@ -58,7 +58,11 @@ class PageCollector:
     def finish(self, result: ParseResult) -> ParseResult:
         """Return the result with its pages."""
         if self._preamble is not None and (self._raw or result.status == "ok"):
-            result = assemble_pages(result, self._preamble, self._raw)
+            made = assemble_pages(result, self._preamble, self._raw)
+            # Files in the file come behind its own pages.
+            last = self.pages[-1].index if self.pages else 0
+            count = max(made.page_count, last)
+            result = replace(made, page_count=count, pages=(*made.pages, *self.pages))
         else:
             count = max(result.page_count, self.pages[-1].index if self.pages else 0)
             result = replace(result, page_count=count, pages=tuple(self.pages))
@@ -127,10 +131,10 @@ def _parse_bytes(path: Path, job: ParseJob, messages: Messages) -> tuple[ParseRe
             return ParseResult("unsupported", remedy=TOO_LARGE), ""
         data = file.read(size)  # takes as much memory as it may read
     sha256 = hashlib.sha256(data).hexdigest()
-    return _run_parser(row, data, replace(job, suffix=path.suffix.lower()), messages), sha256
+    return run_parser(row, data, replace(job, suffix=path.suffix.lower()), messages), sha256
 
 
-def _run_parser(row: Format, data: bytes, job: ParseJob, messages: Messages) -> ParseResult:
+def run_parser(row: Format, data: bytes, job: ParseJob, messages: Messages) -> ParseResult:
     """Give the bytes to their parser; whatever it raises becomes a status.
 
     Pages that were emitted before are kept: the caller makes ``partial`` of a status with pages.

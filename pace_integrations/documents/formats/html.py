@@ -18,7 +18,6 @@ from pace_integrations.documents.types import LimitExceededError, ParseResult
 _CHARSET = re.compile(rb"<meta[^<>]+charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _DECLARED = re.compile(rb"<\?xml[^<>]+encoding\s*=\s*[\"']([\w.:-]+)", re.IGNORECASE)
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
-_MAIN_SHARE = 0.3
 _META = {
     "author": "author",
     "description": "subject",
@@ -40,16 +39,6 @@ def parse_tree(text: str) -> etree._Element:
     """
     parser = lxml_html.HTMLParser(no_network=True, remove_comments=False, huge_tree=True)
     return lxml_html.document_fromstring(_DECLARATION.sub("", text), parser=parser)
-
-
-def _find_body(root: etree._Element) -> etree._Element:
-    """Return the main part where the page marks one that holds a good share of it, or all of it."""
-    mains = root.findall(".//main")
-    if len(mains) == 1:
-        inner, outer = (len("".join(part.itertext())) for part in (mains[0], root))
-        if inner >= _MAIN_SHARE * outer:
-            return mains[0]
-    return root
 
 
 def find_title(root: etree._Element) -> str | None:
@@ -97,7 +86,7 @@ def parse_html(data: bytes, job: ParseJob) -> ParseResult:
     if not text.strip():
         return ParseResult("empty", 1, warnings=warnings, remedy=_EMPTY)
     root = parse_tree(text)
-    found = read_element(_find_body(root))
+    found = read_element(root)
     count = emit_sections(found.writer.blocks(), job.emit)
     warnings += tuple(found.warnings())
     if not count:

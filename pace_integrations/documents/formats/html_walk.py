@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lxml import etree
+from lxml import html as lxml_html
 
 from pace_integrations.documents.formats.archives import get_attribute, local_name
 from pace_integrations.documents.formats.clean import format_number, lower_text, raise_text
 from pace_integrations.documents.formats.markup_writer import MarkupWriter
+from pace_integrations.documents.formats.mathml import math_source
 
 _NOT_SHOWN = "script style template noscript head button nav rp datalist"
 _SKIPPED = frozenset(_NOT_SHOWN.split())
+_NAMED = {"nav": "navigation", "button": "buttons"}
 _OBJECTS = "iframe object canvas embed audio video applet frame"
 _EMBEDDED = frozenset(_OBJECTS.split())
 _SPACED = frozenset(["p", "table", "ul", "ol", "pre", "dl", "blockquote", "figure"])
@@ -25,6 +28,8 @@ li main section summary legend label option
 _BLOCKS = _SPACED | frozenset(_OTHER_BLOCKS.split())
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _SILENT_INPUTS = frozenset(["hidden", "password", "submit", "button", "image", "reset", "file"])
+_LIST_STYLE = re.compile(r"list-style(?:-type)?\s*:\s*(?:lower|upper)-(?:alpha|latin|roman)", re.I)
+_MAX_SPAN = 100
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 
 
@@ -52,7 +57,7 @@ class _HtmlWalker:
         self.found = HtmlText()
         self._root, self._page_marks = root, page_marks
         self._writer = self.found.writer
-        self._lists: list[tuple[str, int]] = []
+        self._lists: list[tuple[str, int, int]] = []
         self._raised: list[str] = []
 
     def walk(self) -> HtmlText:
@@ -80,14 +85,12 @@ class _HtmlWalker:
 
     def _is_left_out(self, element: etree._Element) -> bool:
         name = local_name(element).lower()
-        style = element.get("style")
         return (
             not name
             or name in _SKIPPED
             or name in _EMBEDDED
             or name in ("svg", "math", "select", "textarea")
-            or "hidden" in element.attrib
-            or bool(style and _HIDDEN.search(style))
+            or _is_hidden(element)
         )
 
     def _start(self, element: etree._Element) -> bool:
@@ -98,9 +101,11 @@ class _HtmlWalker:
             self._writer.mark_page(label)
             if not len(element):
                 return False
+        if _is_hidden(element):
+            self.found.left_out["hidden text"] += any(t.strip() for t in element.itertext())
+            return False
         if self._is_left_out(element):
-            if "hidden" not in element.attrib:
-                self._replace(element, name)
+            self._replace(element, name)
             return False
         writer = self._writer
         if name in _HEADINGS:
@@ -115,11 +120,15 @@ class _HtmlWalker:
             writer.end_row()
         elif name in ("td", "th"):
             writer.start_cell()
+        elif name == "rt":
+            writer.write("(")
+        elif name == "q":
+            writer.write('"')
         elif name == "br":
             writer.end_line()
         elif name in ("sup", "sub"):
             self._raised.append(name)
-        elif name in ("img", "input"):
+        elif name in ("img", "input", "area"):
             self._replace(element, name)
         elif name in _BLOCKS:
             writer.end_line(2 if name in _SPACED else 1)
@@ -141,9 +150,13 @@ class _HtmlWalker:
         elif name == "tr":
             writer.end_row()
         elif name in ("td", "th"):
-            writer.end_cell()
+            writer.end_cell(*(_read_span(element, key) for key in ("colspan", "rowspan")))
         elif name in ("sup", "sub"):
             self._raised.pop()
+        elif name == "q":
+            writer.write('"')
+        elif name == "abbr" and (element.get("title") or "").strip():
+            writer.write(f" ({element.get('title')})")
         elif name == "rt":
             writer.write(")")
         elif name in _BLOCKS:
@@ -151,18 +164,21 @@ class _HtmlWalker:
 
     def _start_list(self, element: etree._Element, name: str) -> None:
         self._writer.end_line(1 if self._lists else 2)
-        start = element.get("start") or "1"
+        start, step = element.get("start") or "", 1
+        if "reversed" in element.attrib:
+            step = -1
+            start = start or str(sum(local_name(item) == "li" for item in element))
         number = int(start) if re.fullmatch(r"-?\d{1,9}", start) else 1
-        style = element.get("type") or "1"
-        self._lists.append((style if name == "ol" else "", number))
+        style = element.get("type") or _list_style(element.get("style") or "")
+        self._lists.append((style if name == "ol" else "", number, step))
 
     def _next_mark(self, element: etree._Element) -> str:
         if not self._lists or not self._lists[-1][0]:
             return "- "
-        style, number = self._lists[-1]
+        style, number, step = self._lists[-1]
         value = element.get("value") or ""
         number = int(value) if re.fullmatch(r"-?\d{1,9}", value) else number
-        self._lists[-1] = (style, number + 1)
+        self._lists[-1] = (style, number + step, step)
         return f"{format_number(number, style)}. "
 
     def _find_page_mark(self, element: etree._Element) -> str | None:
@@ -180,11 +196,11 @@ class _HtmlWalker:
     def _replace(self, element: etree._Element, name: str) -> None:
         """Write what an element without text of its own shows, or count it."""
         writer = self._writer
-        if name == "img":
+        if name in ("img", "area"):
             text = " ".join((element.get("alt") or "").split())
             if text:
                 writer.write(f"[Image: {text}]")
-            elif element.get("alt") is None:
+            elif name == "img" and element.get("alt") is None:
                 self.found.left_out["pictures without a description"] += 1
         elif name == "input":
             writer.write(_input_text(element))
@@ -193,16 +209,24 @@ class _HtmlWalker:
         elif name == "textarea":
             writer.write(f" {''.join(element.itertext())} ")
         elif name == "math":
-            writer.write(f" {_math_text(element)} ")
+            writer.write(f" {math_source(element)} ")
         elif name == "svg":
             texts = [e for e in element.iter() if local_name(e) in ("text", "title", "desc")]
             writer.write(" ".join(" ".join(e.itertext()) for e in texts))
+        elif name in _NAMED:
+            self.found.left_out[_NAMED[name]] += 1
+        elif name == "iframe" and element.get("srcdoc"):
+            writer.end_line()
+            writer.write(_frame_text(element.get("srcdoc") or ""))
+            writer.end_line()
         elif name in _EMBEDDED:
             self.found.left_out[f"embedded objects ({name})"] += 1
 
 
 def _input_text(element: etree._Element) -> str:
     kind = (element.get("type") or "text").lower()
+    if kind == "image" and element.get("alt"):
+        return f"[Image: {element.get('alt')}] "
     if kind in ("checkbox", "radio"):
         return "[x] " if "checked" in element.attrib else "[ ] "
     value = " ".join((element.get("value") or "").split())
@@ -217,13 +241,29 @@ def _selected_text(element: etree._Element) -> str:
     return ", ".join(" ".join((option.text or "").split()) for option in chosen)
 
 
-def _math_text(element: etree._Element) -> str:
-    if element.get("alttext"):
-        return element.get("alttext") or ""
-    for child in element.iter():
-        if local_name(child) == "annotation" and "tex" in (child.get("encoding") or ""):
-            return "".join(child.itertext())
-    return "".join("".join(element.itertext()).split())
+def _is_hidden(element: etree._Element) -> bool:
+    style = element.get("style")
+    return "hidden" in element.attrib or bool(style and _HIDDEN.search(style))
+
+
+def _read_span(element: etree._Element, name: str) -> int:
+    value = (element.get(name) or "").strip()
+    return min(int(value), _MAX_SPAN) if value.isascii() and value.isdigit() else 1
+
+
+def _list_style(style: str) -> str:
+    """Return the mark of a list as its own style says: ``a A i I``, else ``1``."""
+    found = _LIST_STYLE.search(style)
+    if found is None:
+        return "1"
+    letter = "i" if found[0].lower().endswith("roman") else "a"
+    return letter.upper() if "upper" in found[0].lower() else letter
+
+
+def _frame_text(source: str) -> str:
+    """Return the text of a page that stands in an attribute."""
+    tree = lxml_html.fragment_fromstring(source, create_parent="div")
+    return read_element(tree).writer.text()
 
 
 def read_element(root: etree._Element, page_marks: Mapping[str, str] | None = None) -> HtmlText:

@@ -22,8 +22,11 @@ def _walk_values(value: object, path: str) -> Iterator[str]:
     stack: list[tuple[Any, str]] = [(value, path)]
     while stack:  # nesting has no bound here
         value, path = stack.pop()
-        if isinstance(value, dict):
-            stack += [(v, f"{path}.{k}" if path else str(k)) for k, v in reversed(value.items())]
+        if isinstance(value, _Object):
+            members = value.items()
+            if not members:
+                yield f"{path}: {{}}" if path else "{}"
+            stack += [(v, f"{path}.{k}" if path else str(k)) for k, v in reversed(members)]
         elif isinstance(value, list) and not all(_is_plain(item) for item in value):
             stack += [(v, f"{path}[{n}]") for n, v in reversed(list(enumerate(value)))]
         elif isinstance(value, list):
@@ -33,7 +36,7 @@ def _walk_values(value: object, path: str) -> Iterator[str]:
 
 
 def _is_plain(value: object) -> bool:
-    return not isinstance(value, dict | list)
+    return not isinstance(value, _Object | list)
 
 
 def _format_value(value: object) -> str:
@@ -46,7 +49,7 @@ def _make_blocks(value: object) -> Iterator[Block]:
     """Yield the records of a list, or the members of an object, as sections."""
     if isinstance(value, list) and not all(_is_plain(item) for item in value):
         named = [(f"[{number}]", item) for number, item in enumerate(value)]
-    elif isinstance(value, dict):
+    elif isinstance(value, _Object):
         named = [(str(key), item) for key, item in value.items()]
     else:
         named = [("", value)]
@@ -55,20 +58,36 @@ def _make_blocks(value: object) -> Iterator[Block]:
         yield Block(f"{text}\n", 1 if name else 0, name)
 
 
+class _Number(str):
+    """A number as the file writes it."""
+
+
+class _Object(tuple[tuple[str, Any], ...]):
+    """An object with all of its members: names may come twice."""
+
+    __slots__ = ()
+
+    def items(self) -> tuple[tuple[str, Any], ...]:
+        """Return names and values."""
+        return self
+
+
+def _load(text: str) -> object:
+    # Numbers stay as they are written: 1.10 is no 1.1.
+    return json.loads(
+        text, parse_float=_Number, parse_int=_Number, object_pairs_hook=lambda m: _Object(m)
+    )
+
+
 def _load_values(text: str, suffix: str) -> object:
     if suffix not in _LINES:
         try:
-            # Numbers stay as they are written: 1.10 is no 1.1.
-            return json.loads(text, parse_float=_Number, parse_int=_Number)
+            return _load(text)
         except ValueError:
             if "\n" not in text.strip():
                 raise
     lines = (line for line in text.split("\n") if line.strip())
-    return [json.loads(line, parse_float=_Number, parse_int=_Number) for line in lines]
-
-
-class _Number(str):
-    """A number as the file writes it."""
+    return [_load(line) for line in lines]
 
 
 def parse_json(data: bytes, job: ParseJob) -> ParseResult:

@@ -39,8 +39,29 @@ class _Frame:
 
 @dataclass(slots=True)
 class _Table:
-    rows: list[str] = field(default_factory=list)
+    """A table that is being written.
+
+    Attributes:
+        cells: Cells of the row that is open.
+        below: Rows below that a cell of the rows before still covers, by its column.
+    """
+
     cells: list[str] = field(default_factory=list)
+    below: dict[int, int] = field(default_factory=dict)
+
+    def skip_covered(self) -> None:
+        """Leave the places blank that a cell of a row above covers."""
+        while self.below.get(len(self.cells), 0) > 0:
+            self.below[len(self.cells)] -= 1
+            self.cells.append("")
+
+    def add_cell(self, text: str, columns: int, rows: int) -> None:
+        """Add a cell, and blanks for the other places that it covers."""
+        self.skip_covered()
+        for number in range(max(1, columns)):
+            if rows > 1:
+                self.below[len(self.cells)] = rows - 1
+            self.cells.append("" if number else text)
 
 
 class MarkupWriter:
@@ -103,16 +124,19 @@ class MarkupWriter:
         """Begin a cell of the row that is open."""
         self._frames.append(_Frame())
 
-    def end_cell(self, span: int = 1) -> None:
-        """End a cell; one over several columns comes once."""
+    def end_cell(self, columns: int = 1, rows: int = 1) -> None:
+        """End a cell; one over several columns or rows comes once, and the others are blank."""
         if len(self._frames) > 1:
             text = clean_characters("".join(self._frames.pop().parts))
-            (self._tables[-1].cells if self._tables else []).append(text)
+            if self._tables:
+                self._tables[-1].add_cell(text, columns, rows)
 
     def end_row(self) -> None:
         """End a row and write it."""
         if self._tables:
             table = self._tables[-1]
+            if table.cells:
+                table.skip_covered()
             cells, table.cells = table.cells, []
             for line in format_row(cells):
                 self._write_raw(line)

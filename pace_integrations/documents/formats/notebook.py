@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pace_integrations.documents.formats.clean import clean_characters
+from pace_integrations.documents.formats.html import parse_tree
+from pace_integrations.documents.formats.html_walk import read_element
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.sectioning import Block, split_sections
 from pace_integrations.documents.formats.text import clean_text, markdown_title
@@ -30,10 +32,16 @@ def _output_text(output: dict[str, Any], left_out: Counter[str]) -> str:
         return _join_source(output.get("text"))
     if kind == "error":
         return f"{output.get('ename')}: {output.get('evalue')}"
-    data = output.get("data") or {}
-    if any(str(name).startswith("image/") for name in data):
+    data = output.get("data") or output  # format 3 has no data between
+    if any(str(name).startswith("image/") or name in ("png", "jpeg", "svg") for name in data):
         left_out["pictures among the outputs"] += 1
-    return _join_source(data.get("text/markdown") or data.get("text/plain"))
+    kinds = ("text/markdown", "markdown", "text/plain", "text", "text/latex", "latex")
+    plain = next((text for kind in kinds if (text := _join_source(data.get(kind)))), "")
+    page = _join_source(data.get("text/html") or data.get("html"))
+    # Tables come as HTML too, and better than in columns of spaces.
+    if page.strip() and ("<table" in page or not plain):
+        return read_element(parse_tree(page)).writer.text() or plain
+    return plain
 
 
 def _make_blocks(cells: list[dict[str, Any]], left_out: Counter[str]) -> Iterator[Block]:

@@ -19,7 +19,12 @@ from pace_integrations.documents.formats.archives import (
     open_archive,
     read_part,
 )
-from pace_integrations.documents.formats.clean import clean_characters
+from pace_integrations.documents.formats.clean import (
+    clean_characters,
+    format_number,
+    lower_text,
+    raise_text,
+)
 
 _LONGEST = 200
 _PROPERTIES = {
@@ -28,6 +33,7 @@ _PROPERTIES = {
     "keywords": "keywords",
     "created": "created",
 }
+_LIST_STYLES = {"alphaLc": "a", "alphaUc": "A", "romanLc": "i", "romanUc": "I"}
 
 
 def find_child(element: etree._Element, *names: str) -> etree._Element | None:
@@ -98,7 +104,7 @@ class Package:
         """Return what was not read, a line for each kind."""
         if any("vbaProject" in name for name in self.archive.namelist()):
             self.left_out["macros"] += 1
-        return tuple(f"{what}, not read: {count}" for what, count in self.left_out.items())
+        return tuple(f"{what}, not read: {n}" for what, n in self.left_out.items() if n)
 
 
 def open_package(data: bytes, limit: int, default: str) -> Package:
@@ -150,6 +156,13 @@ def math_text(element: etree._Element) -> str:
     if name == "nary":
         sign = next((get_attribute(c, "val") or "" for c in find_all(element, "chr")), "∫")
         return f"{sign}_{grouped(part('sub'))}^{grouped(part('sup'))} {part('e')}"
+    if name in ("limLow", "limUpp"):
+        return f"{part('e')}{'_' if name == 'limLow' else '^'}{grouped(part('lim'))} "
+    if name == "func":
+        return f"{part('fName').rstrip()} {part('e')}"
+    if name == "acc":
+        sign = next((get_attribute(c, "val") or "" for c in find_all(element, "chr")), "^")
+        return f"{part('e')}{sign}"
     if name == "mr":
         return "[" + ", ".join(math_text(c) for c in element if local_name(c) == "e") + "]"
     return "".join(math_text(child) for child in element if local_name(child) != "ctrlPr")
@@ -157,18 +170,52 @@ def math_text(element: etree._Element) -> str:
 
 def drawing_paragraphs(root: etree._Element) -> Iterator[str]:
     """Yield the paragraphs of DrawingML below an element: shapes, diagrams, charts' titles."""
+    owner, counts = None, dict[int, int]()
     for paragraph in find_all(root, "p"):
-        text = "".join(_drawing_run(child) for child in paragraph)
+        if paragraph.getparent() is not owner:
+            owner, counts = paragraph.getparent(), {}
+        text = ""
+        for child in paragraph:
+            text += _drawing_run(child, text)
         if text.strip():
-            yield " ".join(text.split())
+            yield " ".join(f"{_list_mark(paragraph, counts)}{text}".split())
 
 
-def _drawing_run(element: etree._Element) -> str:
+def _list_mark(paragraph: etree._Element, counts: dict[int, int]) -> str:
+    """Return the number that an item of a list shows, or ""; counts on by levels."""
+    properties = find_child(paragraph, "pPr")
+    given = (properties.get("lvl") or "0") if properties is not None else "0"
+    level = int(given) if given.isdigit() else 0
+    for deeper in [key for key in counts if key > level]:
+        del counts[deeper]
+    numbered = find_child(properties, "buAutoNum") if properties is not None else None
+    if numbered is None:
+        counts.pop(level, None)
+        return ""
+    kind, start = numbered.get("type") or "arabicPeriod", numbered.get("startAt") or "1"
+    counts[level] = counts.get(level, int(start) - 1 if start.isdigit() else 0) + 1
+    style = next((mark for name, mark in _LIST_STYLES.items() if kind.startswith(name)), "1")
+    number = format_number(counts[level], style)
+    if kind.endswith("ParenBoth"):
+        return f"({number}) "
+    return f"{number}{')' if kind.endswith('ParenR') else '.'} "
+
+
+def _drawing_run(element: etree._Element, before: str) -> str:
     name = local_name(element)
     if name == "br":
         return " "
     if name in ("r", "fld"):
-        return "".join(child.text or "" for child in element if local_name(child) == "t")
+        text = "".join(child.text or "" for child in element if local_name(child) == "t")
+        look = find_child(element, "rPr")
+        moved = (look.get("baseline") or "0").rstrip("%") if look is not None else "0"
+        if moved in ("0", "") or not text.strip():
+            return text
+        mark = lower_text if moved.startswith("-") else raise_text
+        return mark(before, text.strip())
+    if name == "AlternateContent":
+        chosen = next((c for c in element if len(c)), None)
+        return "".join(_drawing_run(c, before) for c in chosen) if chosen is not None else ""
     return math_text(element) if name in ("oMath", "oMathPara", "m") else ""
 
 
@@ -179,8 +226,10 @@ def chart_lines(root: etree._Element) -> Iterator[str]:
         yield f"[Chart: {'; '.join(titles)}]"
     for series in find_all(root, "ser"):
         names = find_child(series, "tx")
-        labels = find_child(series, "cat")
-        values = find_child(series, "val")
+        labels, values = (
+            next((part for part in series if local_name(part) in kinds), None)
+            for kinds in (("cat", "xVal"), ("val", "yVal"))
+        )
         name, keys, numbers = (
             [v.text or "" for v in find_all(part, "v")] if part is not None else []
             for part in (names, labels, values)

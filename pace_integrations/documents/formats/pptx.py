@@ -47,7 +47,10 @@ def _shape_lines(
             kind = _placeholder(shape)
             if kind in _COUNTERS:
                 continue
-            lines = list(drawing_paragraphs(shape))
+            if _is_hidden(shape):
+                package.left_out["hidden shapes"] += 1
+                continue
+            lines = list(drawing_paragraphs(shape)) or _describe_shape(shape)
             if kind == "ftr":  # on every slide; once is enough
                 lines = [line for line in lines if line not in running]
                 running.update(lines)
@@ -56,6 +59,31 @@ def _shape_lines(
             yield from _frame_lines(package, shape, part)
         elif name == "pic":
             yield from _picture_lines(package, shape)
+
+
+def _is_hidden(shape: etree._Element) -> bool:
+    properties = next(find_all(shape, "cNvPr"), None)
+    return properties is not None and properties.get("hidden") in ("1", "true")
+
+
+def _describe_shape(shape: etree._Element) -> list[str]:
+    properties = next(find_all(shape, "cNvPr"), None)
+    text = " ".join((properties.get("descr") or "").split()) if properties is not None else ""
+    return [f"[Image: {text}]"] if text else []
+
+
+def _layout_lines(package: Package, part: str, running: set[str]) -> Iterator[str]:
+    """Yield what the layout and the master of a slide show on it, once in a file."""
+    layouts = package.find_related(part, "slideLayout")
+    masters = [m for layout in layouts for m in package.find_related(layout, "slideMaster")]
+    for target in (*layouts, *masters):
+        root = package.read(target) if target not in running else None
+        running.add(target)
+        for shape in find_all(root, "sp") if root is not None else ():
+            if not _placeholder(shape) and not _is_hidden(shape):
+                lines = [line for line in drawing_paragraphs(shape) if line not in running]
+                running.update(lines)
+                yield from lines
 
 
 def _frame_lines(package: Package, frame: etree._Element, part: str) -> Iterator[str]:
@@ -136,7 +164,9 @@ def parse_pptx(data: bytes, job: ParseJob) -> ParseResult:
                 continue
             if slide.get("show") in ("0", "false"):
                 hidden.append(index)
-            lines = [*_shape_lines(package, tree, part, running), *_note_lines(package, part)]
+            lines = list(_shape_lines(package, tree, part, running))
+            lines += _layout_lines(package, part, running)
+            lines += _note_lines(package, part)
             text, title = clean_characters("\n".join(lines)), _find_title(tree)
             if text:
                 read += 1

@@ -30,6 +30,7 @@ class ParseJob:
         options: Limits, PDF engine, OCR languages.
         suffix: Lower-case suffix of the file's name, with the dot, or "".
         password: Password to try where the file asks for one, or None.
+        depth: How many files it lies within, as an attachment does.
     """
 
     emit: Callable[[PageRecord], None]
@@ -37,6 +38,7 @@ class ParseJob:
     options: ReadOptions = field(default_factory=ReadOptions)
     suffix: str = ""
     password: str | None = None
+    depth: int = 0
 
 
 class Parser(Protocol):
@@ -65,6 +67,7 @@ class Format:
         pattern: What a file of it begins with, where that takes a pattern.
         isolated: Whether its parser is so involved that it runs in a process of its own.
         extra: Extra of this package that its parser needs, or "".
+        paged: Whether it has pages of its own.
         example: A small file of it, where that can be written down; tests read it.
     """
 
@@ -78,6 +81,7 @@ class Format:
     pattern: re.Pattern[bytes] | None = None
     isolated: bool = True
     extra: str = ""
+    paged: bool = False
     example: bytes = b""
 
     def load_parser(self) -> Parser:
@@ -115,10 +119,12 @@ FORMATS: tuple[Format, ...] = (
         "pdf",
         (".pdf",),
         "pdf.parser:parse_pdf",
-        "text in reading order, tables row by row, form values, typed annotations, page labels, "
-        "outline; with `--ocr` also pictures of text",
-        "attachments, portfolios, XFA forms, pages that are pictures, text outside the page",
+        "text in reading order, tables row by row, form values (XFA too), typed annotations, "
+        "attached documents, page labels, outline; with `--ocr` also pictures of text",
+        "other attachments, embedded media, pages that are pictures, text outside the page or in "
+        "hidden layers; white and invisible text is read, and named",
         magic=(b"%PDF-",),
+        paged=True,
     ),
     Format(
         "docx",
@@ -126,33 +132,37 @@ FORMATS: tuple[Format, ...] = (
         "docx:parse_docx",
         "paragraphs, list numbers, tables (nested ones too), content controls, tracked changes as "
         "accepted, foot- and endnotes, comments, headers and footers once, text boxes, equations, "
-        "alternative texts of pictures",
-        "pictures without text, embedded objects, hidden text, macros, deleted text",
+        "alternative texts of pictures, watermarks",
+        "pictures without text, embedded objects, hidden text, macros, deleted text, symbols of "
+        "unknown fonts; white text is read, and named",
         member="word/document",
     ),
     Format(
         "pptx",
         (".pptx", ".pptm", ".potx", ".ppsx"),
         "pptx:parse_pptx",
-        "slides: titles, text, tables, diagrams, chart labels and values, speaker notes, comments",
-        "pictures without text, embedded objects, hidden slides (read, and named)",
+        "slides: titles, text, list numbers, equations, tables, diagrams, chart labels and "
+        "values, speaker notes, comments; the fixed words of layouts once",
+        "pictures without text, embedded objects, hidden shapes; hidden slides are read, and named",
         member="ppt/presentation",
     ),
     Format(
         "xlsx",
         (".xlsx", ".xlsm", ".xltx", ".xltm"),
         "xlsx:parse_xlsx",
-        "sheets by rows, the header row with every slice, values as shown (dates, percent), "
-        "comments, hidden sheets (named as such)",
-        "charts, pictures, macros, formulas without a stored value",
+        "sheets by rows, the header row with every slice, values as shown (dates, percent, "
+        "units, leading zeros), comments, text boxes, charts, printed headers and footers",
+        "pictures, embedded objects, macros, formulas without a stored value; hidden sheets, rows "
+        "and columns are read, and named",
         member="xl/workbook",
     ),
     Format(
         "odt",
         (".odt", ".ott", ".ods", ".odp", ".fodt"),
         "odf:parse_odf",
-        "paragraphs, lists, tables, sheets, slides, notes, annotations, headers and footers once",
-        "pictures without text, embedded objects, deleted text",
+        "paragraphs, numbers of lists and headings, tables, sheets, slides, notes, annotations, "
+        "form values, equations, charts, headers and footers once",
+        "pictures without text, other embedded objects, hidden and deleted text",
         member="content.xml",
     ),
     Format(
@@ -167,8 +177,9 @@ FORMATS: tuple[Format, ...] = (
         "rtf",
         (".rtf",),
         "rtf:parse_rtf",
-        "text, tables as rows, fields as shown",
-        "pictures, embedded objects",
+        "text, list numbers, tables as rows, fields as shown, notes, comments, headers and "
+        "footers once, text boxes",
+        "pictures, embedded objects, hidden and deleted text",
         magic=(b"{\\rtf",),
         example=b"{\\rtf1\\ansi The ferry leaves at six.\\par}",
     ),
@@ -177,17 +188,19 @@ FORMATS: tuple[Format, ...] = (
         (".html", ".htm", ".xhtml", ".mht", ".mhtml"),
         "html:parse_html",
         "text as shown, headings as sections, lists with numbers, tables, form values, "
-        "descriptions of pictures, powers and footnote marks",
-        "frames and embedded objects, pictures without a description",
+        "descriptions of pictures, equations, powers and footnote marks",
+        "frames and embedded objects, navigation, buttons, hidden text, pictures without a "
+        "description",
         pattern=_HTML,
         example=b"<!doctype html><p>The ferry leaves at six.</p>",
     ),
     Format(
         "eml",
-        (".eml", ".emlx"),
+        (".eml", ".emlx", ".mbox"),
         "eml:parse_eml",
-        "headers, the text of every part, attached messages and texts",
-        "attachments of other kinds",
+        "headers, the text of every part, invitations, attached messages and documents; of a "
+        "mailbox every message",
+        "attachments of other kinds, encrypted parts",
         pattern=_MAIL,
         example=b"From: a@example.org\nMIME-Version: 1.0\n\nThe ferry leaves at six.\n",
     ),
@@ -195,7 +208,7 @@ FORMATS: tuple[Format, ...] = (
         "ipynb",
         (".ipynb",),
         "notebook:parse_notebook",
-        "Markdown and code cells, text outputs",
+        "Markdown and code cells, outputs of text, HTML and LaTeX",
         "pictures among the outputs",
         pattern=_NOTEBOOK,
         example=b'{"nbformat": 4, "cells": [{"cell_type": "raw", "source": ["Leaves at six."]}]}',

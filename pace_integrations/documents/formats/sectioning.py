@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pace_integrations.documents.formats.table_rows import find_header
 from pace_integrations.documents.types import Page
 
 TARGET = 6_000
@@ -43,9 +44,18 @@ def format_path(headings: Iterable[str]) -> str | None:
     return " > ".join(h for h in headings if h)[:_PATH] or None
 
 
-def split_long(text: str, limit: int = _MAX, target: int = TARGET) -> Iterator[str]:
-    """Yield a text in parts of bounded size: cut at paragraphs, lines, sentences or spaces."""
-    start = 0
+def split_long(
+    text: str, limit: int = _MAX, target: int = TARGET, *, tables: bool = True
+) -> Iterator[str]:
+    """Yield a text in parts of bounded size: cut at paragraphs, lines, sentences or spaces.
+
+    Args:
+        text: The text.
+        limit: Most characters of a part.
+        target: Characters of a part, about.
+        tables: Whether a table that is cut keeps its header row with every part.
+    """
+    start, header = 0, ""
     while len(text) - start > limit:
         end = start + target
         for pattern in _BREAKS:
@@ -53,17 +63,20 @@ def split_long(text: str, limit: int = _MAX, target: int = TARGET) -> Iterator[s
             if found:
                 end = min(found, key=lambda place: abs(place - start - target))
                 break
-        yield text[start:end]
+        yield header + text[start:end]
+        if tables:
+            header = find_header(text[start:end], text[end : end + target], header)
         start = end
-    yield text[start:]
+    yield header + text[start:]
 
 
-def split_sections(blocks: Iterable[Block]) -> Iterator[Page]:
+def split_sections(blocks: Iterable[Block], *, tables: bool = True) -> Iterator[Page]:
     """Yield blocks as pages of about `TARGET` characters, each with its path of headings.
 
     A page is closed at a heading once it is long enough, so that small sections stay together, and
     inside a block only where the block alone is too long. The section of a page is the path at its
-    start; one that holds several sections of a level is named by the first.
+    start; one that holds several sections of a level is named by the first. A table that is cut
+    keeps its header row with every page.
     """
     path: list[tuple[int, str]] = []
     index, body = 0, ""
@@ -77,12 +90,13 @@ def split_sections(blocks: Iterable[Block]) -> Iterator[Page]:
         if body.strip() and full:
             index += 1
             yield Page(index, None, body.strip("\n").rstrip(), section)
-            body = ""
+            body = find_header(body, block.text) if tables and not block.level else ""
+            section = here
         if not body.strip():
             section = here
         body += block.text
         if len(body) > _MAX:
-            *parts, body = split_long(body)
+            *parts, body = split_long(body, tables=tables)
             for part in parts:
                 index += 1
                 yield Page(index, None, part.strip("\n").rstrip(), section)

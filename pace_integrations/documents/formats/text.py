@@ -165,7 +165,7 @@ def _parse(data: bytes, job: ParseJob, suffix: str) -> ParseResult:
     if "\f" in text.rstrip():
         pages, count = split_pages(text)
     else:
-        pages = tuple(split_sections(_make_blocks(text, headings)))
+        pages = tuple(split_sections(_make_blocks(text, headings), tables=bool(suffix)))
         count = max(1, len(pages))
     for page in pages[: job.options.limits.pages]:
         job.emit(page)

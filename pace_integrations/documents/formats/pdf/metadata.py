@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -70,6 +70,14 @@ class OpenPdf(Protocol):
 
     def inventory(self) -> Inventory:
         """Return what the file holds beside the text of its pages."""
+        ...
+
+    def attached(self) -> Iterator[tuple[str, bytes]]:
+        """Yield names and bytes of the files in the file, and of those on the pages read."""
+        ...
+
+    def xfa_packets(self) -> dict[str, bytes]:
+        """Return the packets of an XFA form by their names."""
         ...
 
     def labels(self) -> list[str]:

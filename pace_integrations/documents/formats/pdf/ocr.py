@@ -6,7 +6,7 @@ import importlib.util
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -103,6 +103,14 @@ class WithOcr:
     def notes(self, index: int) -> list[Line]:
         """Return the words that people wrote on a page."""
         return self.file.notes(index)
+
+    def attached(self) -> Iterator[tuple[str, bytes]]:
+        """Yield names and bytes of the files in the file."""
+        return self.file.attached()
+
+    def xfa_packets(self) -> dict[str, bytes]:
+        """Return the packets of an XFA form by their names."""
+        return self.file.xfa_packets()
 
     def inventory(self) -> Inventory:
         """Return what the file holds beside the text of its pages."""

@@ -10,6 +10,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from pace_integrations.documents.formats.attached import AttachedFiles
 from pace_integrations.documents.formats.page_assembly import RawPage, format_ranges
 from pace_integrations.documents.formats.pdf.metadata import (
     Inventory,
@@ -17,9 +18,10 @@ from pace_integrations.documents.formats.pdf.metadata import (
     is_stamped,
     read_preamble,
 )
+from pace_integrations.documents.formats.pdf.xfa import read_xfa
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.running_lines import Line
-from pace_integrations.documents.types import LimitExceededError, ParseResult, Status
+from pace_integrations.documents.types import LimitExceededError, Page, ParseResult, Status
 from pace_integrations.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _REMEDIES: dict[Status, str] = {
     "corrupt": "The file is damaged; open it in a PDF viewer, print it to a new PDF and read that.",
     "empty": "The file has no pages; export or download it again.",
 }
-_PORTFOLIO = "Its pages are but a cover: save the files in it, and read those."
+_PORTFOLIO = "Its pages are but a cover: save the files in it that were not read, and read those."
 _XFA = "Its form needs Adobe Reader: open it there, print it to a new PDF and read that."
 # Past this share of its time a file ends of itself, before the process that parses it is ended.
 _SOFT = 0.85
@@ -219,10 +221,34 @@ def _parse_pages(
         left = format_ranges(list(range(parsed + 1, preamble.count + 1)))
         bound = f"{limits.pages} pages or {limits.seconds:g} seconds"
         warnings.insert(0, f"pages not read, over the limit of {bound} per file: {left}")
-    result = ParseResult("ok", warnings=(*_describe_inventory(inventory), *warnings))
+        named = [f"attached files were not read: {n}" for n in inventory.attachments[:_MAX_NAMES]]
+        result = ParseResult("ok", warnings=(*named, *warnings))
+    else:
+        result = ParseResult("ok", warnings=(*_read_beside(file, inventory, job), *warnings))
     if inventory.is_portfolio:
         return replace(result, status="partial", remedy=_PORTFOLIO)
     return replace(result, status="partial", remedy=_XFA) if inventory.is_xfa else result
+
+
+def _read_beside(file: OpenPdf, inventory: Inventory, job: ParseJob) -> list[str]:
+    """Emit what stands beside the pages behind them: a form's data, files in the file."""
+    lines, index = list[str](), file.count
+    if inventory.is_xfa:
+        try:
+            text = "\n".join(read_xfa(file.xfa_packets()))
+        except Exception:  # the form is named all the same
+            text = ""
+        if text:
+            index += 1
+            job.emit(Page(index, None, text, "form (XFA)"))
+        how = "its fields were read after the text" if text else "and was not read"
+        lines.append(f"the form (XFA) is drawn by another program, {how}")
+    attached = AttachedFiles(job, index)
+    try:
+        attached.read_all(file.attached())
+    except Exception as error:  # a parser of hostile input may raise anything
+        lines.append(f"attached files could not be read: {type(error).__name__}: {error}")
+    return lines + attached.warnings()
 
 
 def _parse_page(file: OpenPdf, other: _SecondOpinion, index: int) -> RawPage:
@@ -256,18 +282,6 @@ def _is_portfolio(data: bytes) -> bool:
     return False
 
 
-def _describe_inventory(inventory: Inventory) -> list[str]:
-    lines = []
-    if inventory.attachments:
-        names = ", ".join(inventory.attachments[:_MAX_NAMES])
-        more = len(inventory.attachments) - _MAX_NAMES
-        rest = f" and {more} more" if more > 0 else ""
-        lines.append(f"attached files were not read: {names}{rest}")
-    if inventory.is_xfa:
-        lines.append("the form (XFA) is drawn by another program and was not read")
-    return lines
-
-
 def _describe_pages(
     file: OpenPdf, pdfium: PdfiumFile | None, scans: list[int], others: list[int]
 ) -> list[str]:
@@ -278,4 +292,6 @@ def _describe_pages(
         ("pages read by the other engine, since their text looked broken", others),
         ("pages with text outside what a viewer shows, not read", pdfium.outside if pdfium else []),
     ]
-    return [f"{what}: {format_ranges(pages)}" for what, pages in named if pages]
+    lines = [f"{what}: {format_ranges(pages)}" for what, pages in named if pages]
+    media = pdfium.enclosed.media if pdfium is not None else 0
+    return [*lines, f"embedded media, not read: {media}"] if media else lines

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import pypdfium2
@@ -11,16 +13,34 @@ import pypdfium2
 raw: Any = pypdfium2.raw
 
 _Handle: TypeAlias = Any  # pointers of PDFium
+_MEDIA = frozenset({18, 19, 21, 25, 26})  # sounds, movies, screens, 3D, rich media
+_TAG = re.compile(r"<[^<>]*>")
 _FIELDS = {1: "button", 2: "checkbox", 3: "radio", 4: "choice", 5: "choice", 6: "text", 7: "sign"}
 
 
-def read_annotation(page: pypdfium2.PdfPage, number: int, form: _Handle | None) -> str:
+@dataclass(slots=True)
+class Enclosed:
+    """What annotations enclose beside words.
+
+    Attributes:
+        files: Names and bytes of attached files.
+        media: Sounds, films and the like.
+    """
+
+    files: list[tuple[str, bytes]] = field(default_factory=list)
+    media: int = 0
+
+
+def read_annotation(
+    page: pypdfium2.PdfPage, number: int, form: _Handle | None, enclosed: Enclosed
+) -> str:
     """Return what an annotation says, or "".
 
     Args:
         page: The page.
         number: Which of its annotations, from 0.
         form: The form of the document, or None.
+        enclosed: Takes files and media.
     """
     annotation = raw.FPDFPage_GetAnnot(page.raw, number)
     if not annotation:
@@ -31,12 +51,32 @@ def read_annotation(page: pypdfium2.PdfPage, number: int, form: _Handle | None) 
             return _read_field(annotation, form) if form is not None else ""
         if kind in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP):
             return ""
+        if kind == raw.FPDF_ANNOT_FILEATTACHMENT:
+            _take_file(page, annotation, enclosed)
+        enclosed.media += kind in _MEDIA
         text = _clean(_annotation_text(annotation, b"Contents"))
+        if not text:  # words with looks, of a program that writes them only so
+            text = _clean(_TAG.sub(" ", _annotation_text(annotation, b"RC")))
         author = _clean(_annotation_text(annotation, b"T"))
         by = f" by {author}" if author and kind != raw.FPDF_ANNOT_FREETEXT else ""
         return f"[Note{by}: {text}]" if text else ""
     finally:
         raw.FPDFPage_CloseAnnot(annotation)
+
+
+def _take_file(page: pypdfium2.PdfPage, annotation: _Handle, enclosed: Enclosed) -> None:
+    handle = raw.FPDFAnnot_GetFileAttachment(annotation)
+    if handle:
+        file = pypdfium2.PdfAttachment(handle, page.pdf)
+        enclosed.files.append((file.get_name(), read_attachment(file)))
+
+
+def read_attachment(file: pypdfium2.PdfAttachment) -> bytes:
+    """Return the bytes of an attached file; none where they cannot be read."""
+    try:
+        return bytes(file.get_data())
+    except pypdfium2.PdfiumError:
+        return b""
 
 
 def _read_field(annotation: _Handle, form: _Handle) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,11 @@ import pypdfium2
 
 from pace_integrations.documents.formats.pdf.layout import build_lines
 from pace_integrations.documents.formats.pdf.metadata import SCAN, Inventory
-from pace_integrations.documents.formats.pdf.pdfium_annotations import read_annotation
+from pace_integrations.documents.formats.pdf.pdfium_annotations import (
+    Enclosed,
+    read_annotation,
+    read_attachment,
+)
 from pace_integrations.documents.formats.pdf.pdfium_words import (
     Advances,
     Letters,
@@ -37,11 +42,13 @@ class PdfiumFile:
         document: The open document.
         outside: Pages with text that lies outside what a viewer shows.
         doubtful: Pages whose text PDFium is known to get wrong.
+        enclosed: What the annotations of the pages read so far enclose.
     """
 
     document: pypdfium2.PdfDocument
     outside: list[int] = field(default_factory=list)
     doubtful: list[int] = field(default_factory=list)
+    enclosed: Enclosed = field(default_factory=Enclosed)
     _advances: Advances = field(default_factory=dict)
     _open: tuple[int, pypdfium2.PdfPage] | None = None
 
@@ -124,10 +131,34 @@ class PdfiumFile:
         xfa = form in (raw.FORMTYPE_XFA_FULL, raw.FORMTYPE_XFA_FOREGROUND)
         return Inventory(names, False, xfa)
 
+    def attached(self) -> Iterator[tuple[str, bytes]]:
+        """Yield names and bytes of the files in the file, and of those on the pages read."""
+        for number in range(raw.FPDFDoc_GetAttachmentCount(self.document.raw)):
+            file = self.document.get_attachment(number)
+            yield file.get_name(), read_attachment(file)
+        yield from self.enclosed.files
+
+    def xfa_packets(self) -> dict[str, bytes]:
+        """Return the packets of an XFA form by their names."""
+        packets: dict[str, bytes] = {}
+        for number in range(raw.FPDF_GetXFAPacketCount(self.document.raw)):
+            size = raw.FPDF_GetXFAPacketName(self.document.raw, number, None, 0)
+            name = ctypes.create_string_buffer(size or 1)
+            raw.FPDF_GetXFAPacketName(self.document.raw, number, name, size)
+            length = ctypes.c_ulong()
+            handle, pointer = self.document.raw, ctypes.byref(length)
+            raw.FPDF_GetXFAPacketContent(handle, number, None, 0, pointer)
+            buffer = ctypes.create_string_buffer(length.value or 1)
+            raw.FPDF_GetXFAPacketContent(handle, number, buffer, length.value, pointer)
+            key = name.value.decode("utf-8", "replace")
+            packets[f"{number} {key}"] = buffer.raw[: length.value]
+        return packets
+
     def notes(self, index: int) -> list[Line]:
         """Return the words that people wrote on a page: typed annotations, fields of a form."""
         page = self._open_page(index)
         count = raw.FPDFPage_GetAnnotCount(page.raw)
         form = self.document.formenv.raw if self.document.formenv is not None else None
-        found = [read_annotation(page, number, form) for number in range(count)]
+        enclosed = self.enclosed
+        found = [read_annotation(page, number, form, enclosed) for number in range(count)]
         return [Line(text) for text in dict.fromkeys(found) if text]

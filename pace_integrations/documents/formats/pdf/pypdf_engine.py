@@ -75,6 +75,20 @@ class PypdfFile:
         is_xfa = form is not None and "/XFA" in form.get_object()
         return Inventory(list(self.reader.attachments), "/Collection" in root, is_xfa)
 
+    def attached(self) -> Iterator[tuple[str, bytes]]:
+        """Yield names and bytes of the files in the file."""
+        for name, versions in self.reader.attachments.items():
+            yield from ((name, data) for data in versions)
+
+    def xfa_packets(self) -> dict[str, bytes]:
+        """Return the packets of an XFA form by their names."""
+        form: Any = self.reader.root_object["/AcroForm"].get_object()
+        packets: Any = form["/XFA"].get_object()
+        streams = packets if isinstance(packets, list) else [packets]
+        found = (entry.get_object() for entry in streams)
+        data = [entry.get_data() for entry in found if isinstance(entry, StreamObject)]
+        return {str(number): part for number, part in enumerate(data)}
+
     def notes(self, index: int) -> list[Line]:
         """Return the words that people wrote on a page: typed annotations, fields of a form."""
         with _forget_streams(self.reader.resolved_objects):

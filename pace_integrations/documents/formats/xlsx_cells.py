@@ -1,0 +1,110 @@
+"""Values of the cells of Excel workbooks, as the sheet shows them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lxml import etree
+from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
+
+from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.clean import lower_text, raise_text
+from pace_integrations.documents.formats.number_formats import format_value
+from pace_integrations.documents.formats.ooxml import Package, find_all, find_child
+
+
+def rich_text(entry: etree._Element) -> str:
+    """Return the text of a string with looks: raised and lowered parts keep their meaning."""
+    text = ""
+    for child in entry:
+        name = local_name(child)
+        if name == "t":
+            text += child.text or ""
+        elif name == "r":  # phonetic readings (rPh) repeat what is written
+            piece = "".join(part.text or "" for part in child if local_name(part) == "t")
+            look = find_child(child, "rPr", "vertAlign")
+            position = get_attribute(look, "val") if look is not None else ""
+            if piece.strip() and position in ("superscript", "subscript"):
+                mark = raise_text if position == "superscript" else lower_text
+                piece = mark(text, piece.strip())
+            text += piece
+    return text.replace("_x000D_", "")
+
+
+@dataclass(slots=True)
+class CellReader:
+    """Reads cells of one workbook.
+
+    Attributes:
+        strings: The strings that cells share.
+        codes: The format's code of every cell style.
+        epoch: The day from which dates count.
+        uncomputed: Formulas without a stored value, so far.
+    """
+
+    strings: Sequence[str]
+    codes: Sequence[str]
+    epoch: datetime.datetime
+    uncomputed: int = 0
+    _dates: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, package: Package, workbook: etree._Element, strings: Sequence[str]) -> CellReader:
+        """Read the styles of a workbook."""
+        codes: list[str] = []
+        for part in package.find_related(package.main, "styles"):
+            root = package.read(part)
+            if root is None:
+                continue
+            own = {
+                entry.get("numFmtId"): entry.get("formatCode") or "General"
+                for entry in find_all(root, "numFmt")
+            }
+            styles = find_child(root, "cellXfs")
+            for style in styles if styles is not None else ():
+                key = style.get("numFmtId") or "0"
+                known = BUILTIN_FORMATS.get(int(key), "General") if key.isdigit() else "General"
+                codes.append(own.get(key, known))
+        settings = find_child(workbook, "workbookPr")
+        old = settings is not None and settings.get("date1904") in ("1", "true")
+        return cls(strings, codes, CALENDAR_MAC_1904 if old else CALENDAR_WINDOWS_1900)
+
+    def read(self, cell: etree._Element) -> str:
+        """Return what a cell shows."""
+        kind, value = cell.get("t") or "n", ""
+        for child in cell:
+            name = local_name(child)
+            if name == "v":
+                value = str(child.text or "")
+            elif name == "is":
+                return rich_text(child)
+        if not value.strip():
+            self.uncomputed += any(local_name(child) == "f" for child in cell)
+            return value
+        if kind == "s":
+            place = int(value) if value.strip().isdigit() else -1
+            return self.strings[place] if 0 <= place < len(self.strings) else ""
+        if kind == "b":
+            return "TRUE" if value.strip() == "1" else "FALSE"
+        if kind in ("str", "e", "d"):
+            return value
+        style = cell.get("s") or "0"
+        known = style.isdigit() and int(style) < len(self.codes)
+        return self._format(value, self.codes[int(style)] if known else "General")
+
+    def _format(self, value: str, code: str) -> str:
+        if code not in self._dates:
+            self._dates[code] = (is_date_format(code), is_timedelta_format(code))
+        is_date, is_duration = self._dates[code]
+        try:
+            whole = value.lstrip("-").isdigit()
+            number: float = int(value) if whole else float(value)
+            if is_date:
+                shown = from_excel(number, self.epoch, timedelta=is_duration)
+                return format_value(shown, code)
+            return format_value(number, code)
+        except (ValueError, OverflowError):
+            return value
