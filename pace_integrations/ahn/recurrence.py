@@ -14,7 +14,7 @@ of g, D[i, j] = exp(G_i - G_j) for j <= i, and U the values that are written,
     M <- e^{G_C} M + (diag(e^{G_C - G}) K)^T U
 
 Every exponent is at most 0, so nothing overflows. A token with w = 0 and g = 0 leaves no trace:
-that is how padding is passed over.
+so padding is skipped.
 """
 
 from __future__ import annotations

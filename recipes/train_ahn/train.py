@@ -1,0 +1,151 @@
+"""Training: AdamW on the networks, resumable after a kill."""
+
+import math
+import random
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from pace_integrations.ahn import AHNConfig
+from pace_integrations.model.hippocampus import HippocampusPatch
+from recipes.train_ahn.objective import Weights, compute_loss
+from recipes.train_ahn.student import run_student, run_teacher
+from recipes.train_ahn.texts import Texts
+
+LOG_STEPS = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes:
+        steps: Step at which training ends.
+        length: Tokens of a sequence.
+        rows: Sequences of a step.
+        lossless: Smallest and largest number of tokens that stay, sinks and window together.
+        sinks: Numbers of sinks to draw from; at most half of the lossless tokens.
+        rate: Learning rate at its highest.
+        warm_up: Steps until then.
+        seed: Seed of sequences, windows and sinks.
+    """
+
+    steps: int
+    length: int = 512
+    rows: int = 1
+    lossless: tuple[int, int] = (48, 192)
+    sinks: tuple[int, ...] = (4, 8, 16, 32, 64)
+    rate: float = 1.5e-3
+    warm_up: int = 15
+    seed: int = 0
+
+    def factor(self, step: int) -> float:
+        """Return the share of the highest rate at a step."""
+        rise = min(1.0, (step + 1) / self.warm_up)
+        return rise * (0.05 + 0.95 * (1 + math.cos(math.pi * step / self.steps)) / 2)
+
+    def draw_config(self, rng: random.Random, kind: str) -> AHNConfig:
+        """Return sinks and window of one sequence."""
+        low, high = self.lossless
+        total = round(math.exp(rng.uniform(math.log(low), math.log(high))))
+        total = min(total, self.length - 1)
+        sinks = rng.choice([n for n in self.sinks if 2 * n <= total] or [0])
+        return AHNConfig(kind, sinks, total - sinks)  # type: ignore[arg-type]
+
+
+class Trainer:
+    """One training, at some step.
+
+    Args:
+        model: The frozen model.
+        patch: Its networks.
+        texts: What is read.
+        plan: How to train.
+        weights: Of the terms of the loss.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        patch: HippocampusPatch,
+        texts: Texts,
+        plan: Plan,
+        weights: Weights,
+    ) -> None:
+        self.model, self.patch, self.plan, self.weights = model, patch, plan, weights
+        self.step, self.curve = 0, list[float]()
+        self._texts = texts
+        self._networks = nn.ModuleDict({str(i): n for i, n in patch.networks.items()})
+        self._parameters = [p for p in self._networks.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, lr=plan.rate, betas=(0.9, 0.95), weight_decay=0.0
+        )
+        self._stopped = False
+
+    def update(self) -> float:
+        """Take one step and return the divergence before it."""
+        total = 0.0
+        for row in range(self.plan.rows):
+            rng = random.Random(f"{self.plan.seed}-{self.step}-{row}")
+            ids = self._texts.draw(rng, self.plan.length).to(self.model.device)
+            config = self.plan.draw_config(rng, self.patch.config.kind)
+            first, traced = config.lossless, bool(self.weights.outputs)
+            teacher = run_teacher(self.model, ids, first, outputs=traced)
+            student = run_student(self.model, self.patch, config, ids, first, outputs=traced)
+            loss, divergence = compute_loss(student, teacher, self.weights, self.step)
+            (loss / self.plan.rows).backward()
+            total += divergence / self.plan.rows
+        nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.plan.rate * self.plan.factor(self.step)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        self.curve.append(total)
+        return total
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        return {
+            "step": self.step,
+            "curve": self.curve,
+            "networks": self._networks.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.step, self.curve = state["step"], list(state["curve"])
+        self._networks.load_state_dict(state["networks"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def save(self, path: Path) -> None:
+        """Write the state beside its place and move it there."""
+        beside = path.with_suffix(".writing")
+        torch.save(self.state(), beside)
+        beside.replace(path)
+
+    def run(self, path: Path, seconds: float = 120.0) -> None:
+        """Train to the end, saving the state now and then and on SIGTERM."""
+        former = signal.signal(signal.SIGTERM, self._stop)
+        begun = saved = time.monotonic()
+        while self.step < self.plan.steps and not self._stopped:
+            self.update()
+            now = time.monotonic()
+            if self.step % LOG_STEPS == 0:
+                mean = sum(self.curve[-LOG_STEPS:]) / LOG_STEPS
+                print(f"step {self.step} kl {mean:.4f} {now - begun:.0f} s", flush=True)
+            if now - saved > seconds:
+                self.save(path)
+                saved = now
+        self.save(path)
+        signal.signal(signal.SIGTERM, former)
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
