@@ -85,6 +85,7 @@ class _Waiter:
     request: ChatRequest
     deadline: float | None
     future: Future[Answer] = field(default_factory=Future)
+    gone: bool = False  # nobody waits any more; what is being written for it ends
 
     def seconds_left(self) -> float | None:
         """Return the seconds it may still take; None where there is no deadline."""
@@ -118,6 +119,7 @@ class AnswerBatcher:
             if isinstance(error, PaceError):
                 raise
             waiter.future.cancel()
+            waiter.gone = True
             raise _deadline_error(request) from None
 
     async def aask(self, request: ChatRequest) -> Answer:
@@ -137,6 +139,8 @@ class AnswerBatcher:
             if isinstance(error, PaceError):
                 raise
             raise _deadline_error(request) from None
+        finally:
+            waiter.gone = True
 
     def _occupy(self, request: ChatRequest) -> bool:
         with self._changed:
@@ -231,6 +235,7 @@ def _answer_group(group: list[_Waiter], max_batch: int) -> None:
                 generation=first.settings.generation,
                 batch=max_batch,
                 timeout=min(limits) if limits else None,
+                is_wanted=lambda i: not group[i].gone,
             )
         except DeadlineExceededError as error:
             for waiter in group:
@@ -244,7 +249,7 @@ def _answer_group(group: list[_Waiter], max_batch: int) -> None:
             return
     for waiter in group:
         try:
-            waiter.future.set_result(waiter.request.ask_alone())
+            waiter.future.set_result(waiter.request.ask_alone(lambda w=waiter: not w.gone))  # type: ignore[misc]
         except BaseException as error:
             waiter.future.set_exception(error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -62,13 +62,21 @@ class ChatRequest:
             return self.finish(await self.batcher.aask(self))
         return self.finish(await self.aask_alone())
 
-    def ask_alone(self) -> Answer:
-        """Answer the call under the session's numbers."""
+    def ask_alone(self, is_wanted: Callable[[], bool] = lambda: True) -> Answer:
+        """Answer the call under the session's numbers, as long as the answer is wanted.
+
+        Raises:
+            PaceError: It is not wanted any more.
+        """
         conversation = self._fork_conversation()
         settings = self.settings
-        answer = conversation.ask(
+        with conversation.stream(
             self.messages, generation=settings.generation, timeout=settings.timeout
-        )
+        ) as stream:
+            for _ in stream:
+                if not is_wanted():
+                    stream.close()
+            answer = stream.answer
         self._keep_prompt(conversation)
         return answer
 

@@ -90,6 +90,7 @@ class Library(Holdings):
         budget: int | None = None,
         passages: int | None = None,
         on_unsupported: OnUnsupported = "show",
+        search: str | None = None,
         generation: GenerationConfig | None = None,
         timeout: float | None = None,
     ) -> AnswerStream:
@@ -104,6 +105,8 @@ class Library(Holdings):
             passages: Most passages; None takes 5 one by one, and together what the budget holds.
             on_unsupported: ``"show"`` gives an answer that the pages do not support, marked so;
                 ``"refuse"`` says that the documents do not say.
+            search: Words that pages are looked for by, where the question also says how to answer;
+                None takes those of the question.
             generation: Length, sampling and stop strings; the default is greedy.
             timeout: Seconds the whole answer may take.
 
@@ -118,6 +121,7 @@ class Library(Holdings):
             budget=budget,
             passages=passages,
             on_unsupported=on_unsupported,
+            search=search,
             generation=generation,
         )
         pieces = self._engine.thread.stream(turn.run(), Deadline(timeout))
@@ -210,6 +214,7 @@ class Library(Holdings):
         budget: int | None = None,
         passages: int | None = None,
         on_unsupported: OnUnsupported = "show",
+        search: str | None = None,
         generation: GenerationConfig | None = None,
     ) -> LibraryTurn:
         if strategy not in STRATEGIES:
@@ -229,6 +234,7 @@ class Library(Holdings):
             generation or GenerationConfig(),
             self.exact,
             self.profile,
+            search,
         )
         if not self._view().blocks:
             raise DocumentError(

@@ -49,6 +49,7 @@ class AskOptions:
         generation: Length, sampling and stop strings.
         exact: Whether the model was trained to read in the way it reads.
         profile: What it was trained for.
+        search: Words that pages are looked for by; None takes those of the question.
     """
 
     strategy: Strategy
@@ -58,6 +59,7 @@ class AskOptions:
     generation: GenerationConfig
     exact: bool
     profile: ReadingProfile
+    search: str | None = None
 
 
 @dataclass
@@ -90,6 +92,7 @@ class LibraryTurn:
     def __post_init__(self) -> None:
         self._tail = self.reader.engine.prompts.encode_suffix(self.question)
         told = self.question if isinstance(self.question, str) else self.question[-1]["content"]
+        told = self.options.search or told
         self._words = told
         self._strategy, self._reason = choose_strategy(told, self.options.strategy)
 

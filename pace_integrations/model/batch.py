@@ -6,7 +6,7 @@ rows' own suffixes differ. Suffixes are padded on the left, and padding is never
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -17,6 +17,16 @@ from pace_integrations.model._transformers import Cache, takes_argument
 from pace_integrations.model.decode import AnswerWriter, TextDelta
 from pace_integrations.model.forward import ForwardContext, predict_next
 from pace_integrations.model.kv_cache.segments import SegmentLayer
+
+
+def always(_: int) -> bool:
+    """Return True: every answer is wanted to its end."""
+    return True
+
+
+def end_unwanted(piece: TextDelta | None = None) -> TextDelta:
+    """Return the last piece of an answer that nobody waits for any more."""
+    return TextDelta("", piece.tokens if piece else 0, "length")
 
 
 def can_batch(model: PreTrainedModel, cache: Cache) -> bool:
@@ -34,6 +44,7 @@ def decode_batch(
     config: GenerationConfig,
     *,
     around: ForwardContext,
+    is_wanted: Callable[[int], bool] = always,
 ) -> Iterator[list[tuple[int, TextDelta]]]:
     """Continue `cache` with each of several suffixes and write their answers together.
 
@@ -44,6 +55,8 @@ def decode_batch(
         cache: Cache to continue, of one row; it is extended by all of them.
         config: Length, sampling and stop strings of each answer.
         around: Makes the context that each forward runs in.
+        is_wanted: Asked before each token whether an answer is still waited for; one that is not
+            ends there.
 
     Yields:
         For every step the pieces of the answers still being written, with their index.
@@ -56,7 +69,8 @@ def decode_batch(
     while writers:
         logits = predict_next(model, ids, cache, around=around, positions=positions)
         taken = {
-            i: writers[i].choose_token(row) for i, row in zip(writers, logits.split(1), strict=True)
+            i: writers[i].choose_token(row) if is_wanted(i) else (row, end_unwanted())
+            for i, row in zip(writers, logits.split(1), strict=True)
         }
         yield [(i, piece) for i, (_, piece) in taken.items()]
         going = [n for n, (_, piece) in enumerate(taken.values()) if piece.finish is None]

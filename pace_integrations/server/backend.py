@@ -43,11 +43,13 @@ class Call:
         messages: The conversation, with all that the model is told.
         settings: How the answer is written, and how long it may take.
         format: What the answer must look like.
+        question: What the user said last, without what the model is told of tools and schemas.
     """
 
     messages: Sequence[Message]
     settings: CallSettings
     format: AnswerFormat = field(default_factory=AnswerFormat)
+    question: str = ""
 
 
 class AnswerPieces(Protocol):

@@ -24,7 +24,7 @@ from pace_integrations.server.admission import Admission
 from pace_integrations.server.backend import Backend, Call, SessionBackend
 from pace_integrations.server.errors import ApiError, not_found
 from pace_integrations.server.libraries import LibraryShelf
-from pace_integrations.server.library_backend import GrowingBackend
+from pace_integrations.server.library_backend import GrowingBackend, LibraryBackend
 from pace_integrations.server.metrics import Metrics
 from pace_integrations.server.records import Library
 from pace_integrations.server.requests import Turn
@@ -92,7 +92,12 @@ class ServerCore:
         self.settings = settings
         self.metrics = Metrics(self)
         self.uploads = UploadStore(settings.data / "files", settings.max_upload)
-        self.libraries = LibraryShelf(settings.data / "libraries", self.uploads, self._make_backend)
+        self.libraries = LibraryShelf(
+            settings.data / "libraries",
+            self.uploads,
+            self._make_backend,
+            lambda folder: LibraryBackend(pace, folder),
+        )
         self.admission = Admission(settings)
         self.created_at = int(time.time())
         self._blank = SessionBackend(pace, None, None)

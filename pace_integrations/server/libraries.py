@@ -16,6 +16,8 @@ from pace_integrations.documents import Corpus, NothingReadError
 from pace_integrations.errors import PaceError
 from pace_integrations.server.backend import Backend, remove_documents
 from pace_integrations.server.errors import ApiError, not_found
+from pace_integrations.server.joint_library import JOINT, MOST_PARTS, JointLibrary
+from pace_integrations.server.library_backend import LibraryBackend
 from pace_integrations.server.records import (
     RECORD,
     SHARED,
@@ -28,6 +30,7 @@ from pace_integrations.server.records import (
 )
 from pace_integrations.server.uploads import UploadStore, document_id_of
 
+_MOST_JOINTS = 64  # sets of libraries that are asked together
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +41,7 @@ class LibraryShelf:
         folder: Where they are kept.
         uploads: Where their files come from.
         make_backend: Makes what reads and answers, from a folder and a namespace.
+        make_joint: Makes what answers from several libraries, from a folder.
     """
 
     def __init__(
@@ -45,10 +49,15 @@ class LibraryShelf:
         folder: Path,
         uploads: UploadStore,
         make_backend: Callable[[Path, str], Backend],
+        make_joint: Callable[[Path], LibraryBackend],
     ) -> None:
         self._folder = folder
         self._uploads = uploads
         self._make_backend = make_backend
+        self._make_joint = make_joint
+        self._joint: dict[tuple[Library, ...], JointLibrary] = {}
+        self._joint_folder = folder.parent / "joint"
+        _files.remove_tree(self._joint_folder)  # of an earlier run
         self._libraries: dict[tuple[str, str], Library] = {}
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="pace-reader")
@@ -57,6 +66,7 @@ class LibraryShelf:
     def close(self) -> None:
         """End the worker; what it has read of a library is kept."""
         self._worker.shutdown(wait=False, cancel_futures=True)
+        _files.remove_tree(self._joint_folder)
 
     def list_all(self) -> Sequence[Library]:
         """Return every library, for counting."""
@@ -71,17 +81,42 @@ class LibraryShelf:
         return [*shared, *sorted(own, key=lambda library: -library.created_at)]
 
     def get(self, namespace: str, library_id: str) -> Library:
-        """Return a library.
+        """Return a library, or several that are asked as one: their ids with commas.
 
         Raises:
             ApiError: There is none, or it is another's (404).
         """
+        if JOINT in library_id:
+            ids = dict.fromkeys(filter(None, library_id.split(JOINT)))
+            return self._join([self.get(namespace, one) for one in ids])
         with self._lock:
             own = self._libraries.get((namespace, library_id))
             found = own or self._libraries.get((SHARED, library_id))
         if found is None:
             raise not_found("vector store", library_id)
         return found
+
+    def _join(self, parts: Sequence[Library]) -> Library:
+        if len(parts) == 1:
+            return parts[0]
+        if not 0 < len(parts) <= MOST_PARTS:
+            raise ApiError(400, f"1 to {MOST_PARTS} libraries are asked together", param="tools")
+        with self._lock:
+            found = self._joint.get(tuple(parts))
+            if found is None and len(self._joint) < _MOST_JOINTS:
+                place = self._joint_folder / uuid.uuid4().hex
+                found = self._joint[tuple(parts)] = JointLibrary(parts, place, self._make_joint)
+        if found is None:
+            raise ApiError(400, f"{_MOST_JOINTS} sets of libraries are asked together already")
+        return found
+
+    def _forget_joints(self, library: Library) -> None:
+        """Forget what several libraries hold together, since one of them holds less from now on."""
+        with self._lock:
+            gone = [parts for parts in self._joint if library in parts]
+            joint = [self._joint.pop(parts) for parts in gone]
+        for one in joint:
+            self._worker.submit(_files.remove_tree, one.folder)
 
     def create(self, namespace: str, name: str, metadata: dict[str, Any] | None = None) -> Library:
         """Make an empty library."""
@@ -141,6 +176,7 @@ class LibraryShelf:
         self._refuse_folder(library)
         if library.files.pop(file_id, None) is None:
             raise not_found("file", file_id)
+        self._forget_joints(library)
         gone = document_id_of(file_id)
         self._submit(library, lambda: self._drop_document(library, gone))
 
@@ -154,9 +190,12 @@ class LibraryShelf:
         with self._lock:
             self._libraries.pop((library.namespace, library.id), None)
         library.removed = True
+        self._forget_joints(library)
         self._worker.submit(_files.remove_tree, library.folder)
 
     def _refuse_folder(self, library: Library) -> None:
+        if isinstance(library, JointLibrary):
+            raise ApiError(400, f"{library.id!r} are several libraries; change each by itself")
         if library.source is not None:
             raise ApiError(
                 400,

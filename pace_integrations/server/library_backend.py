@@ -55,6 +55,10 @@ class LibraryBackend:
         if corpus.documents:
             self._library.add(corpus, progress=progress)
 
+    def set_texts(self, corpus: Corpus) -> None:
+        """Hold these documents and no others; pages are read when a question needs them."""
+        self._library.set_documents(corpus, read=False)
+
     def find_pages(self, query: str, count: int) -> list[Citation]:
         """Return the pages that fit a query best, the best first, each with its best words."""
         found: dict[int, Citation] = {}
@@ -75,7 +79,10 @@ class LibraryBackend:
         """Answer a call piece by piece."""
         settings = call.settings
         return await self._library.start_stream(
-            list(call.messages), generation=settings.generation, timeout=settings.timeout
+            list(call.messages),
+            search=call.question or None,  # the messages also say what tools there are
+            generation=settings.generation,
+            timeout=settings.timeout,
         )
 
 

@@ -169,13 +169,14 @@ def plan_call(
         "parallel_tool_calls": body.read("parallel_tool_calls", bool),
         "response_format": response_format,
     }
-    form = plan_answer(options, History.scan(turns), policy, plain=policy == "first")
+    history = History.scan(turns)
+    form = plan_answer(options, history, policy, plain=policy == "first")
     messages = settle_messages([_to_message(*turn) for turn in turns])
     settings = read_settings(body, timeout)
     if form.constraint is not None:
         generation = merge_generation(settings.generation, {"constraint": form.constraint})
         settings = CallSettings(generation, settings.timeout)
-    return Call(form.frame(messages), settings, form)
+    return Call(form.frame(messages), settings, form, history.last_user_text)
 
 
 def _to_message(role: Role, text: str) -> Message:

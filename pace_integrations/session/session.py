@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import ConfigError, DocumentError
+from pace_integrations.model.batch import always
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.model_thread import Deadline
 from pace_integrations.session.base import PendingAnswer, Question, SessionBase
@@ -76,6 +77,7 @@ class Session(SessionBase):
         generation: GenerationConfig | None = None,
         batch: int = 16,
         timeout: float | None = None,
+        is_wanted: Callable[[int], bool] = always,
     ) -> list[Answer]:
         """Answers several questions together, each as if it were asked alone.
 
@@ -89,6 +91,8 @@ class Session(SessionBase):
             generation: Length, sampling and stop strings of each answer.
             batch: Most questions in one forward.
             timeout: Seconds that all answers together may take.
+            is_wanted: Asked before each token, from the model's thread, whether the question of
+                this index still waits for its answer; one that does not ends there.
 
         Returns:
             The answers in the order of the questions. Their `memory` is None: the lookups of a
@@ -105,14 +109,24 @@ class Session(SessionBase):
         deadline = Deadline(timeout)
         answers: list[Answer] = []
         for start in range(0, len(turns), batch):
-            answers += self._answer_batch(turns[start : start + batch], deadline)
+            group = turns[start : start + batch]
+            answers += self._answer_batch(group, deadline, lambda i, at=start: is_wanted(at + i))  # type: ignore[misc]
         return answers
 
-    def _answer_batch(self, turns: Sequence[PendingAnswer], deadline: Deadline) -> list[Answer]:
+    def _answer_batch(
+        self,
+        turns: Sequence[PendingAnswer],
+        deadline: Deadline,
+        is_wanted: Callable[[int], bool],
+    ) -> list[Answer]:
         writings = [AnswerBuilder(turn.finish) for turn in turns]
         first, tails = turns[0], [turn.ids for turn in turns]
         work = self._engine.decode_answers(
-            tails, first.context, first.generation, chunk=self._config.chunk
+            tails,
+            first.context,
+            first.generation,
+            chunk=self._config.chunk,
+            is_wanted=is_wanted,
         )
         with closing(self._engine.thread.stream(work, deadline)) as steps:
             for step in steps:

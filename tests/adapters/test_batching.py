@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections import Counter
 from typing import Any
 
 import pytest
+import torch
 from house import QUESTION
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
@@ -13,10 +16,12 @@ from llama_index.core.base.llms.types import ChatMessage
 from pydantic import BaseModel
 
 from pace_integrations import Session
+from pace_integrations.adapters.batching import expect_calls
 from pace_integrations.errors import ContextOverflowError
 from pace_integrations.langchain import ChatPace
 from pace_integrations.langchain import PaceLLM as LangChainLLM
 from pace_integrations.llama_index import PaceLLM
+from pace_integrations.model import decode
 
 QUESTIONS = [f"{QUESTION} {i}" for i in range(5)]
 
@@ -123,3 +128,30 @@ async def test_a_cancelled_call_is_missed_by_nobody(
     texts = [one.text for one in (*made[:2], *made[3:])]  # type: ignore[union-attr]
     assert texts == [*expected[:2], *expected[3:]]
     assert (await llm.acomplete(QUESTIONS[0])).text == expected[0]
+
+
+async def test_a_call_that_is_cancelled_within_a_batch_is_written_no_further(
+    house_session: Session, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: Counter[int] = Counter()
+    choose = decode.AnswerWriter.choose_token
+
+    def count(self: decode.AnswerWriter, logits: torch.Tensor) -> Any:
+        self._ends = set()  # nothing but the limit ends an answer
+        written[id(self)] += 1
+        most = max(written.values())
+        if most == 5 and len(written) > 1:
+            loop.call_soon_threadsafe(tasks[1].cancel)
+            reached.wait(20)  # until the loop has heard of it
+        return choose(self, logits)
+
+    loop, reached = asyncio.get_running_loop(), threading.Event()
+    busy = ChatPace(session=house_session, max_tokens=40)
+    with expect_calls(3):
+        tasks = [asyncio.ensure_future(busy.ainvoke(question)) for question in QUESTIONS[:3]]
+    monkeypatch.setattr(decode.AnswerWriter, "choose_token", count)
+    tasks[1].add_done_callback(lambda _: reached.set())
+    made = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(made[1], asyncio.CancelledError)
+    assert sorted(written.values())[1:] == [40, 40]
+    assert min(written.values()) <= 6

@@ -174,6 +174,6 @@ def check_outgrown(server: RunningServer, library: str) -> None:
     body = {"model": f"pace/{library}", "input": query["query"], "max_output_tokens": 40}
     whole = respond(server, **body)
     assert text_of(whole)
-    assert isinstance(whole["pace"]["support"], float)
+    assert "support" in whole["pace"]  # a number where the model's was measured
     last = server.post_events(RESPONSES, {**body, "stream": True})[-1]
     assert text_of(last["response"]) == text_of(whole)

@@ -7,8 +7,11 @@ import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from serving import GATE, RunningServer, serve
@@ -72,18 +75,64 @@ def wait_until_quiet(written: list[int]) -> None:
 def test_a_client_that_leaves_ends_the_generation(
     small: RunningServer, tokens: list[int], stream: bool
 ) -> None:
-    # By hand: the connection is closed in the middle of the reply.
-    data = json.dumps({**ENDLESS, "stream": stream}).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(data)}\r\n\r\n"
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(small.socket)
-        connection.sendall(head.encode() + data)
+    with post_by_hand(small, {**ENDLESS, "stream": stream}):
         wait_for(lambda: len(tokens) > 5)
     wait_for(lambda: small.core.admission.running == 0)
     wait_until_quiet(tokens)
     assert 0 < len(tokens) < 2000  # of 20,000
     body = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
     assert small.post(CHAT, body).status_code == 200
+
+
+@contextmanager
+def post_by_hand(server: RunningServer, body: dict[str, object]) -> Iterator[socket.socket]:
+    """A request whose connection is closed with the block, whatever has come of it."""
+    data = json.dumps(body).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(data)}\r\n\r\n"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(server.socket)
+        connection.sendall(head.encode() + data)
+        yield connection
+
+
+def test_a_client_that_leaves_a_batch_is_written_no_further(
+    nano: Pace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three wait together behind one; two leave, and only the third is written on."""
+    written: Counter[int] = Counter()
+    choose = decode.AnswerWriter.choose_token
+
+    def count(self: decode.AnswerWriter, logits: object) -> object:
+        self._ends = set()
+        written[id(self)] += 1
+        kept.append(self)  # so that no other gets its id
+        return choose(self, logits)
+
+    kept: list[object] = []
+    monkeypatch.setattr(decode.AnswerWriter, "choose_token", count)
+    limit = 300
+    body = {**ENDLESS, "max_tokens": limit}
+    with (
+        serve(make_app(nano, ServerSettings(data=tmp_path, slots=4))) as server,
+        ExitStack() as leaving,
+        post_by_hand(server, body) as staying,
+    ):
+        first = ExitStack()
+        wait_for(lambda: server.core.admission.running == 1 and sum(written.values()) > 2)
+        for _ in range(2):
+            leaving.enter_context(post_by_hand(server, body))
+        first.enter_context(post_by_hand(server, body))
+        wait_for(lambda: server.core.admission.running == 4)
+        wait_for(lambda: len(written) == 4 and min(written.values()) > 2)  # the batch is going on
+        leaving.close()
+        wait_for(lambda: server.core.admission.running == 1)
+        at = sorted(written.values())
+        assert b'"length"' in staying.recv(65536)
+        wait_for(lambda: max(list(written.values())[1:]) == limit)
+        first.close()
+    done = sorted(written.values())
+    assert done[2:] == [limit, limit]
+    assert done[1] <= at[1] + 1 < limit  # at most the token that was being written
 
 
 def test_a_full_queue_says_when_to_come_again(small: RunningServer, tokens: list[int]) -> None:

@@ -20,6 +20,7 @@ from pace_integrations.server.bodies import Body
 from pace_integrations.server.citations import CitationWriter, describe_support
 from pace_integrations.server.core import ServerCore, StoredResponse, Target
 from pace_integrations.server.errors import ApiError, option_error
+from pace_integrations.server.joint_library import JOINT
 from pace_integrations.server.requests import Turn, parse_turns, plan_call
 from pace_integrations.server.response_items import (
     EventWriter,
@@ -163,10 +164,9 @@ def _pick_searched(core: ServerCore, body: Body, target: Target) -> Target:
     if not tools:
         return target
     ids = [i for tool in tools for i in tool.get("vector_store_ids") or ()]
-    if len(ids) != 1 or not isinstance(ids[0], str):
-        message = "file_search needs exactly one vector_store_id: each library is asked by itself"
-        raise ApiError(400, message, param="tools")
-    library = core.libraries.get(target.namespace, ids[0])
+    if not ids or not all(isinstance(i, str) for i in ids):
+        raise ApiError(400, "file_search needs vector_store_ids, a list of names", param="tools")
+    library = core.libraries.get(target.namespace, JOINT.join(ids))
     return Target(target.model, target.namespace, library)
 
 
