@@ -128,6 +128,21 @@ def test_an_untrained_network_is_the_bare_window_bit_for_bit(kind: str) -> None:
         assert torch.equal(silent, read(patched(bare=True), IDS, chunk))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_with_nothing_written_is_the_bare_window_bit_for_bit(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch = patched(kind=kind)
+    for network in patch.networks.values():
+        gates = network.compute_gates
+        monkeypatch.setattr(
+            network,
+            "compute_gates",
+            lambda x, gates=gates: (gates(x)[0], torch.zeros_like(gates(x)[1])),
+        )
+    assert torch.equal(read(patch, IDS, 11), read(patched(bare=True), IDS, 11))
+
+
 def test_what_fits_is_read_as_by_the_model_alone() -> None:
     patch, short = patched(), IDS[:, : SINKS + WINDOW]
     with torch.inference_mode():
