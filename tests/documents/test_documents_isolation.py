@@ -85,6 +85,7 @@ def box(page, index, pointer):
 
 raw = types.SimpleNamespace(
     FS_RECTF=Rect, FPDFText_GetLooseCharBox=box, FPDFDoc_GetAttachmentCount=lambda document: 0,
+    FPDFText_GetTextObject=lambda page, index: None,
     FPDFPage_GetAnnotCount=lambda page: 0, FORMTYPE_XFA_FULL=2, FORMTYPE_XFA_FOREGROUND=3,
     FPDF_PAGEOBJ_IMAGE=3)
 """

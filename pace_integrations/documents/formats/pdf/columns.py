@@ -10,6 +10,7 @@ from pace_integrations.documents.formats.pdf.chunks import Chunk
 
 _MIN_LINES = 4
 _MIN_WORDS = 3
+_MAX_COLUMNS = 4
 _LOW_STARTS = 0.35
 _BINS = 200
 
@@ -46,6 +47,18 @@ def _find_gutters(chunks: Sequence[Chunk]) -> Iterator[float]:
         yield left + (place + 0.5) * step
 
 
+def _has_columns(chunks: Sequence[Chunk], depth: int = 1) -> bool:
+    """Tell whether lines are those of several columns of prose."""
+    if len(chunks) < 2 * _MIN_LINES or depth > _MAX_COLUMNS:
+        return False
+    for gutter in _find_gutters(chunks):
+        left = [c for c in chunks if c.right <= gutter]
+        right = [c for c in chunks if c.left >= gutter]
+        if is_prose(left) and (is_prose(right) or _has_columns(right, depth + 1)):
+            return True
+    return False
+
+
 def split_columns(chunks: Sequence[Chunk]) -> list[list[Chunk]] | None:
     """Return the columns of prose of a page in their order, or None where there are none.
 
@@ -58,7 +71,8 @@ def split_columns(chunks: Sequence[Chunk]) -> list[list[Chunk]] | None:
             [c for c in chunks if c.right <= gutter],
             [c for c in chunks if c.left >= gutter],
         ]
-        if not all(is_prose(side) for side in sides):
+        prose = [is_prose(side) for side in sides]
+        if not any(prose) or not all(prose[n] or _has_columns(sides[n]) for n in (0, 1)):
             continue
         if _drawn_in_order(chunks, gutter):
             return None

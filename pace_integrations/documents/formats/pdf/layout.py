@@ -20,6 +20,7 @@ from pace_integrations.documents.formats.pdf.chunks import (
     is_right_to_left,
 )
 from pace_integrations.documents.formats.pdf.columns import is_prose, split_columns
+from pace_integrations.documents.formats.pdf.vertical import take_vertical
 from pace_integrations.documents.formats.running_lines import Line
 
 _MAX_BLOCKS = 60
@@ -177,8 +178,9 @@ def build_lines(words: Iterable[Word], height: float) -> list[Line]:
         words: The words in the order in which they were drawn.
         height: The page's height, in the words' unit.
     """
-    lines = []
-    for row in order_chunks(build_chunks(words)):
+    columns, others = take_vertical(words)
+    lines = [Line(w.text, round(w.top / height, 4), (), 0.0) for w in columns]
+    for row in order_chunks(build_chunks(others)):
         if len(row) > 1:
             backwards = is_right_to_left("".join(chunk.text for chunk in row))
             row = sorted(row, key=lambda chunk: chunk.left, reverse=backwards)

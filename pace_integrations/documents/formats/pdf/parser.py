@@ -46,7 +46,7 @@ _COVER = 2  # pages of a portfolio's cover, at most
 
 _TOKEN = re.compile(r"\S+")
 _LEADERS = re.compile(r"(?:[.·_…-]\s+){2,}[.·_…-]?")
-_LONE = re.compile(r"[^\W\d_aAIiOoyYuUeEàÀ]|[.,:;]")
+_LONE = re.compile(r"[^\W\d_aAIiOoyYuUeEàÀ\u2e80-\U0003ffff]|[.,:;]")
 _BROKEN_TEXT = 0.25
 _MIN_TOKENS = 20
 
@@ -184,7 +184,7 @@ def _open_other(data: bytes, job: ParseJob) -> OpenPdf:
 
 
 def _attempt(get: Callable[[], list[Line]]) -> list[Line]:
-    """Return what stands beside the text; where that is damaged the text is still worth having."""
+    """Return what stands beside the text, or nothing where that is damaged."""
     with suppress(Exception):
         return get()
     return []
@@ -290,8 +290,13 @@ def _describe_pages(
         ("pages read by OCR", getattr(file, "recognized", [])),
         ("pages with a large picture and hardly any text, as scans have", scans),
         ("pages read by the other engine, since their text looked broken", others),
-        ("pages with text outside what a viewer shows, not read", pdfium.outside if pdfium else []),
     ]
+    if pdfium is not None:
+        named += [
+            ("pages with text outside what a viewer shows, not read", pdfium.outside),
+            ("pages with text in hidden layers, not read", pdfium.visibility.turned_off),
+            ("pages with white or invisible text, read", pdfium.visibility.unseen),
+        ]
     lines = [f"{what}: {format_ranges(pages)}" for what, pages in named if pages]
-    media = pdfium.enclosed.media if pdfium is not None else 0
-    return [*lines, f"embedded media, not read: {media}"] if media else lines
+    enclosed = [] if pdfium is None else pdfium.enclosed.left_out.items()
+    return lines + [f"{what}, not read: {count}" for what, count in enclosed]

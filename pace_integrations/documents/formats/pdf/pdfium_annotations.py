@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ raw: Any = pypdfium2.raw
 
 _Handle: TypeAlias = Any  # pointers of PDFium
 _MEDIA = frozenset({18, 19, 21, 25, 26})  # sounds, movies, screens, 3D, rich media
+_MAX_OPTIONS = 1_000
 _TAG = re.compile(r"<[^<>]*>")
 _FIELDS = {1: "button", 2: "checkbox", 3: "radio", 4: "choice", 5: "choice", 6: "text", 7: "sign"}
 
@@ -24,11 +26,11 @@ class Enclosed:
 
     Attributes:
         files: Names and bytes of attached files.
-        media: Sounds, films and the like.
+        left_out: What has no words, with its numbers: sounds, films, stamps.
     """
 
     files: list[tuple[str, bytes]] = field(default_factory=list)
-    media: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def read_annotation(
@@ -53,10 +55,13 @@ def read_annotation(
             return ""
         if kind == raw.FPDF_ANNOT_FILEATTACHMENT:
             _take_file(page, annotation, enclosed)
-        enclosed.media += kind in _MEDIA
+        if kind in _MEDIA:
+            enclosed.left_out["embedded media"] += 1
         text = _clean(_annotation_text(annotation, b"Contents"))
         if not text:  # words with looks, of a program that writes them only so
             text = _clean(_TAG.sub(" ", _annotation_text(annotation, b"RC")))
+        if not text and kind == raw.FPDF_ANNOT_STAMP:
+            enclosed.left_out["stamps"] += 1
         author = _clean(_annotation_text(annotation, b"T"))
         by = f" by {author}" if author and kind != raw.FPDF_ANNOT_FREETEXT else ""
         return f"[Note{by}: {text}]" if text else ""
@@ -82,6 +87,8 @@ def read_attachment(file: pypdfium2.PdfAttachment) -> bytes:
 def _read_field(annotation: _Handle, form: _Handle) -> str:
     kind = _FIELDS.get(raw.FPDFAnnot_GetFormFieldType(form, annotation), "")
     value = _clean(_form_text(raw.FPDFAnnot_GetFormFieldValue, form, annotation))
+    if kind == "choice":
+        value = _chosen_options(annotation, form) or value
     if kind in ("checkbox", "radio"):
         if not raw.FPDFAnnot_IsChecked(form, annotation):
             return ""
@@ -92,6 +99,21 @@ def _read_field(annotation: _Handle, form: _Handle) -> str:
     label = _form_text(raw.FPDFAnnot_GetFormFieldAlternateName, form, annotation)
     name = label or _form_text(raw.FPDFAnnot_GetFormFieldName, form, annotation)
     return f"[Field {_clean(name)}: {value}]"
+
+
+def _chosen_options(annotation: _Handle, form: _Handle) -> str:
+    """Return the labels of all options that are chosen."""
+    count = max(0, raw.FPDFAnnot_GetOptionCount(form, annotation))
+    labels = []
+    for number in range(min(count, _MAX_OPTIONS)):
+        if raw.FPDFAnnot_IsOptionSelected(form, annotation, number):
+            size = raw.FPDFAnnot_GetOptionLabel(form, annotation, number, None, 0)
+            labels.append(_read_utf16(size, _option_label(form, annotation, number)))
+    return ", ".join(_clean(label) for label in labels if label)
+
+
+def _option_label(form: _Handle, annotation: _Handle, number: int) -> Callable[..., object]:
+    return lambda buffer, n: raw.FPDFAnnot_GetOptionLabel(form, annotation, number, buffer, n)
 
 
 def _clean(text: str) -> str:

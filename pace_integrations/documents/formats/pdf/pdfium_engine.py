@@ -27,6 +27,7 @@ from pace_integrations.documents.formats.pdf.pdfium_words import (
     to_words,
     turn_single_letters,
 )
+from pace_integrations.documents.formats.pdf.visibility import VisibilityCheck
 from pace_integrations.documents.formats.running_lines import Line
 
 raw: Any = pypdfium2.raw
@@ -43,12 +44,14 @@ class PdfiumFile:
         outside: Pages with text that lies outside what a viewer shows.
         doubtful: Pages whose text PDFium is known to get wrong.
         enclosed: What the annotations of the pages read so far enclose.
+        visibility: Which of those pages have text that nobody sees.
     """
 
     document: pypdfium2.PdfDocument
     outside: list[int] = field(default_factory=list)
     doubtful: list[int] = field(default_factory=list)
     enclosed: Enclosed = field(default_factory=Enclosed)
+    visibility: VisibilityCheck = field(default_factory=VisibilityCheck)
     _advances: Advances = field(default_factory=dict)
     _open: tuple[int, pypdfium2.PdfPage] | None = None
 
@@ -72,9 +75,12 @@ class PdfiumFile:
         with closing(page.get_textpage()) as text:
             area = page.get_bbox()
             letters = Letters(text, self._advances)
+            self.visibility.hide_layers(page, letters, index)
             pieces = find_pieces(letters)
             if letters.text and not letters.text.isascii() and has_stacked_letters(letters):
                 self.doubtful.append(index)
+        if not pieces and self._draws_text(page):
+            self.doubtful.append(index)  # by a font that it does not know
         shown = [piece for piece in pieces if is_inside(piece.box, area)]
         if not shown:  # a wrong box, rather than a page that shows nothing of its text
             shown = pieces
@@ -87,6 +93,10 @@ class PdfiumFile:
             height = area[3] - area[1] if turned % 2 == 0 else area[2] - area[0]
             lines += build_lines(words, height or 1.0)
         return lines
+
+    def _draws_text(self, page: pypdfium2.PdfPage) -> bool:
+        texts = page.get_objects(filter=[raw.FPDF_PAGEOBJ_TEXT], max_depth=3)
+        return next(iter(texts), None) is not None
 
     def has_picture(self, index: int) -> bool:
         """Tell whether a page has a picture as large as a scan."""

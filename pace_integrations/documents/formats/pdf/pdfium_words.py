@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import pypdfium2
 
 from pace_integrations.documents.formats.clean import raise_text
-from pace_integrations.documents.formats.pdf.chunks import Word
+from pace_integrations.documents.formats.pdf.chunks import RIGHT_TO_LEFT, Word
 
 raw: Any = pypdfium2.raw
 
@@ -38,6 +38,10 @@ _RAISED = 0.12
 class Letters:
     """The characters of a text page and their boxes.
 
+    Attributes:
+        text: The characters, one for each index.
+        handle: PDFium's text page.
+
     Args:
         text: The text page.
         advances: The least width of every character by the height of its font, as far as the pages
@@ -45,7 +49,7 @@ class Letters:
     """
 
     def __init__(self, text: pypdfium2.PdfTextPage, advances: Advances) -> None:
-        self._handle = text.raw
+        self.handle = text.raw
         self.count = int(text.count_chars())
         whole = text.get_text_range() if self.count else ""
         self.text = whole if len(whole) == self.count else self._read_one_by_one()
@@ -55,12 +59,17 @@ class Letters:
 
     def _read_one_by_one(self) -> str:
         """Return one character for each index; the text as a whole may have more or fewer."""
-        codes = (raw.FPDFText_GetUnicode(self._handle, index) for index in range(self.count))
+        codes = (raw.FPDFText_GetUnicode(self.handle, index) for index in range(self.count))
         return "".join(chr(c) if 0 < c < 0xD800 or 0xDFFF < c < 0x110000 else " " for c in codes)
+
+    def blank(self, spans: Sequence[tuple[int, int]]) -> None:
+        """Put spaces in the place of some characters."""
+        for start, end in spans:
+            self.text = f"{self.text[:start]}{' ' * (end - start)}{self.text[end:]}"
 
     def box(self, index: int) -> Box:
         """Return left, bottom, right and top of a character, in points of the page."""
-        raw.FPDFText_GetLooseCharBox(self._handle, index, self._pointer)
+        raw.FPDFText_GetLooseCharBox(self.handle, index, self._pointer)
         rect = self._rect
         return rect.left, rect.bottom, rect.right, rect.top
 
@@ -80,13 +89,13 @@ class Letters:
 
     def quarters(self, index: int) -> int:
         """Return how far a character is turned, in quarters counterclockwise."""
-        angle = raw.FPDFText_GetCharAngle(self._handle, index)
+        angle = raw.FPDFText_GetCharAngle(self.handle, index)
         return round(angle / (math.pi / 2)) % 4 if angle >= 0 else 0
 
     def baseline(self, index: int) -> float:
         """Return the height at which a character stands."""
         x, y = ctypes.c_double(), ctypes.c_double()
-        raw.FPDFText_GetCharOrigin(self._handle, index, ctypes.byref(x), ctypes.byref(y))
+        raw.FPDFText_GetCharOrigin(self.handle, index, ctypes.byref(x), ctypes.byref(y))
         return y.value
 
 
@@ -115,6 +124,8 @@ class _Doubtful:
 
     @property
     def gaps(self) -> list[float]:
+        if self.boxes[-1][0] < self.boxes[0][0] and RIGHT_TO_LEFT.search(self.word):
+            return [a[0] - b[2] for a, b in pairwise(self.boxes)]
         return [b[0] - a[2] for a, b in pairwise(self.boxes)]
 
 

@@ -18,6 +18,7 @@ from pace_integrations.documents.formats.pdf.pypdf_fonts import (
     forget_visible_spaces,
     prefer_named_encodings,
 )
+from pace_integrations.documents.formats.pdf.vertical import join_single_lines
 from pace_integrations.documents.formats.running_lines import Line
 from pace_integrations.documents.types import Status
 
@@ -44,7 +45,7 @@ class PypdfFile:
             with suppress(Exception):  # odd resources may still be good enough for pypdf
                 prefer_named_encodings(page)
                 forget_visible_spaces(page)
-            return build_fragment_lines(_find_fragments(page))
+            return join_single_lines(build_fragment_lines(_find_fragments(page)))
 
     def has_picture(self, index: int) -> bool:
         """Tell whether a page has a picture as large as a scan."""
