@@ -36,6 +36,15 @@ def check_types(config: object) -> None:
             words = [*get_args(hint)] if get_origin(hint) is Literal else None
             kind = f"one of {words}" if words else f"of type {field.type}"
             raise ConfigError(f"{name} must be {kind}, got {value!r}")
+        if (plain := to_builtin(value)) is not value:
+            object.__setattr__(config, name, plain)
+
+
+def check_timeout(timeout: object) -> None:
+    """Raise `ConfigError` unless a timeout is seconds, not negative, or None for never."""
+    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if timeout is not None and not (number and timeout >= 0):  # type: ignore[operator]  # NaN is not
+        raise ConfigError(f"timeout must be a number, not negative, or None; got {timeout!r}")
 
 
 @lru_cache
@@ -47,6 +56,18 @@ def _to_tuple(value: object) -> object:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         return tuple(map(_to_tuple, value))
     return value
+
+
+def to_builtin(value: object) -> object:
+    """Return numbers of NumPy as Python's, which JSON knows."""
+    if isinstance(value, tuple):
+        made = tuple(map(to_builtin, value))
+        return value if all(a is b for a, b in zip(made, value, strict=True)) else made
+    if isinstance(value, int | float):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    return float(value) if isinstance(value, Real) else value
 
 
 def _is_of_type(value: object, hint: Any) -> bool:  # noqa: ANN401 - what annotations are made of

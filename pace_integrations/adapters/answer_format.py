@@ -5,16 +5,20 @@ Both integrations describe a call in a `FormatRequest`; `plan_answer` decides.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import PydanticUserError
 
 from pace_integrations.adapters.argument_grounding import (
     ground_schema,
     ground_tools,
     match_tools,
 )
+from pace_integrations.adapters.argument_schemas import describe_type, is_schema
 from pace_integrations.adapters.tool_calls import (
     Tool,
     constrain_calls,
@@ -181,15 +185,21 @@ def parse_tool_choice(choice: Any) -> tuple[str, tuple[str, ...]]:  # noqa: ANN4
     if choice is True:
         return "required", ()
     if isinstance(choice, str):
-        if choice not in _FREE:
+        word = choice.lower()  # Google's are in capitals
+        if word not in _FREE:
             return "required", (choice,)
-        return ("required" if choice in _ANY else choice), ()
+        return ("required" if word in _ANY else word), ()
     if isinstance(choice, Mapping):
         return _parse_choice_object(choice)
     raise _choice_error(choice)
 
 
 def _parse_choice_object(choice: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    for key in ("function_calling_config", "functionCallingConfig"):  # Google's
+        if isinstance(choice.get(key), Mapping):
+            return _parse_google_choice(choice[key])
+    if len(choice) == 1 and (word := str(next(iter(choice)))) in _FREE:  # Amazon's {"auto": {}}
+        return parse_tool_choice(word)
     kind = choice.get("type") or choice.get("mode")
     allowed = choice.get("allowed_tools", choice if kind == "allowed_tools" else None)
     if isinstance(allowed, Mapping):
@@ -201,6 +211,12 @@ def _parse_choice_object(choice: Mapping[str, Any]) -> tuple[str, tuple[str, ...
     if kind in _FREE:
         return parse_tool_choice(kind)
     raise _choice_error(choice)
+
+
+def _parse_google_choice(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    mode = str(config.get("mode") or "auto").lower()
+    named = config.get("allowed_function_names") or config.get("allowedFunctionNames") or ()
+    return parse_tool_choice("auto" if mode == "validated" else mode)[0], tuple(map(str, named))
 
 
 def _choice_error(choice: object) -> ConfigError:
@@ -230,6 +246,9 @@ def _select_tools(tools: Sequence[Tool], names: Sequence[str]) -> list[Tool]:
 def parse_response_format(wanted: Any) -> dict[str, Any] | None:  # noqa: ANN401 - as it was given
     """Return the schema of a ``response_format``, or None where it asks for text.
 
+    Args:
+        wanted: OpenAI's forms, a JSON schema, or a class or type that Pydantic can describe.
+
     Raises:
         ConfigError: It is of no known form.
     """
@@ -241,8 +260,13 @@ def parse_response_format(wanted: Any) -> dict[str, Any] | None:  # noqa: ANN401
     if kind == "json_schema":
         inner = wanted.get("json_schema", wanted)
         schema = inner.get("schema", inner) if isinstance(inner, Mapping) else None
-        if isinstance(schema, Mapping):
+        if isinstance(schema, Mapping) and (schema is not inner or is_schema(schema)):
             return dict(schema)
+    if is_schema(wanted):
+        return dict(wanted)
+    if not isinstance(wanted, Mapping | str):
+        with contextlib.suppress(PydanticUserError, TypeError, AttributeError):
+            return describe_type(wanted)
     raise ConfigError(
         f"response_format {wanted!r} is not known; give "
         "{'type': 'json_schema', 'json_schema': {'name': ..., 'schema': ...}}"

@@ -5,9 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter
+
 # Where Pydantic's own `RootModel` takes its value from.
 WRAPPING_KEY = "root"
+# What a mapping has that is a JSON schema.
+_SCHEMA_KEYS = frozenset({"anyOf", "oneOf", "allOf", "$ref", "enum", "const", "properties"})
+_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 _OBJECT_KEYS = frozenset({"properties", "additionalProperties", "patternProperties"})
+
+
+def is_schema(given: Any) -> bool:  # noqa: ANN401 - as the user wrote it
+    """Return whether a mapping is a JSON schema, and no description that holds one."""
+    if not isinstance(given, Mapping):
+        return False
+    kinds = given.get("type")
+    named = {kinds} if isinstance(kinds, str) else {*kinds} if isinstance(kinds, list) else set()
+    return bool(_SCHEMA_KEYS & given.keys()) or bool(named & _TYPES)
+
+
+def describe_type(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a class or an annotation
+    """Return the JSON schema of a class of Pydantic's, or of any other type that Pydantic knows."""
+    if isinstance(kind, type):
+        for name in ("model_json_schema", "schema"):  # of version 2, of version 1
+            if callable(describe := getattr(kind, name, None)):
+                return dict(describe())
+    return TypeAdapter(kind).json_schema()
 
 
 def wrap_schema(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from pace_integrations._checks import check_timeout
 from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import ConfigError
 
@@ -127,8 +128,6 @@ def merge_generation(base: GenerationConfig, overrides: Mapping[str, Any]) -> Ge
         ConfigError: A setting is outside its range.
     """
     given = {_GENERATION[k]: v for k, v in overrides.items() if k in _GENERATION and v is not None}
-    if "stop" in given and not isinstance(given["stop"], str):
-        given["stop"] = tuple(given["stop"])
     return replace(base, **given)
 
 
@@ -151,4 +150,5 @@ def read_call_settings(
         given, {*GENERATION_FIELDS, "timeout", "model_name", *_CALL_OPTIONS}, f"a call of {owner}"
     )
     limit = timeout if given.get("timeout") is None else given["timeout"]
+    check_timeout(limit)
     return CallSettings(merge_generation(base, given), limit, given.get("model_name"))

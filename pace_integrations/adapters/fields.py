@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
+from pace_integrations._checks import check_timeout, to_builtin
 from pace_integrations.adapters.call_settings import (
+    GENERATION_FIELDS,
     HARMLESS,
     SPELLINGS,
+    merge_generation,
     refuse_unknown_names,
     unify_names,
 )
@@ -25,6 +28,7 @@ from pace_integrations.adapters.lazy_session import (
 )
 from pace_integrations.config import (
     ExpertConfig,
+    GenerationConfig,
     KvDtype,
     MemoryConfig,
     Overflow,
@@ -54,6 +58,7 @@ LOAD_FIELDS = (
     ),
     *("overflow", "context", "kv", "ahn"),
 )
+_NUMBERS = GENERATION_FIELDS - {"stop"} | {"timeout", "held_prompts", "batch_size", "context"}
 # None is a value of these; elsewhere it stands for the default.
 _NULLABLE = frozenset(
     {*SOURCE_FIELDS, "model_name", "seed", "timeout", "tool_policy", *LOAD_FIELDS}
@@ -81,7 +86,7 @@ class PaceSettings(BaseModel):
         experts: How the neurons of a model that is loaded here are divided into experts.
         dtype: As for `Pace.load`, and so are the next seven.
         device: Where the model runs.
-        quantization: bitsandbytes quantization.
+        quantization: As in `Pace.load`.
         revision: Commit, branch or tag on the Hub.
         trust_remote_code: Whether code of the checkpoint may run.
         overflow: What happens to more tokens than the context holds.
@@ -143,6 +148,7 @@ class PaceSettings(BaseModel):
         _refuse_foreign("pace", given.get("pace"))
         if isinstance(given.get("corpus"), Mapping):
             _refuse_foreign("corpus", given["corpus"])
+        cls._check_numbers(given)
         named = os.environ.get("PACE_MODEL")
         if named and not given.keys() & {"session_source", "pace", "model_name"}:
             given["model_name"] = named
@@ -160,7 +166,7 @@ class PaceSettings(BaseModel):
         given = unify_names(values, kept)
         given = {aliases.get(name, name): value for name, value in given.items()}
         given = {
-            name: value
+            name: to_builtin(value)
             for name, value in given.items()
             if name not in HARMLESS | _WRITTEN_DOWN
             and (value is not None or name in _NULLABLE or name not in PaceSettings.model_fields)
@@ -173,6 +179,15 @@ class PaceSettings(BaseModel):
         if isinstance(given.get("stop"), str):
             given["stop"] = [given["stop"]]
         return given
+
+    @classmethod
+    def _check_numbers(cls, given: Mapping[str, Any]) -> None:
+        """Refuse what Pydantic would take for a number, and what is out of its range."""
+        for name, value in given.items():
+            if isinstance(value, bool) and name in _NUMBERS:
+                raise ConfigError(f"{name} must be a number, got {value!r}")
+        check_timeout(given.get("timeout"))
+        merge_generation(GenerationConfig(), given)
 
     @field_serializer("session_source", "pace", "corpus", when_used="unless-none")
     def _serialize_source(self, value: Any) -> Any:  # noqa: ANN401 - one of three kinds

@@ -74,6 +74,7 @@ class LazySession:
         self._paths = paths
         self._options: dict[str, Any] = {"model": model, **(options or {})}
         self._fresh = 0
+        self._files: Sequence[Sequence[Any]] | None = None  # as they were when they were read
         self._lock = threading.Lock()
 
     @property
@@ -117,6 +118,10 @@ class LazySession:
         """Return what must be equal for two of these to answer alike, as JSON-ready values."""
         corpus = self.session.corpus
         return {**self.session.pace.fingerprint, "corpus": corpus.fingerprint if corpus else None}
+
+    def describe_documents(self) -> Sequence[Any]:
+        """Return what tells apart the contents of the files that are to be read, or were read."""
+        return describe_files(self._paths) if self._files is None else self._files
 
     def find_window(self) -> int | None:
         """Return the tokens left for prompt and answer; None where only reading could tell.
@@ -163,6 +168,7 @@ class LazySession:
         pace = self._pace or _load(**self._options)
         corpus = self._corpus
         if corpus is None and self._paths is not None:
+            self._files = describe_files(self._paths)
             corpus = Corpus.from_paths(self._paths)
         return self._read_corpus(pace, corpus) if corpus is not None else pace.blank()
 

@@ -20,7 +20,7 @@ from pace_integrations.adapters.call_settings import (
 )
 from pace_integrations.adapters.chat_request import ChatRequest
 from pace_integrations.adapters.fields import LOAD_FIELDS, SOURCE_FIELDS, PaceSettings
-from pace_integrations.adapters.lazy_session import LazySession, describe_files
+from pace_integrations.adapters.lazy_session import LazySession
 from pace_integrations.adapters.prefix_cache import PrefixCache
 from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import ConfigError
@@ -164,11 +164,24 @@ class PaceFields(PaceSettings):
         if changed.keys() & {*SOURCE_FIELDS, *LOAD_FIELDS, "model_name", "load_options"}:
             own = {name: getattr(self, name) for name in self.model_fields_set}
             return type(self)(**{**own, **changed})
+        checked = type(self)(**changed) if changed else self
+        changed = {name: getattr(checked, name) for name in changed}
         copied = super().model_copy(update=changed, deep=deep)
         if "batch_size" in changed:
             copied._batcher = AnswerBatcher(copied.batch_size)
-        copied._base_generation()
+        if "held_prompts" in changed:
+            copied._prefix_caches = {}
         return copied
+
+    def __setattr__(self, name: str, value: Any) -> None:  # noqa: ANN401 - any field's
+        """Set a field; one of this package's settings is checked and takes effect at once."""
+        if name not in PaceSettings.model_fields:
+            super().__setattr__(name, value)
+            return
+        changed = self.model_copy(update={name: value})
+        self.__dict__.update(changed.__dict__)
+        for part in ("__pydantic_private__", "__pydantic_fields_set__"):
+            object.__setattr__(self, part, getattr(changed, part))
 
     def with_session(self, session: Session) -> Self:
         """Return an object with the settings of this one over another session of its model."""
@@ -186,8 +199,8 @@ class PaceFields(PaceSettings):
         return {**self._binding.identity(), "generation": asdict(self._base_generation())}
 
     def describe_documents(self) -> Sequence[Any]:
-        """Return what tells apart the contents of the files that are to be read."""
-        return describe_files(self.paths)
+        """Return what tells apart the contents of the files that are to be read, or were read."""
+        return self._binding.describe_documents()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Return a copy with settings of its own over the same loaded model and session."""

@@ -73,6 +73,8 @@ class Corpus:
 
     documents: tuple[Document, ...]
     report: Report = field(default_factory=Report)
+    # The fingerprint once it was asked for: both integrations ask with every call.
+    _fingerprints: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def from_paths(
@@ -150,8 +152,10 @@ class Corpus:
 
         Where the files lie does not count, so a copied folder has the same fingerprint.
         """
-        digest = hashlib.sha256()
-        for document, page in self.pages():
-            parts = [document.sha256, document.title, page.index, page.label, page.text]
-            digest.update(json.dumps(parts).encode("ascii") + b"\n")
-        return digest.hexdigest()
+        if not self._fingerprints:
+            digest = hashlib.sha256()
+            for document, page in self.pages():
+                parts = [document.sha256, document.title, page.index, page.label, page.text]
+                digest.update(json.dumps(parts).encode("ascii") + b"\n")
+            self._fingerprints.append(digest.hexdigest())
+        return self._fingerprints[0]

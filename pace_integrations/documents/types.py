@@ -39,6 +39,7 @@ class Page:
             file has no such thing.
         header: Running header that was left out of the text, or None.
         footer: Running footer that was left out of the text, or None.
+        metadata: What its owner says of it, as plain values of JSON; nothing is read from it.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Page:
     section: str | None = None
     header: str | None = None
     footer: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("label", "text", "section", "header", "footer"):
@@ -100,6 +102,20 @@ class Document:
             digest.update(f"{page.index}\0{page.text}\0".encode("utf-8", "surrogatepass"))
         sha256 = digest.hexdigest()
         return cls(short_id(sha256), title, kept, sha256, source, dict(metadata or {}))
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Document:
+        """Return the document that `to_dict` made plain."""
+        pages = tuple(Page(**page) for page in row["pages"])
+        return cls(**{**row, "pages": pages})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as plain JSON-ready values."""
+        row = asdict(self)
+        for page in row["pages"]:
+            if not page["metadata"]:
+                del page["metadata"]
+        return row
 
 
 @dataclass(frozen=True, slots=True)

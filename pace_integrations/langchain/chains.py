@@ -12,7 +12,12 @@ from langchain_core.documents import Document
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.output_parsers import BaseOutputParser, BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
+from langchain_core.runnables import (
+    Runnable,
+    RunnableBinding,
+    RunnableGenerator,
+    RunnableLambda,
+)
 from langchain_core.runnables.utils import AddableDict
 
 from pace_integrations.adapters.lazy_session import is_session
@@ -74,7 +79,8 @@ class CitedTextParser(BaseTransformOutputParser[str]):
 
 
 def create_corpus_qa_chain(
-    llm: ChatPace, corpus: Corpus | Session | Sequence[Document] | Paths | None = None
+    llm: ChatPace | RunnableBinding[Any, Any],
+    corpus: Corpus | Session | Sequence[Document] | Paths | None = None,
 ) -> Runnable[dict[str, Any], dict[str, Any]]:
     """Return a chain that answers questions from everything that documents say.
 
@@ -83,20 +89,21 @@ def create_corpus_qa_chain(
     the cited pages as documents. While it is streamed, pieces of the answer come first.
 
     Args:
-        llm: The model.
+        llm: The model; options that are bound to it go with every question.
         corpus: What is asked: a corpus, a session, LangChain's documents, or paths; None asks what
             the model's own session has read. Of documents, ``[n]`` is the n-th.
 
     Raises:
         ConfigError: The model is no `ChatPace`, or the corpus is of no known kind.
     """
-    source = _AnswerSource(_require_chat_model(llm), corpus)
+    chat, bound = _unbind_chat_model(llm)
+    source = _AnswerSource(chat, corpus)
 
     def stream(inputs: Iterator[Inputs]) -> Iterator[AddableDict]:
         asked = _join_inputs(inputs)
         yield AddableDict(input=asked["input"])
         model, whole = source.find_model(), AIMessageChunk(content="")
-        with closing(model.stream(_to_messages(asked))) as chunks:  # type: ignore[type-var]
+        with closing(model.stream(_to_messages(asked), **bound)) as chunks:  # type: ignore[type-var]
             for chunk in chunks:
                 whole = whole + chunk
                 if chunk.text:
@@ -108,7 +115,7 @@ def create_corpus_qa_chain(
         yield AddableDict(input=asked["input"])
         model = await asyncio.to_thread(source.find_model)
         whole = AIMessageChunk(content="")
-        async with aclosing(model.astream(_to_messages(asked))) as chunks:  # type: ignore[type-var]
+        async with aclosing(model.astream(_to_messages(asked), **bound)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
                 whole = whole + chunk
                 if chunk.text:
@@ -119,7 +126,7 @@ def create_corpus_qa_chain(
 
 
 def create_pace_documents_chain(
-    llm: ChatPace,
+    llm: ChatPace | RunnableBinding[Any, Any],
     *,
     output_parser: BaseOutputParser[Any] | None = None,
     held: int = 4,
@@ -131,7 +138,7 @@ def create_pace_documents_chain(
     is ``context[n - 1]``, whatever the order: the same set is read once.
 
     Args:
-        llm: The model.
+        llm: The model; options that are bound to it go with every question.
         output_parser: What makes the output of the message; by default the text, a `CitedText`
             with its ``citations``.
         held: Most sets of documents that stay read.
@@ -139,14 +146,16 @@ def create_pace_documents_chain(
     Raises:
         ConfigError: The model is no `ChatPace`.
     """
-    models = ChatModelCache(_require_chat_model(llm), held)
+    model, bound = _unbind_chat_model(llm)
+    models = ChatModelCache(model, held)
     ask = RunnableLambda(_to_messages).with_config(run_name="format_question")
 
     def route(inputs: Inputs) -> Runnable[Inputs, Any]:
-        return ask | models.find_model(inputs["context"])
+        return ask | models.find_model(inputs["context"]).bind(**bound)
 
     async def aroute(inputs: Inputs) -> Runnable[Inputs, Any]:
-        return ask | await asyncio.to_thread(models.find_model, inputs["context"])
+        found = await asyncio.to_thread(models.find_model, inputs["context"])
+        return ask | found.bind(**bound)
 
     parser = output_parser or CitedTextParser()
     chain: Runnable[Any, Any] = RunnableLambda(route, aroute) | parser
@@ -162,6 +171,8 @@ class _AnswerSource:
         self._set: DocumentSet | None = None
         self._models = ChatModelCache(llm, 1)
         self._lock = threading.Lock()
+        if isinstance(corpus, Iterator):
+            corpus = list(corpus)
         if isinstance(corpus, (list, tuple)) and any(isinstance(d, Document) for d in corpus):
             self._set = DocumentSet.collect(corpus)
         elif not (corpus is None or isinstance(corpus, Corpus) or is_session(corpus)):
@@ -196,12 +207,16 @@ class _AnswerSource:
         return AddableDict(citations=citations, context=context)
 
 
-def _require_chat_model(llm: Any) -> ChatPace:  # noqa: ANN401 - what is refused may be anything
+def _unbind_chat_model(llm: Any) -> tuple[ChatPace, dict[str, Any]]:  # noqa: ANN401
+    """Return a chat model, and the options that are bound to it."""
+    bound: dict[str, Any] = {}
+    while isinstance(llm, RunnableBinding):
+        llm, bound = llm.bound, {**llm.kwargs, **bound}
     if not isinstance(llm, ChatPace):
         raise ConfigError(
-            f"the chain needs a ChatPace, not a {type(llm).__name__}; bind and parse around it"
+            f"the chain needs a ChatPace, not a {type(llm).__name__}; parse what the chain gives"
         )
-    return llm
+    return llm, bound
 
 
 def _require_paths(given: Any) -> Paths:  # noqa: ANN401 - what is refused may be anything

@@ -29,7 +29,7 @@ from pace_integrations.langchain.convert import MessageReader
 from pace_integrations.langchain.errors import translate_errors
 from pace_integrations.langchain.messages import is_prefix_marked, scan_history, to_messages
 from pace_integrations.langchain.structured_output import Method, hold_to_schema
-from pace_integrations.langchain.tools import convert_tool, is_answer_tool
+from pace_integrations.langchain.tools import convert_options, convert_tool, is_answer_tool
 
 if TYPE_CHECKING:
     from pace_integrations.session import Pace, Session
@@ -173,13 +173,15 @@ class ChatPace(LangChainFields, BatchingChatModel):
         """Return a model whose answers are objects of a schema, valid whatever the model.
 
         Args:
-            schema: Pydantic class (version 1 or 2), TypedDict, JSON schema or OpenAI function.
+            schema: Pydantic class (version 1 or 2), TypedDict, JSON schema, OpenAI function, or a
+                type made of such, as ``list[Person]`` and ``Cat | Dog``.
             method: ``"json_schema"`` and ``"json_mode"`` ask for JSON, ``"function_calling"`` for
                 a call of a tool; all three are held to the schema.
             include_raw: Whether the result is a dict of ``raw`` (the message), ``parsed`` and
                 ``parsing_error``.
             strict: Accepted for OpenAI's sake; answers are always valid under the schema.
-            kwargs: Bound as they are.
+            kwargs: Bound as they are; where one of ``tools=`` is called first, what is parsed is
+                None.
 
         Raises:
             ConfigError: The method is not known.
@@ -271,7 +273,7 @@ class ChatPace(LangChainFields, BatchingChatModel):
             self.profile = {**self.profile, "max_input_tokens": _window_of(lazy.session)}
         return self._build_request(
             lazy,
-            options,
+            convert_options(options),
             scan_history(messages),
             lambda plain: to_messages(messages, plain=plain),
             pinned=is_prefix_marked(messages),

@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.document_loaders import BaseLoader
 from langchain_core.documents import Document
 
+from pace_integrations.adapters.page_metadata import find_origin
 from pace_integrations.documents import Corpus, NothingReadError, Page, ReadOptions, Report
 from pace_integrations.documents import Document as PaceDocument
 from pace_integrations.documents.discovery import Paths, expand_paths
@@ -61,13 +62,17 @@ class PaceLoader(BaseLoader):
             try:
                 corpus = Corpus.from_paths(path, options=self._options)
             except NothingReadError as error:
-                self.report = Report((*self.report.files, *error.report.files))
+                self.report = _join_reports(self.report, error.report)
                 continue
-            self.report = Report((*self.report.files, *corpus.report.files))
+            self.report = _join_reports(self.report, corpus.report)
             for document, page in corpus.pages():
                 yield to_document(document, page)
         if not any(file.pages_with_text for file in self.report.files):
             raise NothingReadError(self.report)
+
+
+def _join_reports(a: Report, b: Report) -> Report:
+    return Report((*a.files, *b.files), a.skipped + b.skipped)
 
 
 def to_document(document: PaceDocument, page: Page, **more: Any) -> Document:  # noqa: ANN401
@@ -78,8 +83,9 @@ def to_document(document: PaceDocument, page: Page, **more: Any) -> Document:  #
         page: The page.
         more: Further metadata.
     """
+    origin = find_origin(page)
     metadata = {
-        **document.metadata,
+        **(document.metadata if origin is None else origin.metadata),
         "source": document.source or document.title,
         "title": document.title,
         "document_id": document.id,
@@ -89,4 +95,5 @@ def to_document(document: PaceDocument, page: Page, **more: Any) -> Document:  #
         "total_pages": document.pages[-1].index,
         **more,
     }
-    return Document(page.text, id=f"{document.id}-{page.index}", metadata=metadata)
+    own_id = None if origin is None else origin.id or origin.document_id
+    return Document(page.text, id=own_id or f"{document.id}-{page.index}", metadata=metadata)

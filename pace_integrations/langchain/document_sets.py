@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.documents import Document
 
 from pace_integrations.adapters.lru import LruCache
+from pace_integrations.adapters.page_metadata import describe_origin
 from pace_integrations.documents import Corpus, Page
 from pace_integrations.documents import Document as PaceDocument
 from pace_integrations.langchain.errors import translate_errors
@@ -99,7 +100,8 @@ def _to_document(source: str, chunks: Sequence[Document]) -> PaceDocument:
     for number, chunk in enumerate(chunks, start=1):
         label: Any = chunk.metadata.get("page_label")
         shown = None if label is None else str(label)
-        pages.append(Page(_page_of(chunk) or number, shown, chunk.page_content))
+        origin = describe_origin(chunk.metadata, id=chunk.id)
+        pages.append(Page(_page_of(chunk) or number, shown, chunk.page_content, metadata=origin))
     title = str(chunks[0].metadata.get("title") or source)
     return PaceDocument.from_pages(title, pages, source=source)
 

@@ -5,19 +5,24 @@ The other way round, `select_with` lets a retriever of LangChain choose the page
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
 from langchain_core.documents import Document
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import ConfigDict, Field
 
+from pace_integrations.adapters.citations import to_plain
 from pace_integrations.errors import QuestionError
 from pace_integrations.langchain.document_loaders import to_document
+from pace_integrations.langchain.retrievers import check_count
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer
@@ -49,7 +54,7 @@ class PaceLibraryRetriever(BaseRetriever):
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
     ) -> list[Document]:
-        most = k or self.k
+        most = check_count(k) or self.k
         # Several passages may be of one page.
         choice = self.library.find_pages(query, count=4 * most, selector=self.selector)
         pages: dict[int, Document] = {}
@@ -65,6 +70,12 @@ class PaceLibraryRetriever(BaseRetriever):
                     span=[passage.start, passage.end],
                 )
         return list(pages.values())
+
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
+        sync = run_manager.get_sync()
+        return await asyncio.to_thread(self._get_relevant_documents, query, run_manager=sync, k=k)
 
 
 def create_library_qa_chain(
@@ -152,11 +163,11 @@ def _to_outputs(inputs: dict[str, Any], library: Library, answer: Answer) -> dic
     return {
         **inputs,
         "answer": answer.text,
-        "citations": [asdict(citation) for citation in answer.citations],
-        "evidence": [asdict(citation) for citation in answer.evidence],
+        "citations": [to_plain(citation) for citation in answer.citations],
+        "evidence": [to_plain(citation) for citation in answer.evidence],
         "support": answer.support,
         "supported": answer.supported,
-        "selection": asdict(answer.selection),
+        "selection": to_plain(answer.selection),
         "context": [
             to_document(pages[number].document, pages[number].page, passage=number)
             for number in chosen

@@ -19,6 +19,7 @@ from pace_integrations.langchain.base import LangChainFields
 from pace_integrations.langchain.chat_request import count_tokens
 from pace_integrations.langchain.convert import make_metadata
 from pace_integrations.langchain.errors import translate_errors
+from pace_integrations.langchain.tools import convert_options
 
 
 class PaceLLM(LangChainFields, BaseLLM):
@@ -113,7 +114,10 @@ class PaceLLM(LangChainFields, BaseLLM):
         self, lazy: LazySession, prompt: str, options: Mapping[str, Any]
     ) -> ChatRequest:
         return self._build_request(
-            lazy, options, History(prompt), lambda _: [{"role": "user", "content": prompt}]
+            lazy,
+            convert_options(options),
+            History(prompt),
+            lambda _: [{"role": "user", "content": prompt}],
         )
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import bm25s
 import numpy as np
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForRetrieverRun,
+    CallbackManagerForRetrieverRun,
+)
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
+from pace_integrations._checks import require
 from pace_integrations.documents import Corpus
 from pace_integrations.documents.discovery import Paths
 from pace_integrations.documents.quotes.words import content_keys, word_keys
@@ -85,7 +90,7 @@ class PageRetriever(BaseRetriever):
         if not known:
             return []
         scores = index.get_scores(known)
-        best = np.argsort(-scores, kind="stable")[: k or self.k]
+        best = np.argsort(-scores, kind="stable")[: check_count(k) or self.k]
         pages = list(corpus.pages())
         found = [(int(i), float(scores[i])) for i in best if scores[i] > 0]
         if self._set is not None:
@@ -96,6 +101,12 @@ class PageRetriever(BaseRetriever):
             ]
         return [to_document(*pages[i], score=score, passage=i + 1) for i, score in found]
 
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+    ) -> list[Document]:
+        sync = run_manager.get_sync()
+        return await asyncio.to_thread(self._get_relevant_documents, query, run_manager=sync, k=k)
+
     def _find_index(self, corpus: Corpus) -> bm25s.BM25:
         """Return the index of a corpus, made once for each."""
         with self._lock:
@@ -105,6 +116,16 @@ class PageRetriever(BaseRetriever):
 
 
 PaceRetriever = PageRetriever  # its name in version 0.1
+
+
+def check_count(k: int | None) -> int | None:
+    """Return the pages that a call asks for, or None.
+
+    Raises:
+        ConfigError: It asks for less than one.
+    """
+    require(k is None or (isinstance(k, int) and k >= 1), f"k must be at least 1, got {k!r}")
+    return k
 
 
 def _build_index(corpus: Corpus) -> bm25s.BM25:

@@ -6,10 +6,12 @@ from operator import itemgetter
 from typing import Any, Literal
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import (
     BaseOutputParser,
     JsonOutputParser,
     PydanticOutputParser,
+    StrOutputParser,
 )
 from langchain_core.output_parsers.openai_tools import (
     JsonOutputKeyToolsParser,
@@ -18,10 +20,16 @@ from langchain_core.output_parsers.openai_tools import (
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from pydantic import TypeAdapter
 
 from pace_integrations.adapters.argument_schemas import WRAPPING_KEY, is_wrapped
 from pace_integrations.errors import ConfigError
-from pace_integrations.langchain.tools import convert_schema, convert_tool, name_schema
+from pace_integrations.langchain.tools import (
+    convert_schema,
+    convert_tool,
+    is_annotation,
+    name_schema,
+)
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 _METHODS = ("json_schema", "function_calling", "json_mode")
@@ -38,10 +46,12 @@ def hold_to_schema(
 
     Args:
         model: What answers.
-        schema: Pydantic class (version 1 or 2), TypedDict, JSON schema or OpenAI function.
+        schema: Pydantic class (version 1 or 2), TypedDict, JSON schema, OpenAI function, or a type
+            made of such, as ``list[Person]`` and ``Cat | Dog``.
         method: ``"function_calling"`` asks for a call of a tool; the others for JSON.
         include_raw: Whether the result is a dict of the message and what was parsed from it.
-        options: Bound to the model as they are.
+        options: Bound to the model as they are. Where one of ``tools=`` is called first, what is
+            parsed is None.
 
     Raises:
         ConfigError: The method is none of these.
@@ -49,11 +59,12 @@ def hold_to_schema(
     if method not in _METHODS:
         raise ConfigError(f"method must be one of {_METHODS}, not {method!r}")
     name, plain = name_schema(schema), convert_schema(schema)
+    tools = [convert_tool(tool) for tool in options.pop("tools", None) or ()]
     shown = {"kwargs": {"method": method}, "schema": _describe_schema(schema, name, plain)}
     if method == "function_calling":
         bound = model.bind_tools(
-            [{**convert_tool(_name_tool(schema, name, plain))}],
-            tool_choice=name,
+            [{**convert_tool(_name_tool(schema, name, plain))}, *tools],
+            tool_choice="any" if tools else name,
             ls_structured_output_format=shown,
             **options,
         )
@@ -64,16 +75,20 @@ def hold_to_schema(
                 "json_schema": {"name": name, "schema": plain},
             },
             ls_structured_output_format=shown,
+            **({"tools": tools} if tools else {}),
             **options,
         )
-    parser = _make_parser(schema, method, name, plain)
+    whole = _make_parser(schema, method, name, plain)
+    parser = whole
+    if tools:
+        parser = RunnableLambda(lambda message: _parse_unless_called(message, whole, name))
     return _keep_raw(bound, parser) if include_raw else bound | parser
 
 
 def _describe_schema(schema: Any, name: str, plain: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
     """Return a schema as LangChain's tracing shows it, which cannot show every schema."""
     try:
-        return convert_to_json_schema(schema)
+        return {"title": name, **plain} if is_annotation(schema) else convert_to_json_schema(schema)
     except (ValueError, TypeError, KeyError, RecursionError):
         return {"title": name, **plain}
 
@@ -96,8 +111,17 @@ def _make_parser(
         if pydantic:
             return PydanticToolsParser(tools=[schema], first_tool_only=True)
         called = JsonOutputKeyToolsParser(key_name=name, first_tool_only=True)
-        return called | RunnableLambda(_unwrap) if is_wrapped(plain) else called
+        made = called | _unwrap if is_wrapped(plain) else called
+        return made | TypeAdapter(schema).validate_python if is_annotation(schema) else made
+    if is_annotation(schema):
+        return StrOutputParser() | TypeAdapter(schema).validate_json
     return PydanticOutputParser(pydantic_object=schema) if pydantic else JsonOutputParser()
+
+
+def _parse_unless_called(message: AIMessage, parser: Runnable[Any, Any], name: str) -> Any:  # noqa: ANN401
+    """Return what a message says, or None where it calls a tool first."""
+    called = [call for call in message.tool_calls if call["name"] != name]
+    return None if called else parser.invoke(message)
 
 
 def _unwrap(arguments: Any) -> Any:  # noqa: ANN401 - JSON

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_origin
 
 from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tools import tool as make_tool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from pace_integrations.adapters.argument_schemas import wrap_schema
+from pace_integrations.adapters.argument_schemas import describe_type, is_schema, wrap_schema
 
 ToolLike = Mapping[str, Any] | type | Callable[..., Any] | BaseTool
-_SCHEMA_KEYS = frozenset({"type", "anyOf", "oneOf", "allOf", "$ref", "enum", "const", "properties"})
 
 
 def convert_tool(given: ToolLike) -> dict[str, Any]:
@@ -48,23 +47,39 @@ def is_answer_tool(given: ToolLike) -> bool:
 def convert_schema(given: Any) -> dict[str, Any]:  # noqa: ANN401 - as the user wrote it
     """Return the JSON schema of a class, a TypedDict, a schema or a function's description."""
     if isinstance(given, type) and is_basemodel_subclass(given):
-        kind: Any = given  # of version 2 of Pydantic, or version 1
-        made = kind.model_json_schema() if hasattr(kind, "model_json_schema") else kind.schema()
-        return dict(made)
+        return describe_type(given)
+    if is_annotation(given):
+        return describe_type(given)
     if isinstance(given, Mapping):
         if given.get("type") == "function" or "function" in given:
             return convert_schema(_parameters_of(given.get("function", given)))
-        if _SCHEMA_KEYS & given.keys():
+        if is_schema(given):
             return dict(given)
         if (parameters := _parameters_of(given)) is not given:
             return convert_schema(parameters)
     return convert_to_json_schema(given)
 
 
+def is_annotation(given: Any) -> bool:  # noqa: ANN401 - as the user wrote it
+    """Return whether something is a type of several parts, such as a list or a union."""
+    return get_origin(given) is not None
+
+
+def convert_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options of a call with its tools as schemas, also what ``bind(tools=...)`` took."""
+    if not options.get("tools"):
+        return dict(options)
+    given = options["tools"]
+    tools = [tool if isinstance(tool, Mapping) else convert_tool(tool) for tool in given]
+    return {**options, "tools": tools}
+
+
 def name_schema(given: Any) -> str:  # noqa: ANN401 - as the user wrote it
     """Return the name under which a schema is called as a tool."""
     if isinstance(given, type) and is_basemodel_subclass(given):
         return _name_of_class(given)
+    if is_annotation(given):
+        return "answer"
     if isinstance(given, Mapping):
         inner = given.get("function", given)
         return str(inner.get("name") or inner.get("title") or "answer")
@@ -77,7 +92,7 @@ def _convert_mapping(given: Mapping[str, Any]) -> dict[str, Any]:
         parameters = _parameters_of(inner)
         schema = {} if parameters is inner else convert_schema(parameters)
         return _describe(inner["name"], inner.get("description") or "", schema)
-    if _SCHEMA_KEYS & given.keys():
+    if is_schema(given):
         described = str(given.get("description") or "")
         return _describe(name_schema(given), described, dict(given))
     return convert_to_openai_tool(dict(given))

@@ -14,7 +14,7 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +176,7 @@ class Catalog:
         for item in held:
             name = self._text_name(item)
             if not (texts / name).exists():
-                write_private(texts / name, json.dumps(asdict(item.document)).encode())
+                write_private(texts / name, json.dumps(item.document.to_dict()).encode())
             rows.append(
                 {
                     "key": item.key,
@@ -206,7 +206,7 @@ class Catalog:
         return self.load()
 
     def _text_name(self, held: HeldDocument) -> str:
-        text = json.dumps(asdict(held.document), sort_keys=True)
+        text = json.dumps(held.document.to_dict(), sort_keys=True)
         name = f"{held.key}-{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
         self._texts[name] = held.document
         return name
@@ -216,13 +216,12 @@ class Catalog:
         if name not in self._texts:
             try:
                 saved = json.loads((self.folder / "text" / name).read_text(encoding="utf-8"))
-                pages = tuple(Page(**page) for page in saved.pop("pages"))
-                document = Document(**saved, pages=pages)
+                document = Document.from_dict(saved)
             except FileNotFoundError as error:
                 raise _GoneError(f"the text of {row['title']!r} is missing") from error
             except (OSError, ValueError, TypeError, KeyError) as error:
                 raise self._damage(f"the text of {row['title']!r} cannot be read") from error
-            text = json.dumps(asdict(document), sort_keys=True)
+            text = json.dumps(document.to_dict(), sort_keys=True)
             if not name.endswith(f"-{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"):
                 raise self._damage(f"the text of {row['title']!r} was changed")
             self._texts[name] = document

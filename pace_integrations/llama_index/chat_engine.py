@@ -16,13 +16,17 @@ from llama_index.core.chat_engine.types import (
     StreamingAgentChatResponse,
 )
 from llama_index.core.memory import BaseMemory
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.prompts.mixin import PromptDictType, PromptMixin, PromptMixinType
 
 from pace_integrations.errors import ConfigError
 from pace_integrations.llama_index.factories import SessionFactories
 from pace_integrations.llama_index.llm import PaceLLM
 
+_SYSTEM = "system_prompt"
 
-class PaceChatEngine(SessionFactories, BaseChatEngine):
+
+class PaceChatEngine(SessionFactories, PromptMixin, BaseChatEngine):
     """A chat engine whose documents were read whole, once.
 
     Turns before the last are not computed again (see `PaceLLM.held_prompts`). A turn enters the
@@ -65,6 +69,18 @@ class PaceChatEngine(SessionFactories, BaseChatEngine):
             memory.set(self._history)
         self._system = [ChatMessage(system_prompt, role="system")] if system_prompt else []
         self.callback_manager = callback_manager or llm.callback_manager
+
+    def _get_prompts(self) -> PromptDictType:
+        said = self._system[0].content if self._system else ""
+        return {_SYSTEM: PromptTemplate(said or "")}
+
+    def _update_prompts(self, prompts: PromptDictType) -> None:
+        if _SYSTEM in prompts:
+            said = prompts[_SYSTEM].get_template()
+            self._system = [ChatMessage(said, role="system")] if said else []
+
+    def _get_prompt_modules(self) -> PromptMixinType:
+        return {}
 
     @property
     def chat_history(self) -> list[ChatMessage]:

@@ -19,7 +19,7 @@ from pace_integrations.adapters.lazy_session import is_session
 from pace_integrations.documents.discovery import Paths
 from pace_integrations.errors import ConfigError
 from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.nodes import DocumentSet
+from pace_integrations.llama_index.nodes import to_corpus
 
 if TYPE_CHECKING:
     from pace_integrations.session import Session
@@ -68,12 +68,7 @@ class SessionFactories:
             documents: What a LlamaIndex reader gave.
             **options: As for `from_paths`.
         """
-        chosen = DocumentSet.collect(documents)
-        made = cls._make(options, corpus=chosen.corpus)
-        made._llm = made._llm.with_sources(chosen.sources)
-        return made
-
-    _llm: PaceLLM
+        return cls._make(options, corpus=to_corpus(documents))
 
     @classmethod
     def _make(cls, options: dict[str, Any], **given: Any) -> Self:  # noqa: ANN401

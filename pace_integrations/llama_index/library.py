@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.base_query_engine import BaseQueryEngine
@@ -12,7 +11,9 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
+from pace_integrations.adapters.citations import to_plain
 from pace_integrations.documents import Document, Page
+from pace_integrations.llama_index.source_nodes import make_page_node
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer
@@ -101,11 +102,11 @@ class PaceLibraryQueryEngine(BaseQueryEngine):
             if c.passage in pages
         ]
         told = {
-            "citations": [asdict(citation) for citation in answer.citations],
-            "evidence": [asdict(citation) for citation in answer.evidence],
+            "citations": [to_plain(citation) for citation in answer.citations],
+            "evidence": [to_plain(citation) for citation in answer.evidence],
             "support": answer.support,
             "supported": answer.supported,
-            "selection": asdict(answer.selection) if answer.selection else None,
+            "selection": to_plain(answer.selection) if answer.selection else None,
         }
         return Response(answer.text, source_nodes=nodes, metadata=told)
 
@@ -114,13 +115,5 @@ class PaceLibraryQueryEngine(BaseQueryEngine):
 
 
 def _make_node(number: int, document: Document, page: Page, **more: Any) -> TextNode:  # noqa: ANN401
-    metadata = {
-        **document.metadata,
-        "file_path": document.source,
-        "title": document.title,
-        "page": page.index,
-        "page_label": page.label,
-        "passage": number,
-        **more,
-    }
-    return TextNode(id_=f"{document.id}:{page.index}", text=page.text, metadata=metadata)
+    place = {"page": page.index, "page_label": page.label, "passage": number}
+    return make_page_node(document, page, **place, **more)

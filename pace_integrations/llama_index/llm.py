@@ -43,10 +43,10 @@ from pace_integrations.llama_index.convert import (
 )
 from pace_integrations.llama_index.events import dispatch_memory_use
 from pace_integrations.llama_index.lazy_session import TracedSession, is_on_event_loop
-from pace_integrations.llama_index.source_nodes import SourceNodes
+from pace_integrations.llama_index.source_nodes import find_cited_nodes
 from pace_integrations.llama_index.streaming import astream_steps, stream_steps
 from pace_integrations.llama_index.structured import find_expected_format
-from pace_integrations.llama_index.tools import ToolCallingLLM
+from pace_integrations.llama_index.tools import ToolCallingLLM, convert_tool
 
 if TYPE_CHECKING:
     from pace_integrations.session import Session
@@ -70,7 +70,6 @@ class PaceLLM(PaceFields, ToolCallingLLM):
 
     _session_class: ClassVar[type[LazySession]] = TracedSession
     _constraint: Constraint | None = PrivateAttr(default=None)
-    _sources: SourceNodes = PrivateAttr(default_factory=SourceNodes)
 
     @classmethod
     def class_name(cls) -> str:
@@ -102,24 +101,11 @@ class PaceLLM(PaceFields, ToolCallingLLM):
 
     def over(self, session: Session) -> Self:
         """Return an LLM with the settings and callbacks of this one over another session."""
-        other = self.with_session(session)
-        other._sources = SourceNodes()
-        return other
-
-    def with_sources(self, sources: SourceNodes) -> Self:
-        """Return an LLM whose cited pages are given back as the nodes that they were read from."""
-        other = self.model_copy()
-        other._sources = sources
-        return other
-
-    @property
-    def sources(self) -> SourceNodes:
-        """The nodes that were read, where it was made of LlamaIndex's documents."""
-        return self._sources
+        return self.with_session(session)
 
     def find_source_nodes(self, said: Mapping[str, Any] | None) -> list[NodeWithScore]:
         """Return the pages that a response's ``raw`` cites, with where and what was found."""
-        return self._sources.find_cited(self.session.passages, said)
+        return find_cited_nodes(self.session.passages, said)
 
     @property
     def metadata(self) -> LLMMetadata:
@@ -240,6 +226,8 @@ class PaceLLM(PaceFields, ToolCallingLLM):
         self, messages: Sequence[ChatMessage], settings: Mapping[str, Any]
     ) -> ChatRequest:
         options = self._add_constraint(settings)
+        if given := options.get("tools"):
+            options = {**options, "tools": [convert_tool(tool, messages) for tool in given]}
         return self._build_request(
             self._find_session(self._call_settings(options).model),
             options,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 from llama_index.core.schema import (
@@ -19,81 +19,52 @@ from llama_index.core.schema import (
 )
 from llama_index.core.schema import Document as LlamaDocument
 
+from pace_integrations.adapters.page_metadata import describe_origin
 from pace_integrations.documents import Corpus, Document, FileReport, Page
 from pace_integrations.documents.types import short_id
 from pace_integrations.errors import DocumentError
-from pace_integrations.llama_index.source_nodes import SourceNodes
 
 _PART = re.compile(r"_part_(\d+)\Z")
 # Facts of the page that help a person, not a model or an embedding.
 _ASIDE = ["page", "total_pages", "status", "sha256"]
 
 
-@dataclass(frozen=True)
-class DocumentSet:
-    """LlamaIndex documents as a corpus.
-
-    Attributes:
-        corpus: What is read.
-        sources: What it was made of.
-    """
-
-    corpus: Corpus
-    sources: SourceNodes
-
-    @classmethod
-    def collect(cls, documents: Iterable[BaseNode], *, named: bool = False) -> Self:
-        """Return a corpus of documents; those of one file are its pages, in order.
-
-        LlamaIndex's readers make one document a page and name the file in ``file_path`` or
-        ``file_name`` and the printed page in ``page_label``. A document without text is left out.
-
-        Args:
-            documents: Documents or nodes.
-            named: Whether each must have a name of its own.
-
-        Raises:
-            DocumentError: No document holds text, or one has no name.
-        """
-        groups = _group_by_file(documents)
-        if named and (drawn := [name for name in groups if _is_drawn_id(name)]):
-            raise DocumentError(
-                f"the document of id {drawn[0]!r} names no file and has no id of its own, so it "
-                "cannot be told which one it replaces; set metadata['file_path'] or doc_id"
-            )
-        read: list[Document] = []
-        nodes: dict[tuple[str, str | None, int], BaseNode] = {}
-        for number, (name, parts) in enumerate(groups.items(), start=1):
-            pages = _number_pages(parts)
-            document = _make_document(number, name, pages)
-            read.append(document)
-            nodes |= {(document.title, document.source, index): node for index, node in pages}
-        kept = tuple(document for document in read if document.pages)
-        if not kept:
-            raise DocumentError(
-                f"none of the {len(read)} documents holds text; check what the reader gave, or let "
-                "PaceQueryEngine.from_paths read the files and say what became of each"
-            )
-        return cls(Corpus(kept), SourceNodes(nodes))
-
-
 def to_corpus(documents: Iterable[BaseNode], *, named: bool = False) -> Corpus:
-    """Return the corpus of a `DocumentSet`."""
-    return DocumentSet.collect(documents, named=named).corpus
+    """Return a corpus of documents; those of one file are its pages, in order.
+
+    LlamaIndex's readers make one document a page and name the file in ``file_path`` or
+    ``file_name`` and the printed page in ``page_label``. A document without text is left out.
+
+    Args:
+        documents: Documents or nodes.
+        named: Whether each must have a name of its own.
+
+    Raises:
+        DocumentError: No document holds text, or one has no name.
+    """
+    groups = _group_by_file(documents)
+    if named and (drawn := [name for name in groups if _is_drawn_id(name)]):
+        raise DocumentError(
+            f"the document of id {drawn[0]!r} names no file and has no id of its own, so it "
+            "cannot be told which one it replaces; set metadata['file_path'] or doc_id"
+        )
+    read = [
+        _make_document(number, name, _number_pages(parts))
+        for number, (name, parts) in enumerate(groups.items(), start=1)
+    ]
+    kept = tuple(document for document in read if document.pages)
+    if not kept:
+        raise DocumentError(
+            f"none of the {len(read)} documents holds text; check what the reader gave, or let "
+            "PaceQueryEngine.from_paths read the files and say what became of each"
+        )
+    return Corpus(kept)
 
 
 def sort_for_reading(nodes: Iterable[BaseNode]) -> list[BaseNode]:
     """Return nodes with text by file, page and place, so that one set of nodes has one order."""
     with_text = [node for node in nodes if get_text(node).strip()]
-    return sorted(
-        with_text,
-        key=lambda n: (
-            get_file(n),
-            _find_page(n) or 0,
-            getattr(n, "start_char_idx", 0) or 0,
-            n.id_,
-        ),
-    )
+    return sorted(with_text, key=_reading_order)
 
 
 def _reading_order(node: BaseNode) -> tuple[str, int, int, str]:
@@ -181,7 +152,10 @@ def _find_page(node: BaseNode) -> int | None:
 def _make_document(number: int, name: str, parts: Sequence[tuple[int, BaseNode]]) -> Document:
     first = parts[0][1].metadata
     title = first.get("title") or first.get("file_name") or _make_title(number, name)
-    pages = [Page(index, _find_label(part), get_text(part)) for index, part in parts]
+    pages = [
+        Page(index, _find_label(part), get_text(part), metadata=_describe_node(part))
+        for index, part in parts
+    ]
     path = first.get("file_path")
     source = None if path is None else str(path)
     document = Document.from_pages(str(title), pages, source=source)
@@ -191,6 +165,15 @@ def _make_document(number: int, name: str, parts: Sequence[tuple[int, BaseNode]]
         sha256 = str(hashes.pop())
         return replace(document, id=short_id(sha256), sha256=sha256)
     return document
+
+
+def _describe_node(node: BaseNode) -> dict[str, Any]:
+    whole = isinstance(node, LlamaDocument)
+    return describe_origin(
+        node.metadata,
+        id=None if whole else node.id_,
+        document_id=node.ref_doc_id or node.id_,
+    )
 
 
 def _make_title(number: int, name: str) -> str:

@@ -19,7 +19,7 @@ from llama_index.core.schema import BaseNode, QueryBundle
 from pace_integrations.llama_index.events import replace_documents
 from pace_integrations.llama_index.factories import QuestionPrompt, SessionFactories
 from pace_integrations.llama_index.llm import PaceLLM
-from pace_integrations.llama_index.nodes import DocumentSet
+from pace_integrations.llama_index.nodes import to_corpus
 from pace_integrations.llama_index.streaming import (
     amake_streaming_response,
     make_streaming_response,
@@ -78,10 +78,7 @@ class PaceQueryEngine(QuestionPrompt, SessionFactories, BaseQueryEngine):
                 which one it replaces.
             ContextOverflowError: The result does not fit the model's context.
         """
-        chosen = DocumentSet.collect(documents, named=True)
-        cost = replace_documents(self._llm.session, chosen.corpus)
-        self._llm = self._llm.with_sources(self._llm.sources | chosen.sources)
-        return cost
+        return replace_documents(self._llm.session, to_corpus(documents, named=True))
 
     async def arefresh(self, documents: Iterable[BaseNode]) -> ReadCost:
         """`refresh` without blocking the event loop."""

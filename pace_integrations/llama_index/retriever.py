@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,7 @@ from pace_integrations.documents import best_passage
 from pace_integrations.llama_index.convert import read_citations
 from pace_integrations.llama_index.factories import QuestionPrompt, SessionFactories
 from pace_integrations.llama_index.llm import PaceLLM
+from pace_integrations.llama_index.source_nodes import make_source_nodes
 
 if TYPE_CHECKING:
     from pace_integrations.session import Session
@@ -59,7 +61,9 @@ class CitedPageRetriever(QuestionPrompt, SessionFactories, BaseRetriever):
         question = self._make_question(query_bundle.query_str)
         session = await self._llm.asession()
         said = await self._llm.acomplete(question)
-        return self._find_pages(session, query_bundle.query_str, said.text, said.raw)
+        return await asyncio.to_thread(
+            self._find_pages, session, query_bundle.query_str, said.text, said.raw
+        )
 
     def _find_pages(
         self, session: Session, question: str, answer: str, said: dict[str, Any] | None
@@ -70,7 +74,7 @@ class CitedPageRetriever(QuestionPrompt, SessionFactories, BaseRetriever):
             if following is None:
                 break
             found.append(following)
-        return self._llm.sources.make_nodes(session.passages, found)
+        return make_source_nodes(session.passages, found)
 
 
 PaceRetriever = CitedPageRetriever  # its name in version 0.1

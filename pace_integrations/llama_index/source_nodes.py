@@ -1,73 +1,67 @@
-"""The nodes that pages were read from: cited pages are given back as their owner knows them."""
+"""Cited pages as nodes: those that were nodes are given back as their owner knows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from llama_index.core.schema import (
-    BaseNode,
-    NodeRelationship,
-    NodeWithScore,
-    RelatedNodeInfo,
-    TextNode,
-)
-from llama_index.core.schema import Document as LlamaDocument
+from llama_index.core.schema import NodeRelationship, NodeWithScore, RelatedNodeInfo, TextNode
 
+from pace_integrations.adapters.page_metadata import find_origin
 from pace_integrations.answer import Citation
+from pace_integrations.documents import Document, Page
 from pace_integrations.llama_index.convert import read_citations
 
 if TYPE_CHECKING:
     from pace_integrations.session.citations import Passage
 
 
-@dataclass(frozen=True)
-class SourceNodes:
-    """The nodes that pages were read from, to be given back with their metadata and ids.
+def find_cited_nodes(
+    passages: Sequence[Passage], said: Mapping[str, Any] | None
+) -> list[NodeWithScore]:
+    """Return the pages that a response's ``raw`` cites."""
+    return make_source_nodes(passages, read_citations(said))
 
-    Attributes:
-        nodes: Nodes by title, file and page of what was read of them.
-    """
 
-    nodes: Mapping[tuple[str, str | None, int], BaseNode] = field(default_factory=dict)
-
-    def __or__(self, other: SourceNodes) -> SourceNodes:
-        return SourceNodes({**self.nodes, **other.nodes})
-
-    def find_cited(
-        self, passages: Sequence[Passage], said: Mapping[str, Any] | None
-    ) -> list[NodeWithScore]:
-        """Return the pages that a response's ``raw`` cites."""
-        return self.make_nodes(passages, read_citations(said))
-
-    def make_nodes(
-        self, passages: Sequence[Passage], found: Iterable[Citation]
-    ) -> list[NodeWithScore]:
-        """Return cited pages as nodes."""
-        return [self._make_node(passages[c.passage - 1], c) for c in found]
-
-    def _make_node(self, passage: Passage, citation: Citation) -> NodeWithScore:
-        document, page = passage.document, passage.page
-        origin = self.nodes.get((document.title, document.source, page.index))
-        own = {
-            "file_name": PurePath(document.source or document.title).name,
-            "file_path": document.source,
-            "title": document.title,
-        }
-        given = origin.metadata if origin is not None else document.metadata
-        node = TextNode(
-            id_=f"{document.id}:{page.index}",
-            text=page.text,
-            metadata={**own, **given, **describe_citation(citation)},
+def make_source_nodes(
+    passages: Sequence[Passage], found: Iterable[Citation]
+) -> list[NodeWithScore]:
+    """Return cited pages as nodes."""
+    cited = ((passages[c.passage - 1], c) for c in found)
+    return [
+        NodeWithScore(
+            node=make_page_node(p.document, p.page, **describe_citation(c)), score=c.score
         )
-        if origin is not None:
-            reference = origin.ref_doc_id or origin.id_
+        for p, c in cited
+    ]
+
+
+def make_page_node(document: Document, page: Page, /, **more: Any) -> TextNode:  # noqa: ANN401
+    """Return a page as a node, with the ids and the metadata of the node that it was.
+
+    Args:
+        document: The document it belongs to.
+        page: The page.
+        more: Further metadata.
+    """
+    origin = find_origin(page)
+    own = {
+        "file_name": PurePath(document.source or document.title).name,
+        "file_path": document.source,
+        "title": document.title,
+    }
+    given = origin.metadata if origin is not None else document.metadata
+    node = TextNode(
+        id_=f"{document.id}:{page.index}",
+        text=page.text,
+        metadata={**own, **given, **more},
+    )
+    if origin is not None:
+        node.id_ = origin.id or node.id_
+        if reference := origin.document_id or origin.id:
             node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(node_id=reference)
-            if not isinstance(origin, LlamaDocument):
-                node.id_ = origin.id_
-        return NodeWithScore(node=node, score=citation.score)
+    return node
 
 
 def describe_citation(citation: Citation) -> dict[str, Any]:

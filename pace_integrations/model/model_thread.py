@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Generic, TypeVar
 
-from pace_integrations.errors import ConfigError, DeadlineExceededError, PaceError
+from pace_integrations._checks import check_timeout
+from pace_integrations.errors import DeadlineExceededError, PaceError
 
 T = TypeVar("T")
 _END = StopIteration()  # travels to the consumer as the mark of a job's regular end
@@ -30,10 +31,8 @@ class Deadline:
     """
 
     def __init__(self, timeout: float | None) -> None:
-        is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
-        if timeout is not None and not (is_number and timeout >= 0):  # NaN is not
-            raise ConfigError(f"timeout must be a number, not negative, or None; got {timeout!r}")
-        self._timeout = timeout
+        check_timeout(timeout)
+        self._timeout = timeout = None if timeout is None else float(timeout)
         # What no clock can count to, such as inf, is never.
         counted = None if timeout is None or timeout > threading.TIMEOUT_MAX else timeout
         self._end = None if counted is None else time.monotonic() + counted

@@ -16,7 +16,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from filelock import Timeout
 from safetensors import SafetensorError, safe_open
 
 from pace_integrations._files import create_file, make_folder, make_lock, sync
-from pace_integrations.documents import Corpus, Document, FileReport, Page, Report
+from pace_integrations.documents import Corpus, Document, FileReport, Report
 from pace_integrations.errors import SessionFileError
 from pace_integrations.store import manifest as manifests
 from pace_integrations.store.manifest import (
@@ -173,7 +173,7 @@ def _load_contents(path: Path, manifest: Mapping[str, Any]) -> SavedSession:
     folder = path / manifest["data"]
     try:
         lines = (folder / CORPUS).read_text(encoding="utf-8").split("\n")
-        documents = tuple(_parse_document(json.loads(line)) for line in lines if line)
+        documents = tuple(Document.from_dict(json.loads(line)) for line in lines if line)
         corpus = Corpus(documents, _parse_report(manifest["report"]))
         names = [name for name in manifest["files"] if name != CORPUS]
         tensors = {name: _load_tensors(folder / name) for name in names}
@@ -191,17 +191,12 @@ def _load_tensors(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _write_corpus(file: Path, corpus: Corpus) -> str:
-    text = "\n".join(json.dumps(asdict(document)) for document in corpus.documents)
+    text = "\n".join(json.dumps(document.to_dict()) for document in corpus.documents)
     with create_file(file) as stream:
         stream.write(text.encode("ascii"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _parse_document(row: dict[str, Any]) -> Document:
-    pages = tuple(Page(**page) for page in row.pop("pages"))
-    return Document(**row, pages=pages)
-
-
 def _parse_report(saved: dict[str, Any]) -> Report:
     rows = ({**row, "warnings": tuple(row["warnings"])} for row in saved["files"])
-    return Report(tuple(FileReport(**row) for row in rows))
+    return Report(tuple(FileReport(**row) for row in rows), int(saved.get("skipped", 0)))

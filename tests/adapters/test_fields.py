@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from house import QUESTION
 from llama_index.core.extractors import TitleExtractor
@@ -210,6 +211,68 @@ def test_a_deep_copy_shares_the_model_and_nothing_else(kind: Any, house_session:
     assert made.stop == ["x"]
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("max_tokens", True),
+        ("max_tokens", 2.5),
+        ("max_tokens", np.float32(5)),
+        ("temperature", float("nan")),
+        ("temperature", np.bool_(True)),
+        ("top_p", 0),
+        ("seed", 2**70),
+        ("timeout", -1),
+        ("timeout", np.float32("nan")),
+        ("stop", 5),
+        ("stop", [""]),
+        ("held_prompts", -1),
+        ("batch_size", True),
+    ],
+)
+def test_a_number_is_checked_wherever_it_enters(
+    kind: Any, name: str, wrong: Any, pace: Pace
+) -> None:
+    made = kind(pace=pace, max_tokens=4)
+    for enter in (
+        lambda: kind(**{name: wrong}),
+        lambda: made.model_copy(update={name: wrong}),
+        lambda: setattr(made, name, wrong),
+    ):
+        with pytest.raises(ValueError, match=r"must|should|at most"):
+            enter()
+    if name not in ("held_prompts", "batch_size"):
+        ask = made.complete if kind is PaceLLM else made.invoke
+        with pytest.raises(ConfigError, match=r"must"):
+            ask(QUESTION, **{name: wrong})
+
+
+def test_numbers_of_numpy_are_numbers(kind: Any, pace: Pace) -> None:
+    made = kind(pace=pace, max_tokens=np.int64(4), temperature=np.float32(0), seed=np.int32(3))
+    assert json.dumps([made.max_tokens, made.temperature, made.seed]) == "[4, 0.0, 3]"
+    ask = made.complete if kind is PaceLLM else made.invoke
+    assert ask(QUESTION, max_tokens=np.int64(2), timeout=np.float32(60))
+    json.dumps(made.identify())
+
+
+def test_a_setting_that_is_assigned_takes_effect(
+    kind: Any, pace: Pace, house_session: Session, tiny_path: Path
+) -> None:
+    made = kind(pace=pace, max_tokens=4)
+    ask = made.complete if kind is PaceLLM else made.invoke
+    ask(QUESTION)
+    made.max_tokens = 2
+    assert made._call_settings({}).generation.max_new_tokens == 2
+    made.held_prompts, made.batch_size = 0, 1
+    ask(QUESTION)
+    assert made._find_prefixes(made.session).max_prompts == 0
+    made.pace = None
+    made.session_source = house_session
+    assert made.session is house_session
+    with pytest.raises(ValueError, match="exclude each other"):
+        made.model_name = str(tiny_path)
+    assert made.session is house_session
+
+
 def test_a_chat_engine_tells_the_two_memories_apart(house: Path) -> None:
     engine = PaceChatEngine.from_paths(house, activation_memory=None)
     assert engine._llm.memory is None
@@ -245,8 +308,15 @@ def test_an_integration_is_imported_in_a_second_and_loads_no_pytorch(module: str
         f"{LIGHT[module]}; print([m for m in ('torch', 'transformers') if m in sys.modules]); "
         "m.Nonsense"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "has no attribute 'Nonsense'" in done.stderr
-    seconds, heavy = done.stdout.splitlines()
-    assert float(seconds) < 1.0
-    assert heavy == "[]"
+    seconds: list[float] = []
+    # CPU time too grows on a machine that is busy, with cold caches; the least of a few is the
+    # import's own.
+    while len(seconds) < 4 and min(seconds, default=9.0) >= 1.0:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert "has no attribute 'Nonsense'" in done.stderr
+        spent, heavy = done.stdout.splitlines()
+        assert heavy == "[]"
+        seconds.append(float(spent))
+    assert min(seconds) < 1.0

@@ -6,7 +6,7 @@ import base64
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic.v1
 import pytest
@@ -25,7 +25,7 @@ from typing_extensions import TypedDict
 
 from pace_integrations import Corpus, Pace, Session
 from pace_integrations.errors import ConfigError, QuestionError
-from pace_integrations.langchain import ChatPace
+from pace_integrations.langchain import ChatPace, PaceLLM
 from pace_integrations.langchain.messages import to_messages
 from pace_integrations.model.engine import Engine
 
@@ -98,6 +98,49 @@ def test_structured_output_gives_the_message_when_asked(chat: ChatPace) -> None:
 
 async def test_structured_output_is_awaited(chat: ChatPace) -> None:
     assert isinstance(await chat.with_structured_output(Address).ainvoke("Where?"), Address)
+
+
+class Cat(BaseModel):
+    kind: Literal["cat"]
+
+
+class Dog(BaseModel):
+    kind: Literal["dog"]
+    good: bool
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+@pytest.mark.parametrize("kind", [Cat | Dog, Annotated[list[Dog], Field(max_length=2)]])
+def test_structured_output_is_of_any_type(chat: ChatPace, kind: Any, method: Any) -> None:
+    model = chat.with_structured_output(kind, method=method)
+    made = model.invoke("A pet.")
+    for one in made if isinstance(made, list) else [made]:
+        assert isinstance(one, Cat | Dog)
+    assert list(model.stream("A pet."))[-1] == made
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_structured_output_may_call_a_tool_first(chat: ChatPace, method: Any) -> None:
+    model = chat.model_copy(update={"tool_policy": "first"}).with_structured_output(
+        Dog, method=method, tools=[add], include_raw=True
+    )
+    asked: list[Any] = [HumanMessage("Add 2 and 3.")]
+    first = model.invoke(asked)
+    assert first["parsed"] is None
+    assert first["parsing_error"] is None
+    (call,) = first["raw"].tool_calls
+    assert call["args"].keys() == {"a", "b"}
+    if method == "json_schema":
+        later = model.invoke([*asked, first["raw"], ToolMessage("5", tool_call_id=call["id"])])
+        assert isinstance(later["parsed"], Dog), later
+
+
+def test_tools_are_converted_wherever_they_are_given(chat: ChatPace, pace: Pace) -> None:
+    for ask in (chat.bind(tools=[add], tool_choice="any"), chat):
+        said = ask.invoke("Add 2 and 3.", tools=[add], tool_choice="any")
+        assert said.tool_calls[0]["name"] == "add"
+    text = PaceLLM(pace=pace, max_tokens=130).invoke("x", tools=[add], tool_choice="any")
+    assert text.startswith('<tool_call>\n{"name":"add"')
 
 
 def test_a_method_that_is_not_known_is_refused(chat: ChatPace) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.chat_history import InMemoryChatMessageHistory
+from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.runnables.history import RunnableWithMessageHistory
 from langchain_core.vectorstores import InMemoryVectorStore
 from langgraph.checkpoint.memory import InMemorySaver
@@ -21,6 +22,7 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from pace_integrations import Corpus, Pace, Session
+from pace_integrations.errors import ConfigError
 from pace_integrations.langchain import (
     ChatPace,
     PaceCorpusTool,
@@ -52,6 +54,19 @@ class HashedWords(Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         return self.embed_documents([text])[0]
+
+
+def test_options_that_are_bound_to_the_model_go_with_every_question(embedded: Pace) -> None:
+    bound = ChatPace(pace=embedded, max_tokens=48).bind(stop=["pounds"]).bind(max_tokens=9)
+    documents = [Document("The monthly rent is 900 pounds.", id="rent")]
+    about = create_corpus_qa_chain(bound, iter(documents))
+    stuffed = create_pace_documents_chain(bound)
+    whole = about.invoke({"input": RENT})
+    assert whole["answer"].strip() == "900"
+    assert whole["context"][0].id == "rent"
+    assert stuffed.invoke({"input": RENT, "context": documents}).strip() == "900"
+    with pytest.raises(ConfigError, match="needs a ChatPace, not a RunnableLambda"):
+        create_pace_documents_chain(RunnableLambda(str))  # type: ignore[arg-type]
 
 
 def test_a_retrieval_chain_over_a_vector_store(embedded: Pace) -> None:

@@ -18,6 +18,7 @@ from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.memory import Memory
+from llama_index.core.prompts import PromptTemplate
 from llama_index.core.query_engine import (
     CitationQueryEngine,
     RetrieverQueryEngine,
@@ -392,6 +393,18 @@ async def test_chats_remember_and_do_not_compute_again(session: Session) -> None
     engine.reset()
     assert engine.chat_history == []
     assert str(engine.chat(QUESTION)) == str(first)
+
+
+def test_a_chat_engine_shows_and_changes_its_system_prompt(session: Session) -> None:
+    said = 'Answer with {"kind": 1}.'  # which is no template
+    engine = PaceChatEngine.from_session(session, max_new_tokens=8, system_prompt=said)
+    (prompt,) = engine.get_prompts().values()
+    assert prompt.get_template() == said
+    before = engine.chat(QUESTION).metadata["usage"]["prompt_tokens"]
+    engine.reset()
+    engine.update_prompts({"system_prompt": PromptTemplate("")})
+    assert engine.chat(QUESTION).metadata["usage"]["prompt_tokens"] < before
+    assert PaceChatEngine.from_session(session).get_prompts().keys() == {"system_prompt"}
 
 
 async def test_a_turn_counts_when_it_is_complete(session: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,28 @@ def test_sources_are_the_callers_documents(pace: Pace, monkeypatch: pytest.Monke
         assert nodes[0].metadata["quote"] in DOCUMENTS[1].text
     engine.refresh([Document(text="The gate opens at 8.", id_="gate", metadata={"author": "Cy"})])
     assert engine.query(QUESTION).source_nodes[0].metadata["author"] == "Cy"
+
+
+def test_a_saved_session_keeps_what_its_documents_said_of_themselves(
+    pace: Pace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    citing(monkeypatch, "7:30 [2], Mondays [1]")
+    odd = {"when": date(2020, 1, 2), "half": "a\ud83d", "tags": ("x", "y"), "n": None, "_": {1: 2}}
+    documents = [DOCUMENTS[0], DOCUMENTS[1].model_copy(update={"metadata": odd})]
+    engine = PaceQueryEngine.from_documents(documents, pace=pace, max_new_tokens=4)
+    live = engine.query(QUESTION).source_nodes
+    engine.session.save(tmp_path / "s.pace")
+    opened = PaceQueryEngine.from_session(tmp_path / "s.pace", pace=pace, max_new_tokens=4)
+    nodes = opened.query(QUESTION).source_nodes
+    assert [n.model_dump() for n in nodes] == [n.model_dump() for n in live]
+    assert [n.node.ref_doc_id for n in nodes] == ["gate", "bread"]
+    assert nodes[0].metadata["when"] == "2020-01-02"
+    assert nodes[0].metadata["tags"] == ["x", "y"]
+    assert nodes[0].metadata["half"] == "a\ufffd"
+    # What is only said of the same text is not read again, and is up to date afterwards.
+    cost = opened.refresh([DOCUMENTS[1]])
+    assert cost.read == 0
+    assert opened.query(QUESTION).source_nodes[0].metadata["author"] == "Ann"
 
 
 def test_nodes_keep_their_ids_and_their_documents(

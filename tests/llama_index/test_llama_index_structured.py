@@ -157,6 +157,9 @@ def test_a_named_tool_is_the_one_that_is_called(llm: PaceLLM) -> None:
     for choice in ("paint", {"type": "function", "function": {"name": "paint"}}):
         response = llm.chat_with_tools(TOOLS, QUESTION, tool_choice=choice)
         assert [call[1] for call in calls_of(response)] == ["paint"]
+        # The tools themselves, given to what is called without them too.
+        plain = llm.chat(user(QUESTION), tools=TOOLS, tool_choice=choice)
+        assert calls_of(plain) == calls_of(response)
     with pytest.raises(QuestionError, match="no tool 'sing'"):
         llm.chat_with_tools(TOOLS, QUESTION, tool_choice="sing")
 

@@ -59,6 +59,17 @@ def test_the_same_corpus_is_found_again(own: Pace) -> None:
     assert (entry.status, entry.tokens, entry.documents) == ("whole", first.tokens, ("oak", "elm"))
 
 
+def test_a_saved_session_knows_its_whole_report(own: Pace, tmp_path: Path) -> None:
+    (tmp_path / "oak.txt").write_text("The oak stands near the pond.")
+    (tmp_path / "Thumbs.db").write_bytes(b"\0")
+    corpus = Corpus.from_paths(tmp_path)
+    assert corpus.report.skipped == 1
+    session = own.read(corpus, path=tmp_path / "s.pace")
+    for opened in (own.open(tmp_path / "s.pace"), own.read(corpus, path=tmp_path / "s.pace")):
+        assert opened.corpus is not None
+        assert opened.corpus.report == session.corpus.report == corpus.report  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -99,7 +99,7 @@ def _type_of(value: object) -> str:
         return "boolean"
     if isinstance(value, int | float):
         return "integer" if float(value).is_integer() else "number"
-    return {str: "string", list: "array"}.get(type(value), "object")
+    return "string" if isinstance(value, str) else "array" if isinstance(value, list) else "object"
 
 
 def _list_values(schema: Mapping[str, Any]) -> list[Any] | None:
