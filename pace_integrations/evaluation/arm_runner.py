@@ -38,6 +38,7 @@ class RunSettings:
         quantization: As in `Pace.load`.
         overflow: As in `Pace.load`.
         context: As in `Pace.load`.
+        ahn: As in `Pace.load`.
         chunk: Tokens of one prefill forward.
         share: Budget of the arms that choose documents, as a share of the row's tokens.
         max_new_tokens: Upper bound on the rows' own lengths of answers.
@@ -51,6 +52,7 @@ class RunSettings:
     quantization: Quantization | None = None
     overflow: Overflow = "error"
     context: int | None = None
+    ahn: str | None = None
     chunk: int = 1024
     share: float = 0.25
     max_new_tokens: int = 128
@@ -77,6 +79,7 @@ class ArmRunner:
             quantization=setting.quantization,
             overflow=setting.overflow,
             context=setting.context,
+            ahn=setting.ahn,
         )
         loaded = load_model(setting.model, settings)
         self.network = loaded.model

@@ -210,7 +210,8 @@ def _make_network(
     text = model.config.get_text_config()
     heads, hidden = int(text.num_attention_heads), int(text.hidden_size)
     size = int(getattr(text, "head_dim", None) or hidden // heads)
-    place = next(attention.parameters()).device
+    held = (*attention.parameters(), *attention.buffers())  # packed weights are buffers
+    place = held[0].device if held else model.device
     return make_hippocampus(config.kind, heads, size, hidden).to(place)
 
 

@@ -20,6 +20,8 @@ from pace_integrations.errors import (
     IncompatibleSessionError,
     ModelLoadError,
 )
+from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings
+from pace_integrations.evaluation.arms import Arm
 from pace_integrations.model.overflow import OVERFLOWS
 
 SHORT = GenerationConfig(max_new_tokens=8)
@@ -174,3 +176,12 @@ def test_what_cannot_be_done_is_refused(
 
 def test_ways_are_in_the_registry() -> None:
     assert get_args(Overflow) == tuple(OVERFLOWS)
+
+
+def test_an_arm_reads_with_ahn(folders: tuple[Path, Path]) -> None:
+    setting = RunSettings(str(folders[0]), dtype="float32", overflow="ahn", ahn=str(folders[1]))
+    runner = ArmRunner(Arm("off", ""), setting)
+    try:
+        assert runner.pace.context_window == 256
+    finally:
+        runner.close()

@@ -41,10 +41,13 @@ Limit = Annotated[int, typer.Option(help="Most tokens of an answer, whatever the
 Prefix = Annotated[bool, typer.Option(help="End questions with the task's answer prefix.")]
 Seed = Annotated[int, typer.Option(help="Seed of the generated rows.")]
 Beyond = Annotated[
-    Overflow, typer.Option("--overflow", help="Beyond the context: refuse, stretch, or slide.")
+    Overflow, typer.Option("--overflow", help="Beyond the context: refuse, stretch, slide or AHN.")
 ]
 Held = Annotated[
     int | None, typer.Option("--context", help="Most tokens held; default: the model's.")
+]
+Networks = Annotated[
+    str | None, typer.Option("--ahn", help="Name or path of trained networks, for --overflow ahn.")
 ]
 
 DEFAULT_ARMS = "released,slotwise,scale_only,permuted"
@@ -83,6 +86,7 @@ def evaluate(
     device: Device = None,
     overflow: Beyond = "error",
     context: Held = None,
+    ahn: Networks = None,
 ) -> None:
     """Compare memory rules and controls on the same questions, and report what was found.
 
@@ -106,6 +110,7 @@ def evaluate(
                 quantization=quantization,
                 overflow=overflow,
                 context=context,
+                ahn=ahn,
                 chunk=chunk,
                 share=share,
                 max_new_tokens=max_new_tokens,
