@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +55,10 @@ def not_found(what: str, name: str) -> ApiError:
     return ApiError(404, f"there is no {what} {name!r}", code=f"{what.replace(' ', '_')}_not_found")
 
 
+# A setting that its own class refuses stands first in what it says.
+_SETTING = re.compile(r"(top_p|top_k|seed|temperature|tool_choice|response_format)\b")
+
+
 def option_error(param: str, advice: str) -> ApiError:
     """Return the error for a part of a request that this server cannot honor."""
     message = f"{param} is not supported: {advice}"
@@ -72,7 +77,8 @@ def to_api_error(error: Exception) -> ApiError:
     if isinstance(error, errors.MissingExtraError):
         return ApiError(501, text, kind="server_error", code="missing_extra")
     if isinstance(error, (errors.QuestionError, errors.ConfigError, errors.DocumentError)):
-        return ApiError(400, text, code="invalid_value")
+        named = _SETTING.match(text)
+        return ApiError(400, text, param=named[1] if named else None, code="invalid_value")
     if isinstance(error, errors.PaceError):
         return ApiError(500, text, kind="server_error", code="server_error")
     return ApiError(

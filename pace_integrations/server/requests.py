@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pace_integrations.adapters.answer_format import History, ToolPolicy, plan_answer
@@ -27,6 +27,19 @@ _TEXT = frozenset({"text", "input_text", "output_text", "refusal", "summary_text
 _SKIPPED = frozenset({"reasoning", "thinking", "redacted_thinking", "tool_use"})
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _MAX_STOPS = 16
+# What would change an answer and is not done, with the values that ask for nothing.
+_UNSUPPORTED: Mapping[str, tuple[object, ...]] = {
+    "logit_bias": ({},),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "audio": (),
+    "modalities": (["text"],),
+    "prediction": (),
+    "best_of": (1,),
+    "echo": (False,),
+    "suffix": ("",),
+    "conversation": (),
+}
 
 
 def parse_turns(messages: Sequence[Any], *, plain: bool) -> list[Turn]:
@@ -72,13 +85,22 @@ def _parse_message(message: Mapping[str, Any], names: dict[str, str], *, plain: 
     if parsed == "tool":
         name = names.get(str(message.get("tool_call_id"))) or message.get("name")
         return [("tool", write_result(text, name=name, plain=plain))]
-    calls = message.get("tool_calls") or ()
     written = [
-        _write_call(call.get("function") or {}, call.get("id"), names, plain)
-        for call in calls
-        if isinstance(call, Mapping)
+        _write_call(function, call_id, names, plain) for function, call_id in _read_calls(message)
     ]
     return [(parsed, "\n".join([text] * bool(text) + written))]
+
+
+def _read_calls(message: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], object]]:
+    """Yield the function and the id of each call that a message holds."""
+    calls = message.get("tool_calls")
+    if calls is not None and not isinstance(calls, list):
+        raise QuestionError("its tool_calls must be a list")
+    for call in calls or ():
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping):
+            raise QuestionError("each of its tool_calls must be an object with a function")
+        yield function, call.get("id")
 
 
 def _write_call(
@@ -213,11 +235,16 @@ def read_settings(body: Body, timeout: float | None) -> CallSettings:
         raise ApiError(
             400, f"temperature must lie in [0, 2], got {temperature}", param="temperature"
         )
+    limit = body.read_first(_LIMITS, int)
+    if limit is not None and limit < 1:
+        named = next(name for name in _LIMITS if body.get(name) is not None)
+        raise ApiError(400, f"{named} must be at least 1, got {limit}", param=named)
+    top_k = body.read("top_k", int)
     overrides = {
-        "max_tokens": body.read_first(_LIMITS, int) or MAX_TOKENS,
+        "max_tokens": MAX_TOKENS if limit is None else limit,
         "temperature": temperature,
         "top_p": body.read("top_p", float),
-        "top_k": body.read("top_k", int),
+        "top_k": 0 if top_k == -1 else top_k,  # both mean no limit, the one elsewhere
         "seed": body.read("seed", int),
         "stop": stop or None,
     }
@@ -236,11 +263,18 @@ def refuse_unsupported(body: Body) -> None:
     """
     if body.read("n", int, 1) != 1:
         raise option_error("n", "one answer is written for each request; send n=1")
-    if body.get("logprobs") not in (None, False) or body.get("top_logprobs"):
+    # Zero asks for the likelihood of the token that was chosen, in Completions.
+    if body.get("logprobs") is not None and body["logprobs"] is not False:
         raise option_error("logprobs", "leave it out")
-    for name in ("logit_bias", "functions", "audio", "best_of", "echo", "suffix"):
-        if body.get(name) not in (None, False, {}, [], 1, ""):
-            raise option_error(name, "leave it out; tools= takes functions")
+    if body.get("top_logprobs"):
+        raise option_error("top_logprobs", "leave it out")
+    for wanted in body.read("include", list) or ():
+        if isinstance(wanted, str) and wanted.endswith(".logprobs"):
+            raise option_error("include", f"leave {wanted} out")
+    for name, harmless in _UNSUPPORTED.items():
+        given = body.get(name)
+        if given is not None and not any(given is one or given == one for one in harmless):
+            raise option_error(name, "leave it out")
     for name in ("frequency_penalty", "presence_penalty"):
         if body.read(name, float, 0.0) != 0:
             raise option_error(name, "leave it out or send 0")

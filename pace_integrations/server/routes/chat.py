@@ -47,6 +47,7 @@ class _Exchange:
     citations: CitationWriter
     id: str
     created: int
+    tells_usage: bool = True
 
     def frame(self, kind: str, choices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {
@@ -65,6 +66,16 @@ class _Exchange:
             "citations": [self.citations.describe(c) for c in answer.citations],
             "pace": describe_support(answer),
         }
+
+    def write_tail(self, kind: str, answer: Answer) -> bytes:
+        """Return the last chunk of a stream, which has no choice.
+
+        Usage is volunteered: clients of custom addresses send no ``stream_options``.
+        """
+        told = self.describe(answer)
+        if not self.tells_usage:
+            del told["usage"]
+        return write_event(self.frame(kind, []) | told)
 
 
 @router.post("/v1/chat/completions")
@@ -126,7 +137,9 @@ def _open_exchange(request: Request, body: Body, messages: Sequence[Any], prefix
     call = plan_call(turns, body, policy, read_timeout(request), body.get("response_format"))
     target = core.pick_target(body.read("model", str), get_namespace(request))
     citations = CitationWriter(core, target, str(request.base_url))
-    return _Exchange(core, call, target, citations, make_id(prefix), int(time.time()))
+    options = Body(body.read("stream_options", dict) or {})
+    told = bool(options.read("include_usage", bool, True))
+    return _Exchange(core, call, target, citations, make_id(prefix), int(time.time()), told)
 
 
 def _write_call(call: ToolCall, index: int | None = None) -> dict[str, Any]:
@@ -165,9 +178,7 @@ async def _stream_chat(exchange: _Exchange) -> AsyncGenerator[bytes]:
                 if annotations := exchange.citations.write_url_citations(piece):
                     yield chunk({"annotations": annotations})
                 yield chunk({}, "tool_calls" if calls else piece.finish_reason)
-                # Volunteered: clients of custom addresses send no stream_options.
-                tail = exchange.frame("chat.completion.chunk", []) | exchange.describe(piece)
-                yield write_event(tail)
+                yield exchange.write_tail("chat.completion.chunk", piece)
     yield write_event("[DONE]")
 
 
@@ -181,7 +192,7 @@ async def _stream_text(exchange: _Exchange) -> AsyncGenerator[bytes]:
             if isinstance(piece, Answer):
                 choice = _write_text_choice("", piece.finish_reason)
                 yield write_event(exchange.frame("text_completion", [choice]))
-                yield write_event(exchange.frame("text_completion", []) | exchange.describe(piece))
+                yield exchange.write_tail("text_completion", piece)
             else:
                 choice = _write_text_choice(piece, None)
                 yield write_event(exchange.frame("text_completion", [choice]))

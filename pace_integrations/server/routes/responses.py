@@ -126,6 +126,8 @@ def _open_exchange(request: Request, body: Body) -> _Exchange:
     core, namespace = get_core(request), get_namespace(request)
     if body.get("background"):
         raise option_error("background", "send stream=true for long answers")
+    if body.get("prompt") is not None:
+        raise option_error("prompt", "there are no stored prompts; send input and instructions")
     given = body.get("input")
     items = given
     if isinstance(given, str):

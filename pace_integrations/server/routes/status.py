@@ -57,6 +57,7 @@ async def get_model(request: Request, model: str) -> Response:
     raise not_found("model", model)
 
 
+@router.head("/health")
 @router.get("/health")
 async def check_health(request: Request) -> Response:
     """Return whether the server is alive and takes requests."""
@@ -65,6 +66,7 @@ async def check_health(request: Request) -> Response:
     return reply_json({"status": "busy" if full else "ok"}, 503 if full else 200)
 
 
+@router.head("/ready")
 @router.get("/ready")
 async def check_readiness(request: Request) -> Response:
     """Return whether all that was to be read at the start has been read."""

@@ -179,7 +179,10 @@ async def search_library(request: Request, library_id: str) -> Response:
     """Return the pages that fit a query best."""
     body, (core, library) = await read_json(request), _find_library(request, library_id)
     query = _read_query(body)
-    count = min(max(body.read("max_num_results", int) or 10, 1), 50)
+    count = body.read("max_num_results", int, 10) or 0
+    if not 1 <= count <= 50:
+        message = f"max_num_results must lie in [1, 50], got {count}"
+        raise ApiError(400, message, param="max_num_results")
     found = await core.find_pages(library, query, count)
     target = Target(f"pace/{library.id}", get_namespace(request), library)
     writer = CitationWriter(core, target, str(request.base_url))
