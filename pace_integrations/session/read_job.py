@@ -20,6 +20,12 @@ from pace_integrations.session.state import (
     thin_checkpoints,
 )
 
+_SURELY_ENCODED = 1_000_000
+"""Characters that are always tokenized, in about a second; longer texts are estimated first."""
+
+_SAMPLE = 100_000
+_SURELY_MORE = 2  # an estimate above so many contexts is refused
+
 Progress = Callable[[int, int], None]
 Keep = Callable[[ReadState], None]
 
@@ -67,6 +73,7 @@ class ReadJob:
                 tuple(c for c in known if c.documents < self._first),
                 before.lease,
             )
+        self._refuse_long_text()
         self.ids, self._starts = self._encode_documents()
         self.corpus = replace(corpus, report=corpus.report.with_tokens(self._count_tokens(before)))
         self._check_room()
@@ -165,17 +172,36 @@ class ReadJob:
                 yield documents, end
                 last = end
 
+    def _refuse_long_text(self) -> None:
+        """Refuse what is far too long by the rate of a sample, before all of it is tokenized."""
+        pages = [page for d in self.corpus.documents[self._first :] for page in d.pages]
+        size = sum(len(page.text) for page in pages)
+        if self._engine.window is not None or size <= _SURELY_ENCODED:
+            return
+        step = max(1, len(pages) // 50)
+        sample = "\n".join(page.text[: _SAMPLE // 50] for page in pages[::step])[:_SAMPLE]
+        sample = sample if len(sample) > _SAMPLE // 10 else pages[0].text[:_SAMPLE]
+        rate = len(self._engine.prompts.encode_text(sample)) / max(1, len(sample))
+        tokens = self.kept + int(rate * size)
+        if tokens > _SURELY_MORE * self._engine.loaded.context_window:
+            raise self._overflow(tokens, "about ")
+
     def _check_room(self) -> None:
-        tokens, limit = self.kept + len(self.ids), self._engine.loaded.context_window
-        if self._engine.window is None and tokens + self._config.reserve > limit:
-            raise ContextOverflowError(
-                f"the corpus is {tokens} tokens long and {self._config.reserve} are kept for "
-                f"questions, but the context of {self._engine.loaded.name!r} holds {limit}; read "
-                "fewer or shorter documents, load a model with a longer context, or this one with "
-                "overflow='yarn' or 'window'",
-                needed=tokens + self._config.reserve,
-                limit=limit,
-            )
+        tokens = self.kept + len(self.ids)
+        room = self._engine.loaded.context_window - self._config.reserve
+        if self._engine.window is None and tokens > room:
+            raise self._overflow(tokens)
+
+    def _overflow(self, tokens: int, about: str = "") -> ContextOverflowError:
+        limit = self._engine.loaded.context_window
+        return ContextOverflowError(
+            f"the corpus is {about}{tokens} tokens long and {self._config.reserve} are kept for "
+            f"questions, but the context of {self._engine.loaded.name!r} holds {limit}; read "
+            "fewer or shorter documents, load a model with a longer context, or this one with "
+            "overflow='yarn' or 'window'",
+            needed=tokens + self._config.reserve,
+            limit=limit,
+        )
 
 
 class ProgressDisplay:

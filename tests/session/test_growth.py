@@ -156,6 +156,23 @@ def test_refusals_leave_the_session_whole(reader: Pace) -> None:
     same(session, fresh)
 
 
+def test_a_text_that_is_far_too_long_is_refused_before_it_is_tokenized(
+    reader: Pace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, lengths = read(reader, HOUSE), list[int]()
+    encode = type(reader._engine.prompts).encode_text
+
+    def count(prompts: object, text: str) -> list[int]:
+        lengths.append(len(text))
+        return encode(prompts, text)
+
+    monkeypatch.setattr(type(reader._engine.prompts), "encode_text", count)
+    with pytest.raises(ContextOverflowError, match="about") as refused:
+        session.add(Corpus.from_texts({"log": "The gate opens at seven. " * 200_000}))
+    assert refused.value.needed > 1_000_000
+    assert sum(lengths) < 200_000
+
+
 def test_the_report_counts_the_tokens_of_what_was_read(reader: Pace) -> None:
     def tokens(session: Session) -> list[int]:
         assert session.corpus is not None

@@ -11,11 +11,14 @@ _MIN_RATIO = 85.0  # of 100: below it, what is found is something else
 
 
 def _fold_letters(text: str) -> tuple[str, list[int]]:
-    """Return letters and digits of a text, folded, and where in the text each one stands."""
+    """Return letters and digits of a text, folded, and where in the text each one stands.
+
+    Accents are left out: what draws pages may draw them apart from their letters.
+    """
     folded: list[str] = []
     places: list[int] = []
     for place, char in enumerate(text):
-        for letter in unicodedata.normalize("NFKC", char).casefold():
+        for letter in unicodedata.normalize("NFKD", char).casefold():
             if letter.isalnum():
                 folded.append(letter)
                 places.append(place)

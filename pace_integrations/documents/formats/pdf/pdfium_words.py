@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 import pypdfium2
 
 from pace_integrations.documents.formats.clean import raise_text
+from pace_integrations.documents.formats.pdf.accents import Box, join_accents
 from pace_integrations.documents.formats.pdf.chunks import RIGHT_TO_LEFT, Word
 
 raw: Any = pypdfium2.raw
 
-Box: TypeAlias = tuple[float, float, float, float]
 Advances: TypeAlias = dict[int, dict[str, float]]
 
 # What PDFium writes for a hyphen at a line's end that it takes for a broken word's.
@@ -56,6 +56,8 @@ class Letters:
         self._advances = advances
         self._rect = raw.FS_RECTF()
         self._pointer = ctypes.byref(self._rect)
+        if not self.text.isascii() or "`" in self.text:
+            self.text = join_accents(self.text, self.box)
 
     def _read_one_by_one(self) -> str:
         """Return one character for each index; the text as a whole may have more or fewer."""
