@@ -14,6 +14,7 @@ from pace_integrations import __version__
 from pace_integrations.cli.arguments import split_question
 from pace_integrations.cli.command_group import PaceGroup
 from pace_integrations.cli.commands.bench import bench
+from pace_integrations.cli.commands.calibrate import calibrate
 from pace_integrations.cli.commands.cluster import cluster
 from pace_integrations.cli.commands.eval import evaluate
 from pace_integrations.cli.commands.experts import experts
@@ -38,6 +39,7 @@ from pace_integrations.cli.options import (
     Paths,
     Questions,
     ReadingOptions,
+    Unsupported,
     expand_groups,
 )
 from pace_integrations.cli.output import Output, report_errors
@@ -79,6 +81,7 @@ def ask(
     reading: ReadingOptions,
     files: FileOptions,
     question: Questions = None,
+    unsupported: Unsupported = "show",
     json: Json = False,
     highlight: Highlight = None,
 ) -> None:
@@ -94,7 +97,7 @@ def ask(
         check_target(highlight)
         session = open_documents(
             documents, output, model=model, reading=reading, files=options,
-            memory=memory.make_config(), **asdict(context),
+            unsupported=unsupported, memory=memory.make_config(), **asdict(context),
         )  # fmt: skip
         answers = _ask_questions(session, questions, generation, output)
         finish_answers(output, session, answers, highlight, options)
@@ -110,6 +113,7 @@ def chat(
     answer: AnswerOptions,
     reading: ReadingOptions,
     files: FileOptions,
+    unsupported: Unsupported = "show",
     json: Json = False,
 ) -> None:
     """Read documents once, then converse from the terminal or from standard input.
@@ -122,13 +126,14 @@ def chat(
         generation, options = answer.make_config(), files.make_options()
         session = open_documents(
             paths, output, model=model, reading=reading, files=options,
-            memory=memory.make_config(), **asdict(context),
+            unsupported=unsupported, memory=memory.make_config(), **asdict(context),
         )  # fmt: skip
         converse(session.fork(), generation, output, remember=reading.may_store(session.corpus))
 
 
 app.command()(bench)
 app.command()(memory)
+app.command()(calibrate)
 app.command()(experts)
 app.command()(cluster)
 app.command("files")(files_command)

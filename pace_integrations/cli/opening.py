@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pace_integrations._files import make_cache_folder
 from pace_integrations._paths import cache_folder
-from pace_integrations.cli.options import ModelOptions, ReadingOptions
+from pace_integrations.cli.options import ModelOptions, OnUnsupported, ReadingOptions
 from pace_integrations.cli.output import Output
 from pace_integrations.documents import Corpus, NothingReadError, ReadOptions
 from pace_integrations.documents.discovery import check_path
@@ -160,21 +160,33 @@ class ShelvedDocuments:
         library: The library.
         corpus: The documents with the report of how they were opened.
         folder: A folder that is removed with this, or None.
+        unsupported: What happens to an answer that the pages do not support.
     """
 
-    def __init__(self, library: Library, corpus: Corpus | None, folder: str | None = None) -> None:
+    def __init__(
+        self,
+        library: Library,
+        corpus: Corpus | None,
+        folder: str | None = None,
+        unsupported: OnUnsupported = "show",
+    ) -> None:
         self._library = library
+        self._unsupported = unsupported
         if folder is not None:
             weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self.corpus = corpus
 
-    def stream(self, question: str, *, generation: GenerationConfig) -> AnswerStream:
+    def stream(
+        self, question: str | Sequence[Message], *, generation: GenerationConfig
+    ) -> AnswerStream:
         """Answer a question from the pages that fit it best."""
-        return self._library.stream(question, generation=generation)
+        return self._library.stream(
+            question, generation=generation, on_unsupported=self._unsupported
+        )
 
     def fork(self) -> ShelvedConversation:
         """Return a conversation, whose questions see the turns before them."""
-        return ShelvedConversation(self, self._library)
+        return ShelvedConversation(self)
 
 
 class ShelvedConversation:
@@ -182,12 +194,10 @@ class ShelvedConversation:
 
     Args:
         documents: What is asked; a folder of its own lasts as long as this does.
-        library: The library of it.
     """
 
-    def __init__(self, documents: ShelvedDocuments, library: Library) -> None:
+    def __init__(self, documents: ShelvedDocuments) -> None:
         self._documents = documents
-        self._library = library
         self._turns: list[Message] = []
         self._asked: tuple[list[Message], AnswerStream] | None = None
 
@@ -204,7 +214,7 @@ class ShelvedConversation:
         """Answer a question from the pages that fit it best."""
         self._take_turn()
         asked: list[Message] = [*self._turns, {"role": "user", "content": question}]
-        stream = self._library.stream(asked, generation=generation)
+        stream = self._documents.stream(asked, generation=generation)
         self._asked = asked, stream
         return stream
 
@@ -223,28 +233,33 @@ def open_documents(
     model: ModelOptions,
     reading: ReadingOptions,
     files: ReadOptions | None = None,
+    unsupported: OnUnsupported = "show",
     **settings: Any,  # noqa: ANN401 - arguments of Pace.load
 ) -> Session | ShelvedDocuments:
     """Read documents as `read_documents` does, or as a library where they do not fit the context.
 
-    A path that is a library itself is asked as it is.
+    A path that is a library itself is asked as it is, and so is what is to be refused where the
+    pages do not support it: that is known of passages read by themselves.
 
     Raises:
         PaceError: Nothing could be read, loaded or held.
     """
     if len(paths) == 1 and is_library(paths[0]):
         library = load_model(output, model, **settings).library(paths[0])
-        return ShelvedDocuments(library, library.corpus)
+        return ShelvedDocuments(library, library.corpus, None, unsupported)
     config = reading.make_config()
     check_options(paths, output, model, **settings)
     corpus, store = _open_for_reading(paths, output, reading, files)
     pace = load_model(output, model, **settings)
+    if unsupported == "refuse":
+        return _shelve_corpus(pace, corpus, paths, output, "--on-unsupported", store, unsupported)
     try:
         return _read_corpus(pace, corpus, output, config, store)
     except ContextOverflowError as error:
         if settings.get("overflow", "error") != "error":
             raise
-        return _shelve_corpus(pace, corpus, paths, output, error, store)
+        why = f"the documents need {error.needed} tokens and {error.limit} fit"
+        return _shelve_corpus(pace, corpus, paths, output, why, store, unsupported)
 
 
 def _shelve_corpus(
@@ -252,8 +267,9 @@ def _shelve_corpus(
     corpus: Corpus,
     paths: Sequence[Path],
     output: Output,
-    error: ContextOverflowError,
+    why: str,
     store: bool,
+    unsupported: OnUnsupported,
 ) -> ShelvedDocuments:
     """Read documents into a library of their own; kept, it is found again by their paths."""
     temporary = None if store else mkdtemp(prefix="pace-")
@@ -265,11 +281,10 @@ def _shelve_corpus(
         place = cache_folder("pages") / hashlib.sha256(names.encode()).hexdigest()[:32]
     library: Library = pace.library(place)
     how = "page by page" if library.attention == "pages" else "pages chosen for each question"
-    needs = f"the documents need {error.needed} tokens and {error.limit} fit"
-    output.show_notes([f"{needs}: asked as a library, {how}"])
+    output.show_notes([f"{why}: asked as a library, {how}"])
     with output.track_progress("reading", "tokens") as show:
         library.set_documents(corpus, progress=show)
-    return ShelvedDocuments(library, corpus, temporary)
+    return ShelvedDocuments(library, corpus, temporary, unsupported)
 
 
 def show_loading(

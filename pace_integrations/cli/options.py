@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -156,6 +156,16 @@ class AnswerOptions:
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return GenerationConfig(**{**values, "stop": tuple(self.stop or ())})
+
+
+OnUnsupported = Literal["show", "refuse"]
+Unsupported = Annotated[
+    OnUnsupported,
+    typer.Option(
+        "--on-unsupported",
+        help="Answers that the pages do not support: shown and marked, or refused.",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pace_integrations.library.changes import LibraryChange
     from pace_integrations.library.choice import Budget, Choice, ScoredBlock, Selector
     from pace_integrations.library.config import LibraryConfig, LibraryStats
+    from pace_integrations.library.head_calibration import HeadCalibration, calibrate_heads
     from pace_integrations.library.library import Library
     from pace_integrations.library.profile import ReadingProfile
     from pace_integrations.library.selectors import SELECTORS, PagesSelector
@@ -24,6 +25,7 @@ _HOMES = {
     "Budget": "choice",
     "Choice": "choice",
     "Library": "library",
+    "HeadCalibration": "head_calibration",
     "LibraryChange": "changes",
     "LibraryConfig": "config",
     "LibraryStats": "config",
@@ -32,6 +34,7 @@ _HOMES = {
     "ScoredBlock": "choice",
     "SearchView": "blocks",
     "Selector": "choice",
+    "calibrate_heads": "head_calibration",
 }
 
 __all__ = [
@@ -39,6 +42,7 @@ __all__ = [
     "Block",
     "Budget",
     "Choice",
+    "HeadCalibration",
     "Library",
     "LibraryChange",
     "LibraryConfig",
@@ -48,6 +52,7 @@ __all__ = [
     "ScoredBlock",
     "SearchView",
     "Selector",
+    "calibrate_heads",
 ]
 
 

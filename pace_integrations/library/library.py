@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig
+from pace_integrations.documents import ReadOptions
 from pace_integrations.errors import ConfigError, DocumentError
+from pace_integrations.library.changes import LibraryChange
 from pace_integrations.library.choice import Budget, Choice
 from pace_integrations.library.config import LibraryConfig, SelectorMaker
 from pace_integrations.library.holdings import Holdings
 from pace_integrations.library.strategy import STRATEGIES, Strategy
 from pace_integrations.library.turn import AskOptions, LibraryTurn, OnUnsupported, Question
+from pace_integrations.library.watching import watch_folder
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.model_thread import Deadline
 from pace_integrations.session.pace import Pace
+from pace_integrations.session.read_job import Progress
 from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream
 
 _SHARE = 4  # of the context that chosen passages may take in one prompt: one in so many tokens
@@ -113,6 +118,7 @@ class Library(Holdings):
         Raises:
             QuestionError: The question is empty or the conversation malformed.
             DocumentError: The library is empty.
+            ConfigError: An option is of no known kind, or the model's support was not measured.
         """
         turn = self._make_turn(
             question,
@@ -188,6 +194,43 @@ class Library(Holdings):
         ]
         return [stream.answer for stream in streams]
 
+    def watch(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        interval: float = 2.0,
+        options: ReadOptions | None = None,
+        progress: bool | Progress = False,
+        read: bool = True,
+        stop: threading.Event | None = None,
+    ) -> Iterator[LibraryChange]:
+        """Follow a folder: do what `sync` does at once, and whenever its files have changed.
+
+        Args:
+            folder: The folder.
+            interval: Seconds between two looks at the sizes and times of its files. A file that
+                changes from one look to the next is still being written, and waited for.
+            options: How files are found and read.
+            progress: As in `add`.
+            read: As in `add`.
+            stop: Ends it when set; so does closing the iterator.
+
+        Yields:
+            Each change that was made, and the first one whatever it is.
+
+        Raises:
+            DocumentError: There is no such folder. One that vanishes later is waited for.
+            ConfigError: The interval is not above 0.
+        """
+        if not interval > 0:
+            raise ConfigError(f"interval must be above 0 seconds, got {interval}")
+        given, place = options or ReadOptions(), Path(folder).expanduser()
+
+        def sync() -> LibraryChange:
+            return self.sync(place, options=given, progress=progress, read=read)
+
+        return watch_folder(sync, place, given, interval=interval, stop=stop or threading.Event())
+
     def find_pages(
         self, question: str, *, count: int = 4, selector: str | SelectorMaker | None = None
     ) -> Choice:
@@ -221,6 +264,12 @@ class Library(Holdings):
             raise ConfigError(f"strategy must be one of {[*STRATEGIES]}, got {strategy!r}")
         if on_unsupported not in ("show", "refuse"):
             raise ConfigError(f"on_unsupported must be 'show' or 'refuse', not {on_unsupported!r}")
+        if on_unsupported == "refuse" and not self.profile.measures:
+            raise ConfigError(
+                f"on_unsupported='refuse' needs to know how well the pages must support an answer, "
+                f"and for {self.pace.name!r} nobody has measured that; take 'show', or give a "
+                "profile with a threshold"
+            )
         for name, value in (("budget", budget), ("passages", passages)):
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")

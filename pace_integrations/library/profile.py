@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,10 @@ class ReadingProfile:
         }
         total = sum(self.support.get(name, 0.0) * value for name, value in seen.items())
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, total))))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the profile as JSON-ready values."""
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> ReadingProfile:

@@ -104,24 +104,9 @@ class BlockReader:
 
     def query_vectors(self, question: str) -> Tensor:
         """Return the vectors of a question read without any page."""
-        ids, skipped = self._encode_alone(question)
+        ids, skipped = encode_alone(self.engine, question)
         vectors = self.pages.query_vectors(ids, self.profile.index_layers)[skipped:]
         return self.profile.select_heads(vectors)
-
-    def _encode_alone(self, question: str) -> tuple[list[int], int]:
-        """Return a question as a user's turn by itself, and how many tokens precede it."""
-        encode = self.engine.prompts.encode_suffix
-        ids, others = encode(question), [encode(text) for text in _MADE_UP]
-        shared = next(i for i, (a, b) in enumerate(zip(*others, strict=False)) if a != b)
-        # What ends the system's turn is not part of the user's.
-        end = self.engine.loaded.tokenizer.eos_token_id
-        start = ids[:shared].index(end) + 1 if end in ids[:shared] else 0
-        while start < shared and not self._decode(ids[start]).strip():
-            start += 1
-        return ids[start:], shared - start
-
-    def _decode(self, token: int) -> str:
-        return str(self.engine.loaded.tokenizer.decode([token]))
 
     def unread(self, blocks: Sequence[Block]) -> list[Block]:
         """Return the passages that this model has never read; evicted states do not count."""
@@ -193,3 +178,16 @@ class BlockReader:
                 needed=tokens,
                 limit=limit,
             )
+
+
+def encode_alone(engine: Engine, question: str) -> tuple[list[int], int]:
+    """Return a question as a user's turn by itself, and how many tokens precede it."""
+    encode, tokenizer = engine.prompts.encode_suffix, engine.loaded.tokenizer
+    ids, others = encode(question), [encode(text) for text in _MADE_UP]
+    shared = next(i for i, (a, b) in enumerate(zip(*others, strict=False)) if a != b)
+    # What ends the system's turn is not part of the user's.
+    end = tokenizer.eos_token_id
+    start = ids[:shared].index(end) + 1 if end in ids[:shared] else 0
+    while start < shared and not str(tokenizer.decode([ids[start]])).strip():
+        start += 1
+    return ids[start:], shared - start

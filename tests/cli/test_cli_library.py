@@ -10,6 +10,7 @@ from checkpoints import save_tiny
 from typer.testing import CliRunner, Result
 
 from pace_integrations.cli import app
+from pace_integrations.library import watching
 
 PLACES = ["harbor", "bakery", "station", "castle"]
 
@@ -123,3 +124,55 @@ def test_a_folder_that_is_no_library_is_named(command: str, folder: Path) -> Non
     result = run("library", command, folder)
     assert result.exit_code == 2
     assert "is no library" in result.stderr
+
+
+def test_an_unsupported_answer_is_refused_if_asked_for(folder: Path, model: Path) -> None:
+    options = ("--model", model, "--max-new-tokens", 4, "--on-unsupported", "refuse")
+    refused = run("ask", folder, "Who rings a castle bell?", *options, "--json")
+    assert refused.exit_code == 0, refused.stderr
+    answer = json.loads(refused.stdout)
+    assert answer["text"] == "The documents do not say."
+    assert (answer["citations"], answer["supported"]) == ([], None)
+    assert 0 <= answer["support"] < 1
+    assert answer["evidence"][0]["quote"] == "The castle keeper rings a bell."
+    assert "--on-unsupported" in refused.stderr
+
+
+def test_refusing_needs_a_model_whose_support_was_measured(
+    tmp_path: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    plain = save_tiny(tmp_path_factory.mktemp("plain"), "llama", max_position_embeddings=2048)
+    options = ("--model", plain, "--on-unsupported", "refuse", "--no-store")
+    refused = run("ask", folder, "Who rings?", *options)
+    assert refused.exit_code == 2
+    assert "nobody has measured" in refused.stderr
+
+
+def test_a_folder_is_followed_until_ctrl_c(
+    tmp_path: Path, folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, looks = watching.take_snapshot, []
+
+    def look(*arguments: object) -> object:
+        looks.append(arguments)
+        if len(looks) == 2:
+            (folder / "harbor.txt").unlink()
+        if len(looks) == 4:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(watching, "take_snapshot", look)
+    options = ("--model", model, "--every", "0.1", "--json")
+    result = run("library", "watch", tmp_path / "lib", folder, *options)
+    assert result.exit_code == 0, result.stderr
+    first, second = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (len(first["added"]), len(second["removed"])) == (4, 1)
+
+
+def test_heads_are_calibrated_and_kept(tmp_path: Path, home: Path) -> None:
+    model = save_tiny(tmp_path / "plain", "llama", max_position_embeddings=2048)
+    result = run("calibrate", "--heads", "--model", model, "--questions", 8)
+    assert result.exit_code == 0, result.stderr
+    assert "right page first" in result.stdout
+    assert list((home / "heads").glob("*.json"))
+    assert run("calibrate", "--model", model).exit_code == 2

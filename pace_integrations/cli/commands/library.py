@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -49,6 +50,9 @@ Folder = Annotated[
         metavar="FOLDER", help="Folder that the library is to be like.", parser=parse_path
     ),
 ]
+Every = Annotated[
+    float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two looks at the files.")
+]
 Later = Annotated[
     bool, typer.Option("--later", help="Keep the text now, and read pages when they are asked.")
 ]
@@ -95,6 +99,32 @@ def sync_folder(
         with output.track_progress("reading", "tokens") as show:
             change = opened.sync(folder, options=options, progress=show, read=not later)
         _show_change(output, change)
+
+
+@library.command("watch")
+@expand_groups
+def watch_folder(
+    place: Place,
+    folder: Folder,
+    model: ModelOptions,
+    files: FileOptions,
+    every: Every = 2.0,
+    later: Later = False,
+    json: Json = False,
+) -> None:
+    """Follow a folder until Ctrl-C: sync at once, and again whenever its files have changed.
+
+    With --json, each change is one line.
+    """
+    output = Output(json=json)
+    with report_errors(output):
+        options = files.make_options()
+        check_options([folder], output, model)
+        opened = _open_library(place, output, model)
+        changes = opened.watch(folder, interval=every, options=options, read=not later)
+        with contextlib.suppress(KeyboardInterrupt):  # the usual end
+            for change in changes:
+                _show_change(output, change)
 
 
 @library.command("remove")

@@ -75,7 +75,8 @@ class KeyRotation:
         # YaRN scales the vectors too; that was done when they were made.
         scaling = getattr(self._embedding, "attention_scaling", 1.0)
         cos, sin, size = cos / scaling, sin / scaling, cos.shape[-1]
-        turned, _ = self._apply(whole[..., :size], whole[..., :size], cos, sin)
+        # Models turn queries along with keys; here one head of one layer stands in for those.
+        turned = self._apply(whole[:1, :1, :, :size], whole[..., :size], cos, sin)[1]
         if size < whole.shape[-1]:
             turned = torch.cat([turned, whole[..., size:]], dim=-1)
         return turned.to(keys.dtype)
