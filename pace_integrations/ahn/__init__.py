@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pace_integrations.ahn.checkpoint import AHNWeights, load_weights, save_weights
 from pace_integrations.ahn.config import AHNConfig
-from pace_integrations.ahn.networks import KINDS, ArtificialHippocampus, make_hippocampus
+from pace_integrations.ahn.networks import KINDS, ArtificialHippocampus
 from pace_integrations.ahn.recurrence import run_recurrence, scan_chunks
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "AHNWeights",
     "ArtificialHippocampus",
     "load_weights",
-    "make_hippocampus",
     "run_recurrence",
     "save_weights",
     "scan_chunks",

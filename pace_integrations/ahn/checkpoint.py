@@ -25,7 +25,7 @@ from pace_integrations.errors import ConfigError, ModelLoadError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-_NAME = re.compile(r"model\.layers\.(\d+)\.ahn\.fn\.(.+)")
+_NAME = re.compile(r"model\.layers\.(\d+)\.ahn\.(fn\..+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,4 +185,4 @@ def _read_config(told: Mapping[str, Any]) -> AHNConfig:
 
 
 def _full_name(layer: int, name: str) -> str:
-    return f"model.layers.{layer}.ahn.fn.{name}"
+    return f"model.layers.{layer}.ahn.{name}"

@@ -38,11 +38,8 @@ class _Norm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
 
 
-class ArtificialHippocampus(nn.Module, ABC):
-    """The network of one layer; `make_hippocampus` makes one.
-
-    It works in the type of its weights. The state is ``(batch, heads, size, size)``, keys by
-    values.
+class RecurrentNetwork(nn.Module, ABC):
+    """What is particular to one kind of network: its gates, norms and parameters.
 
     Args:
         heads: Query heads H of the layer.
@@ -62,11 +59,6 @@ class ArtificialHippocampus(nn.Module, ABC):
     def scale(self) -> float:
         """Factor of what is read."""
         return float(self.head_dim**-0.5)
-
-    def new_state(self, batch: int = 1) -> Tensor:
-        """Return an empty state."""
-        weight = self.o_proj.weight
-        return weight.new_zeros(batch, self.heads, self.head_dim, self.head_dim)
 
     @abstractmethod
     def compute_gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,51 +84,8 @@ class ArtificialHippocampus(nn.Module, ABC):
         """Return keys or queries of length one."""
         return x * (x.square().sum(-1, keepdim=True) + 1e-6).rsqrt()
 
-    def chunk(
-        self,
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        gates: tuple[Tensor, Tensor],
-        x: Tensor,
-        state: Tensor,
-        *,
-        valid: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Take in tokens that leave the window, and read for the tokens that push them out.
 
-        Args:
-            queries: Queries of the reading tokens ``(batch, heads, tokens, d)``, with their
-                positions.
-            keys: Keys of the leaving tokens, one for each query ``(batch, heads, tokens, d)``.
-            values: Their values.
-            gates: What `compute_gates` gave for the leaving tokens.
-            x: What the attention gets for the reading tokens ``(batch, tokens, D)``.
-            state: What left before.
-            valid: False where a leaving token is padding ``(batch, tokens)``.
-
-        Returns:
-            What is added to the attention's output ``(batch, heads, tokens, d)``, and the state.
-        """
-        dtype = self.o_proj.weight.dtype
-        decay, write = gates
-        if valid is not None:
-            decay, write = (gate * valid[:, None].to(gate.dtype) for gate in gates)
-        form = run_recurrence if keys.shape[2] == 1 else scan_chunks
-        out, state = form(
-            self.normalize(queries.to(dtype)),
-            self.normalize(keys.to(dtype)),
-            values.to(dtype),
-            decay,
-            write,
-            state,
-            delta=self.delta,
-            scale=self.scale,
-        )
-        return self.o_proj(self.gate_output(out, x.to(dtype))), state
-
-
-class GatedDeltaNet(ArtificialHippocampus):
+class GatedDeltaNet(RecurrentNetwork):
     """The delta rule with decay (arXiv 2412.06464)."""
 
     upstream = "GatedDeltaNet"
@@ -164,7 +113,7 @@ class GatedDeltaNet(ArtificialHippocampus):
         return nn.functional.rms_norm(out, (self.head_dim,), self.o_norm.weight, 1e-5) * gate
 
 
-class DeltaNet(ArtificialHippocampus):
+class DeltaNet(RecurrentNetwork):
     """The delta rule (arXiv 2406.06484): nothing is forgotten but what is written over."""
 
     upstream = "DeltaNet"
@@ -186,7 +135,7 @@ class DeltaNet(ArtificialHippocampus):
         return nn.functional.rms_norm(out, (self.head_dim,), self.o_norm.weight, 1e-5) * gate
 
 
-class Mamba2(ArtificialHippocampus):
+class Mamba2(RecurrentNetwork):
     """Mamba 2's recurrence (arXiv 2405.21060): what is written is added."""
 
     upstream = "Mamba2"
@@ -222,28 +171,105 @@ class Mamba2(ArtificialHippocampus):
         return split.transpose(1, 2)
 
 
-KINDS: Mapping[str, type[ArtificialHippocampus]] = {
+KINDS: Mapping[str, type[RecurrentNetwork]] = {
     "gdn": GatedDeltaNet,
     "dn": DeltaNet,
     "mamba2": Mamba2,
 }
 
 
-def make_hippocampus(kind: str, heads: int, head_dim: int, hidden: int) -> ArtificialHippocampus:
-    """Return an untrained network, which adds nothing.
+class ArtificialHippocampus(nn.Module):
+    """The network of one decoder layer.
+
+    It works in the type of its weights. The state is ``(batch, heads, d, d)``, keys by values.
 
     Args:
-        kind: One of `KINDS`.
         heads: Query heads of the layer.
-        head_dim: Size of a head.
-        hidden: Width of the model.
+        head_dim: Size d of a head.
+        hidden: Width D of the model.
+        kind: One of `KINDS`.
+
+    Attributes:
+        fn: The recurrent network, under the name that checkpoints have.
 
     Raises:
         ConfigError: There is no such kind.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"no AHN is called {kind!r}; there are {', '.join(KINDS)}")
-    return KINDS[kind](heads, head_dim, hidden)
+
+    def __init__(self, heads: int, head_dim: int, hidden: int, kind: str = "gdn") -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise ConfigError(f"no AHN is called {kind!r}; there are {', '.join(KINDS)}")
+        self.fn = KINDS[kind](heads, head_dim, hidden)
+
+    def new_state(self, batch: int = 1) -> Tensor:
+        """Return an empty state."""
+        network, weight = self.fn, self.fn.o_proj.weight
+        return weight.new_zeros(batch, network.heads, network.head_dim, network.head_dim)
+
+    def compute_gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how tokens will be written (see `RecurrentNetwork.compute_gates`)."""
+        return self.fn.compute_gates(x)
+
+    def chunk(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        x: Tensor,
+        state: Tensor | None = None,
+        *,
+        gates: tuple[Tensor, Tensor] | None = None,
+        valid: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Take in tokens that leave the window, and read for the tokens that push them out.
+
+        Args:
+            q: Queries of the reading tokens ``(batch, heads, tokens, d)``, with their positions.
+            k: Keys of the leaving tokens, one for each query ``(batch, heads, tokens, d)``.
+            v: Their values.
+            x: What the attention gets for the reading tokens ``(batch, tokens, D)``.
+            state: What left before; None is nothing. It is left as it is.
+            gates: What `compute_gates` gave for the leaving tokens; None where these are the
+                reading tokens themselves.
+            valid: False where a leaving token is padding ``(batch, tokens)``.
+
+        Returns:
+            What is added to the attention's output ``(batch, heads, tokens, d)``, and the state.
+        """
+        network, dtype = self.fn, self.fn.o_proj.weight.dtype
+        decay, write = self.compute_gates(x) if gates is None else gates
+        if valid is not None:
+            decay, write = (gate * valid[:, None].to(gate.dtype) for gate in (decay, write))
+        form = run_recurrence if k.shape[2] == 1 else scan_chunks
+        out, state = form(
+            network.normalize(q.to(dtype)),
+            network.normalize(k.to(dtype)),
+            v.to(dtype),
+            decay,
+            write,
+            self.new_state(k.shape[0]) if state is None else state,
+            delta=network.delta,
+            scale=network.scale,
+        )
+        return network.o_proj(network.gate_output(out, x.to(dtype))), state
+
+    def step(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        x: Tensor,
+        state: Tensor | None = None,
+        *,
+        gates: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Do as `chunk` for one token, whose tensors have no axis of tokens."""
+        gates = None if gates is None else (gates[0][..., None], gates[1][..., None])
+        out, state = self.chunk(
+            *(tensor[:, :, None] for tensor in (q, k, v)), x[:, None], state, gates=gates
+        )
+        return out[:, :, 0], state
 
 
 def _draw_steps(heads: int) -> Tensor:

@@ -23,7 +23,6 @@ from pace_integrations.ahn import (
     AHNWeights,
     ArtificialHippocampus,
     load_weights,
-    make_hippocampus,
 )
 from pace_integrations.ahn.checkpoint import CONFIG, WEIGHTS, resize_window
 from pace_integrations.errors import ConfigError, ModelLoadError, SessionFileError
@@ -212,7 +211,7 @@ def _make_network(
     size = int(getattr(text, "head_dim", None) or hidden // heads)
     held = (*attention.parameters(), *attention.buffers())  # packed weights are buffers
     place = held[0].device if held else model.device
-    return make_hippocampus(config.kind, heads, size, hidden).to(place)
+    return ArtificialHippocampus(heads, size, hidden, config.kind).to(place)
 
 
 def _keep_input(

@@ -21,12 +21,14 @@ from recipes.train_ahn.student import run_student, run_teacher
 from recipes.train_ahn.texts import load_texts
 from recipes.train_ahn.train import Plan, Trainer
 
-OBJECTIVES = {
-    "none": None,
-    "KL": Weights(),
-    "KL + relations": Weights(relations=0.1),
-    "KL + outputs": Weights(outputs=1.0),
-}
+
+def list_objectives(
+    relations: Sequence[float], outputs: Sequence[float]
+) -> dict[str, Weights | None]:
+    """Return objectives by name; None is the network as it was before training."""
+    found: dict[str, Weights | None] = {"none": None, "KL": Weights()}
+    found |= {f"KL + {w:g} relations": Weights(relations=w) for w in relations}
+    return found | {f"KL + {w:g} outputs": Weights(outputs=w) for w in outputs}
 
 
 def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
@@ -43,6 +45,8 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sinks", type=int, default=8)
     parser.add_argument("--window", type=int, default=56)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--relations", type=float, nargs="*", default=(0.1, 2.0), help="weights")
+    parser.add_argument("--outputs", type=float, nargs="*", default=(1.0,), help="weights")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="JSON file with everything")
     return parser.parse_args(given)
@@ -59,9 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         load_texts(path, loaded.tokenizer, length=given.length, count=count, cache=given.work)
         for path, count in ((given.data, 1000), (given.held, given.texts))
     )
-    rows: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
+    objectives = list_objectives(given.relations, given.outputs)
+    rows: dict[str, list[float]] = {name: [] for name in objectives}
     for seed in range(given.seeds):
-        for name, weights in OBJECTIVES.items():
+        for name, weights in objectives.items():
             torch.manual_seed(seed)
             patch = HippocampusPatch(model, config)
             if weights is not None:

@@ -8,7 +8,7 @@ norms and the head of the vocabulary are left out. Keys and values have two byte
 
 from dataclasses import dataclass
 
-from pace_integrations.ahn import AHNConfig, make_hippocampus
+from pace_integrations.ahn import AHNConfig, ArtificialHippocampus
 
 LENGTHS = (8192, 32768, 131072)
 
@@ -69,7 +69,7 @@ class Shape:
 
     def count_parameters(self) -> int:
         """Return the trainable numbers of all networks."""
-        network = make_hippocampus(self.config.kind, self.heads, self.size, self.hidden)
+        network = ArtificialHippocampus(self.heads, self.size, self.hidden, self.config.kind)
         return self.layers * sum(p.numel() for p in network.parameters())
 
 

@@ -15,7 +15,6 @@ from pace_integrations.ahn import (
     AHNConfig,
     ArtificialHippocampus,
     load_weights,
-    make_hippocampus,
     save_weights,
 )
 from pace_integrations.ahn.checkpoint import resize_window
@@ -54,7 +53,7 @@ PUBLISHED = {
 
 
 def networks(kind: str, layers: int = 2) -> dict[int, ArtificialHippocampus]:
-    return {i: make_hippocampus(kind, H, SIZE, D) for i in range(layers)}
+    return {i: ArtificialHippocampus(H, SIZE, D, kind) for i in range(layers)}
 
 
 def write_published(folder: Path, kind: str, layers: int = 2, **told: object) -> dict[str, Tensor]:
@@ -87,7 +86,7 @@ def test_a_published_checkpoint_loads(kind: str, tmp_path: Path) -> None:
     weights.load_into(made)
     assert weights.config == AHNConfig(kind, sinks=8, window=56)  # type: ignore[arg-type]
     for name, tensor in tensors.items():
-        layer, own = name.removeprefix("model.layers.").split(".ahn.fn.")
+        layer, own = name.removeprefix("model.layers.").split(".ahn.")
         got = made[int(layer)].state_dict()[own]
         assert got.dtype == torch.float32
         assert torch.equal(got, tensor.float())
@@ -119,7 +118,7 @@ def test_what_does_not_fit_is_counted_and_named(tmp_path: Path) -> None:
         ModelLoadError, match=r"8 unknown, such as model\.layers\.1\.ahn\.fn\.A_log"
     ):
         weights.load_into(networks("gdn", layers=1))
-    other = {i: make_hippocampus("gdn", H, SIZE, D + 1) for i in range(2)}
+    other = {i: ArtificialHippocampus(H, SIZE, D + 1) for i in range(2)}
     with pytest.raises(ModelLoadError, match="6 of another shape"):
         weights.load_into(other)
 

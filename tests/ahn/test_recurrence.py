@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pace_integrations.ahn import KINDS, ArtificialHippocampus, make_hippocampus
+from pace_integrations.ahn import KINDS, ArtificialHippocampus
 from pace_integrations.ahn.recurrence import run_recurrence, scan_chunks
 from pace_integrations.errors import ConfigError
 
@@ -20,12 +20,12 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 def network(kind: str, *, silent: bool = False) -> ArtificialHippocampus:
     """A network in float64 with weights of every name, its output too unless `silent`."""
     torch.manual_seed(0)
-    made = make_hippocampus(kind, HEADS, SIZE, HIDDEN).double()
+    made = ArtificialHippocampus(HEADS, SIZE, HIDDEN, kind).double()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
         if silent:
-            made.o_proj.weight.zero_()
+            made.fn.o_proj.weight.zero_()
     return made.requires_grad_(False)
 
 
@@ -47,13 +47,13 @@ def one_by_one(
         for head in range(HEADS):
             memory = states[row, head]
             for t in range(q.shape[2]):
-                key, query = (net.normalize(x[row, head, t]) for x in (k, q))
+                key, query = (net.fn.normalize(x[row, head, t]) for x in (k, q))
                 memory = torch.exp(decay[row, head, t]) * memory
-                old = memory.T @ key if net.delta else torch.zeros(SIZE, dtype=torch.float64)
+                old = memory.T @ key if net.fn.delta else torch.zeros(SIZE, dtype=torch.float64)
                 memory = memory + write[row, head, t] * torch.outer(key, v[row, head, t] - old)
-                outs[row, head, t] = net.scale * memory.T @ query
+                outs[row, head, t] = net.fn.scale * memory.T @ query
             states[row, head] = memory
-    return net.o_proj(net.gate_output(outs, reading)), states
+    return net.fn.o_proj(net.fn.gate_output(outs, reading)), states
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -64,16 +64,16 @@ def test_chunks_equal_the_recurrence(kind: str, batch: int, chunk: int) -> None:
     wanted, state = one_by_one(net, q, k, v, leaving, reading)
     gates = net.compute_gates(leaving)
     got, end = scan_chunks(
-        net.normalize(q),
-        net.normalize(k),
+        net.fn.normalize(q),
+        net.fn.normalize(k),
         v,
         *gates,
         net.new_state(batch),
-        delta=net.delta,
-        scale=net.scale,
+        delta=net.fn.delta,
+        scale=net.fn.scale,
         chunk=chunk,
     )
-    got = net.o_proj(net.gate_output(got, reading))
+    got = net.fn.o_proj(net.fn.gate_output(got, reading))
     assert (got - wanted).abs().max() < 1e-10
     assert (end - state).abs().max() < 1e-10
 
@@ -87,11 +87,28 @@ def test_a_state_is_carried_through_calls_of_any_length(kind: str) -> None:
         at = slice(start, start + count)
         gates = net.compute_gates(leaving[:, at])
         part = (x[:, :, at] for x in (q, k, v))
-        out, state = net.chunk(*part, gates, reading[:, at], state)
+        out, state = net.chunk(*part, reading[:, at], state, gates=gates)
         outs.append(out)
         start += count
     assert (torch.cat(outs, dim=2) - wanted).abs().max() < 1e-10
     assert (state - last).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_is_a_chunk_of_one(kind: str) -> None:
+    """Decoding goes token by token; tokens may also write and read for themselves."""
+    net, (q, k, v, leaving, reading) = network(kind), stream(2, 70)
+    gates = net.compute_gates(leaving)
+    told = net.chunk(q, k, v, reading, gates=gates), net.chunk(q, k, v, reading)
+    for own, (wanted, last) in zip((gates, None), told, strict=True):
+        state, outs = None, []
+        for i in range(70):
+            part = (x[:, :, i] for x in (q, k, v))
+            at = None if own is None else (own[0][..., i], own[1][..., i])
+            out, state = net.step(*part, reading[:, i], state, gates=at)
+            outs.append(out)
+        assert (torch.stack(outs, dim=2) - wanted).abs().max() < 1e-10
+        assert (state - last).abs().max() < 1e-10
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,7 +128,7 @@ def test_padding_leaves_no_trace(kind: str, side: str) -> None:
     valid = places >= longest - counts if side == "left" else places < counts
     q, k, v, leaving, reading = padded
     gates = net.compute_gates(leaving)
-    got, end = net.chunk(q, k, v, gates, reading, net.new_state(3), valid=valid)
+    got, end = net.chunk(q, k, v, reading, gates=gates, valid=valid)
     for i, (row, length) in enumerate(zip(rows, lengths, strict=True)):
         wanted, state = one_by_one(net, *row)
         at = slice(longest - length, None) if side == "left" else slice(length)
@@ -127,7 +144,7 @@ def test_gradients_are_those_of_the_recurrence(kind: str) -> None:
         inputs = [x.clone().requires_grad_() for x in (q, k, v, leaving)]
         gates = net.compute_gates(inputs[3])
         state = net.new_state()
-        out, _ = form(*inputs[:3], *gates, state, delta=net.delta, scale=net.scale)
+        out, _ = form(*inputs[:3], *gates, state, delta=net.fn.delta, scale=net.fn.scale)
         made.append(torch.autograd.grad((out * reading[0, :, :SIZE]).sum(), inputs))
     for one, other in zip(*made, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
@@ -138,7 +155,7 @@ def test_strong_decay_overflows_nowhere(kind: str) -> None:
     net, (q, k, v, leaving, reading) = network(kind).float(), stream(1, 200)
     q, k, v, leaving, reading = (x.float() for x in (q, k, v, leaving, reading))
     decay, write = net.compute_gates(leaving)
-    out, state = net.chunk(q, k, v, (decay - 50, write), reading, net.new_state())
+    out, state = net.chunk(q, k, v, reading, gates=(decay - 50, write))
     assert out.isfinite().all()
     assert state.isfinite().all()
 
@@ -146,11 +163,11 @@ def test_strong_decay_overflows_nowhere(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_untrained_network_adds_nothing(kind: str) -> None:
     net, (q, k, v, leaving, reading) = network(kind, silent=True), stream(2, 80)
-    out, state = net.chunk(q, k, v, net.compute_gates(leaving), reading, net.new_state(2))
+    out, state = net.chunk(q, k, v, reading, gates=net.compute_gates(leaving))
     assert not out.any()
     assert state.any()
 
 
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(ConfigError, match="gdn, dn, mamba2"):
-        make_hippocampus("lstm", HEADS, SIZE, HIDDEN)
+        ArtificialHippocampus(HEADS, SIZE, HIDDEN, "lstm")

@@ -32,7 +32,7 @@ def patched(
     torch.manual_seed(1)
     for network in patch.networks.values():
         network.requires_grad_(False)
-        network.o_proj.weight.normal_(0.0, 0.0 if silent else 0.5)
+        network.fn.o_proj.weight.normal_(0.0, 0.0 if silent else 0.5)
     return patch
 
 
@@ -71,9 +71,9 @@ def written_out(patch: HippocampusPatch) -> Iterator[None]:
                     q[:, :, at],
                     k[:, :, gone],
                     v[:, :, gone],
-                    (gates[0][..., gone], gates[1][..., gone]),
                     x[:, at],
                     state,
+                    gates=(gates[0][..., gone], gates[1][..., gone]),
                 )
                 out[:, :, at] += read
         return out.transpose(1, 2), None

@@ -117,7 +117,7 @@ def test_options_train_too(option: str, places: dict[str, Path], tmp_path: Path)
     for trainer in (plain, other):
         for _ in range(3):
             trainer.update()
-    one, two = (t.patch.networks[0].o_proj.weight for t in (plain, other))
+    one, two = (t.patch.networks[0].fn.o_proj.weight for t in (plain, other))
     assert two.isfinite().all()
     assert not torch.equal(one, two)
 

@@ -12,7 +12,7 @@ from checkpoints import save_tiny
 from safetensors.torch import load_file
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, ReadConfig, Session
-from pace_integrations.ahn import AHNConfig, make_hippocampus, save_weights
+from pace_integrations.ahn import AHNConfig, ArtificialHippocampus, save_weights
 from pace_integrations.config import Overflow
 from pace_integrations.errors import (
     ConfigError,
@@ -33,9 +33,9 @@ QUESTIONS = ["When did it rain?", "On which day? " * 8]
 def save_ahn(folder: Path, kind: str = "gdn", seed: int = 1, hidden: int = 32) -> Path:
     """Networks for the tiny models, loud enough to be heard."""
     torch.manual_seed(seed)
-    networks = {i: make_hippocampus(kind, 4, 8, hidden) for i in range(4)}
+    networks = {i: ArtificialHippocampus(4, 8, hidden, kind) for i in range(4)}
     for network in networks.values():
-        torch.nn.init.normal_(network.o_proj.weight, std=0.5)
+        torch.nn.init.normal_(network.fn.o_proj.weight, std=0.5)
     save_weights(folder, networks, AHNConfig(kind, sinks=16, window=240))  # type: ignore[arg-type]
     return folder
 

@@ -140,9 +140,9 @@ class HippocampusLayer(CacheLayer):
                 query[:, :, -gone:],
                 keys[:, :, :gone].repeat_interleave(groups, dim=1),
                 values[:, :, :gone].repeat_interleave(groups, dim=1),
-                (gates[0][..., :gone], gates[1][..., :gone]),
                 x[:, -gone:],
-                network.new_state(query.shape[0]) if self._state is None else self._state,
+                self._state,
+                gates=(gates[0][..., :gone], gates[1][..., :gone]),
             )
             stays = out.shape[2] - gone
             out = torch.cat([out[:, :, :stays], out[:, :, stays:] + read.to(out.dtype)], dim=2)
@@ -234,7 +234,7 @@ class HippocampusLayer(CacheLayer):
         fits &= len({(t.dtype, *t.shape[:2]) for t in held}) == 1
         if network is not None:
             empty = network.new_state()
-            gate = (1, network.heads, recent)
+            gate = (1, network.fn.heads, recent)
             fits &= gates is not None and write is not None
             fits &= all(t is None or tuple(t.shape) == gate for t in (gates, write))
             fits &= (state is not None) == (seen > self._config.lossless)
