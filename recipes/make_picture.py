@@ -24,6 +24,7 @@ from rich.text import Text
 COMMAND = ("ask", "examples/documents", "--no-store")
 QUESTIONS = ("How much does the annual service cost?", "Where is the fire assembly point?")
 WIDTH = 92
+_WAITS = re.compile("loading|checking the options")  # lines that are gone at the end
 _SCRIPT = "from pace_integrations.entry import main; main()"
 
 
@@ -55,7 +56,7 @@ def settled(raw: str) -> str:
     """Return the text as it stands at the end, with the bars as they were before they vanished."""
     lines = [re.split(r"\r|\x1b\[2K", line)[-1] for line in raw.replace("\r\n", "\n").split("\n")]
     plain = [re.sub(r"\x1b\[(\?25[lh]|1A)", "", line) for line in lines]
-    return "\n".join(line for line in plain if line.strip() and "loading" not in line)
+    return "\n".join(line for line in plain if line.strip() and not _WAITS.search(line))
 
 
 def main() -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
+from pdfs import labelled, typeset
 from pydantic import BaseModel
-from serving import BASE, GATE, RunningServer
+from serving import BASE, GATE, INVOICE, RunningServer, serve
+
+from pace_integrations import Pace
+from pace_integrations.server import ServerSettings, make_app
 
 openai = pytest.importorskip("openai")
 pytestmark = pytest.mark.filterwarnings("ignore")  # the clients' own
@@ -249,3 +254,34 @@ def test_llamaindex_openai_like(http: httpx.Client, server: RunningServer, chat:
 def test_a_plain_request_by_hand(server: RunningServer) -> None:
     data = json.dumps({"input": QUESTION}).encode()
     assert server.client.post("/v1/responses", content=data).json()["status"] == "completed"
+
+
+def test_printed_labels_and_quotes_reach_both_frameworks(nano: Pace, tmp_path: Path) -> None:
+    langchain = pytest.importorskip("langchain_openai")
+    llamaindex = pytest.importorskip("llama_index.llms.openai")
+    pages = [*INVOICE, "Notes: none.", "Thank you."]
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "invoice.pdf").write_bytes(labelled(typeset(*pages)))
+    settings = ServerSettings(folders=(tmp_path / "papers",), data=tmp_path / "data")
+    options = {"model": "gpt-4o-mini", "api_key": "none"}
+    with serve(make_app(nano, settings)) as server, server.make_client() as http:
+        server.wait_until_read()
+        chat = langchain.ChatOpenAI(
+            base_url=URL, http_client=http, use_responses_api=True, **options
+        )
+        llm = llamaindex.OpenAIResponses(api_base=URL, http_client=http, **options)
+        whole = None
+        for chunk in chat.stream(QUESTION):
+            whole = chunk if whole is None else whole + chunk
+        notes = [
+            chat.invoke(QUESTION).content_blocks[0]["annotations"][0]["extras"],
+            next(b for b in whole.content_blocks if b.get("annotations"))["annotations"][0][
+                "extras"
+            ],
+            llm.complete(QUESTION).additional_kwargs["annotations"][0],
+            list(llm.stream_complete(QUESTION))[-1].additional_kwargs["annotations"][0],
+        ]
+    for note in notes:
+        found = note if isinstance(note, dict) else note.model_dump()
+        assert (found["page"], found["page_label"]) == (2, "iv")
+        assert found["quote"] == "Total amount due: 381.50 EUR"
