@@ -174,12 +174,16 @@ class Numbering:
         lists: dict[str, str] = {}
         overrides: dict[tuple[str, int], int] = {}
         own: dict[tuple[str, int], _Level] = {}
+        links: dict[str, str] = {}
         for name in package.find_related(package.main, "numbering"):
             root = package.read(name)
             for entry in root if root is not None else ():
                 if local_name(entry) == "abstractNum":
                     key = get_attribute(entry, "abstractNumId") or ""
                     levels.update({(key, n): level for n, level in _read_levels(entry)})
+                    # A list may be that of a style, which another one defines.
+                    links[_value(entry, "styleLink") or ""] = key
+                    links[f"\0{key}"] = _value(entry, "numStyleLink") or ""
                 elif local_name(entry) == "num":
                     key = get_attribute(entry, "numId") or ""
                     lists[key] = _value(entry, "abstractNumId") or ""
@@ -189,6 +193,7 @@ class Numbering:
                         if depth.isdigit() and start.isdigit():
                             overrides[key, int(depth)] = int(start)
                         own.update({(key, n): level for n, level in _read_levels(override)})
+        lists = {n: links.get(links.get(f"\0{key}") or "\0", key) for n, key in lists.items()}
         return cls(levels, lists, overrides, own)
 
     def _level(self, number: str, abstract: str, depth: int) -> _Level | None:
