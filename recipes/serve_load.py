@@ -201,11 +201,14 @@ def main() -> int:
     )
     print(f"{len(times) / given.seconds:.1f} answers/s, median {times[len(times) // 2]:.2f} s")
     print(f"resident memory {before:.0f} MiB at half time, {after:.0f} MiB at the end")
-    print(f"killed and started again in {opened:.1f} s: answers the same: {same}; {figures}")
+    read = figures["tokens_read"]
+    print(
+        f"killed and started again in {opened:.1f} s: answers the same: {same}; {read} tokens read"
+    )
     print("\n".join(tally.examples[:5]))
     allowed = {"answered", "left", "queue full"}
     faults = sum(count for name, count in tally.counts.items() if name not in allowed)
-    return int(bool(faults) or not same or after > before * _GROWTH)
+    return int(bool(faults) or not same or read != 0 or after > before * _GROWTH)
 
 
 if __name__ == "__main__":

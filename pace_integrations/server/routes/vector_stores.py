@@ -43,6 +43,7 @@ def _describe_library(library: Library) -> dict[str, Any]:
         "pace": {
             "model": f"pace/{library.id}",
             "tokens": library.backend.tokens if library.backend else 0,
+            "tokens_read": getattr(library.backend, "tokens_read", None),  # found on disk: 0
             "pages": library.count_pages(),
             "read": {"done": progress[0], "total": progress[1]} if progress else None,
             "removable": library.source is None,
