@@ -11,13 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from file_faults import disturb_each_operation
+from file_faults import EVERY_STEP, Fault, disturb_each_operation
 
 from pace_integrations import Corpus, Pace
 from pace_integrations.library import Library, ReadingProfile
 
 # An interrupt inside `with open(...)` may leave the file to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+LIGHT: tuple[Fault, ...] = ("error", "interrupt after")
 PROFILE = ReadingProfile(index_layers=(1,))
 
 
@@ -60,8 +61,8 @@ def test_a_disturbed_change_leaves_the_library_before_or_after_it(
     for fault, at in disturb_each_operation(
         lambda: CHANGES[change](opened[0]),
         prepare,
-        faults=("error", "interrupt after"),
-        stride=7,
+        faults=("error", "interrupt", "interrupt after") if EVERY_STEP else LIGHT,
+        stride=1 if EVERY_STEP else 7,
     ):
         again = Library.open(folder, reader, profile=PROFILE)
         now = contents(again)
