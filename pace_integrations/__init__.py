@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pace_integrations._lazy import resolve_name
+from pace_integrations._lazy import offer_names
+from pace_integrations._renamed import find_moved_modules
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer, Citation, Usage
@@ -55,10 +56,5 @@ __all__ = [
     "__version__",
 ]
 
-
-def __getattr__(name: str) -> object:
-    return resolve_name(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(__all__) | set(globals()))
+__getattr__, __dir__ = offer_names(__name__, _HOMES, __all__)
+find_moved_modules()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pace_integrations._checks import check_types, require
 from pace_integrations._memory_rules import RULES
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.errors import ConfigError
 
 if TYPE_CHECKING:  # a type checker cannot look into the registry
@@ -20,7 +21,8 @@ Similarity = Literal["full", "experts"]
 Quantization = Literal["int8", "int4", "nf4"]
 Overflow = Literal["error", "yarn", "window", "ahn"]
 KvDtype = Literal["full", "int8"]
-KeysAndValues = KvDtype  # its name in version 0.1
+
+__getattr__ = keep_renamed(__name__)
 Solver = Literal["fast", "constrained"]
 ClusterBy = Literal["weights", "coactivation", "random"]
 Choice = Literal["token", "chunk"]

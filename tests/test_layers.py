@@ -23,6 +23,7 @@ LAYERS = [
         "_text",
         "_checks",
         "_lazy",
+        "_renamed",
     },
     {"feed_forward", "_plots"},
     {"ahn", "documents", "memory", "experts"},
@@ -41,6 +42,8 @@ ALLOWED = {
     ("config", "_memory_rules"),
     ("config", "_checks"),
     ("_checks", "errors"),
+    ("_lazy", "_renamed"),
+    ("config", "_renamed"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.documents.corpus import Corpus, NothingReadError
 from pace_integrations.documents.formats.registry import Parser
 from pace_integrations.documents.highlight import (
@@ -44,10 +45,4 @@ __all__ = [
     "highlight_answers",
 ]
 
-_RENAMED: dict[str, object] = {"Reading": ParseResult, "Reader": Parser}  # for one release
-
-
-def __getattr__(name: str) -> object:
-    if name in _RENAMED:
-        return _RENAMED[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = keep_renamed(__name__)

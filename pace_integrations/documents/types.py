@@ -6,8 +6,10 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from numbers import Integral
 from typing import Any, Literal
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations._text import repair_text
 from pace_integrations.errors import DocumentError
 
@@ -51,6 +53,9 @@ class Page:
     metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.index, Integral) or isinstance(self.index, bool):
+            raise DocumentError(f"the index of a page is a whole number, not {self.index!r}")
+        object.__setattr__(self, "index", int(self.index))
         for name in ("label", "text", "section", "header", "footer"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _repair_field(name, value))
@@ -223,3 +228,6 @@ class ParseResult:
 
 class LimitExceededError(DocumentError):
     """A file costs more than it may."""
+
+
+__getattr__ = keep_renamed(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pace_integrations._memory_rules import RULES
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.controls import (
@@ -85,4 +86,4 @@ def choose_arms(names: Sequence[str]) -> list[Arm]:
     return [ARMS[name] for name in dict.fromkeys(["off", *names])]
 
 
-choose = choose_arms  # its name in the first release
+__getattr__ = keep_renamed(__name__)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pace_integrations import __version__
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings
 from pace_integrations.evaluation.arms import Arm
@@ -247,3 +248,6 @@ class _ProgressMeter:
         each = (time.monotonic() - self._start) / (self._done - self._before)
         left = each * (self._total - self._done)
         self._show(Progress(self._done, self._total, arm, left))
+
+
+__getattr__ = keep_renamed(__name__)

@@ -7,6 +7,7 @@ its own cache.
 
 from __future__ import annotations
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.experts.activation_meters import CoactivationMeter, UsageMeter
 from pace_integrations.experts.cluster import cluster_neurons, measure_inertia
 from pace_integrations.experts.masking import mask_experts
@@ -22,5 +23,4 @@ __all__ = [
     "reorder_neurons",
 ]
 
-# Names of the first release, for one release more.
-inertia, reorder, switched = measure_inertia, reorder_neurons, mask_experts
+__getattr__ = keep_renamed(__name__)

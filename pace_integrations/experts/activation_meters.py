@@ -115,6 +115,8 @@ class CoactivationMeter:
         seen = {layer: torch.cat(parts).T.float() for layer, parts in self._parts.items()}
         return {layer: rows - rows.mean(1, keepdim=True) for layer, rows in seen.items()}
 
+    describe = describe_neurons  # its name in the first release
+
     def _record_tokens(self, layer: int, x: Tensor) -> None:
         start = self._seen[layer]
         self._seen[layer] += len(x)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.config import Solver
 from pace_integrations.errors import ConfigError, MissingExtraError
 from pace_integrations.experts.balanced_kmeans import cluster_rows
@@ -115,3 +116,6 @@ def _solve_constrained(rows: Tensor, experts: int, seed: int) -> Tensor:
         n_clusters=experts, size_min=size, size_max=size, random_state=seed
     )
     return torch.from_numpy(solver.fit(rows.cpu().numpy()).labels_.astype("int64"))
+
+
+__getattr__ = keep_renamed(__name__)

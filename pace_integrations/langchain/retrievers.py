@@ -18,6 +18,7 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from pace_integrations._checks import require
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.documents import Corpus
 from pace_integrations.documents.discovery import Paths
 from pace_integrations.documents.quotes.words import content_keys, word_keys
@@ -115,7 +116,7 @@ class PageRetriever(BaseRetriever):
             return self._indexed[1]
 
 
-PaceRetriever = PageRetriever  # its name in version 0.1
+__getattr__ = keep_renamed(__name__)
 
 
 def check_count(k: int | None) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pace_integrations._lazy import resolve_name
+from pace_integrations._lazy import offer_names
 
 if TYPE_CHECKING:
     from pace_integrations.library.blocks import Block, SearchView
@@ -55,10 +55,4 @@ __all__ = [
     "calibrate_heads",
 ]
 
-
-def __getattr__(name: str) -> object:
-    return resolve_name(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(__all__) | set(globals()))
+__getattr__, __dir__ = offer_names(__name__, _HOMES, __all__)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events import BaseEvent
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.answer import Answer
 from pace_integrations.documents import Corpus
 
@@ -148,3 +149,6 @@ def renew(session: Session, corpus: Corpus) -> ReadCost:
 
 read_corpus = dispatcher.span(read)
 replace_documents = dispatcher.span(renew)
+
+
+__getattr__ = keep_renamed(__name__)

@@ -11,6 +11,7 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.prompts import BasePromptTemplate
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.answer import Citation
 from pace_integrations.documents import best_passage
 from pace_integrations.llama_index.convert import read_citations
@@ -77,7 +78,7 @@ class CitedPageRetriever(QuestionPrompt, SessionFactories, BaseRetriever):
         return make_source_nodes(session.passages, found)
 
 
-PaceRetriever = CitedPageRetriever  # its name in version 0.1
+__getattr__ = keep_renamed(__name__)
 
 
 def _drop_repeated(found: Iterable[Citation]) -> list[Citation]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.feed_forward import default_layers
 from pace_integrations.memory.bank import ActivationMemoryBank
 from pace_integrations.memory.calibration.result import Calibration
@@ -35,5 +36,6 @@ __all__ = [
     "project_activations",
 ]
 
-# Names of the first release, for one release more.
-patched, picture, report = patch_model, project_activations, build_report
+__getattr__ = keep_renamed(__name__)
+# Kept for one release; the module of this name would hide it from ``__getattr__``.
+report = build_report

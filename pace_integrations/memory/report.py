@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.memory.lookup import inverse_norms
 from pace_integrations.memory.state import MemoryState
 
@@ -211,3 +212,6 @@ def _project_principal(x: Tensor) -> Tensor:
     largest = left.abs().argmax(0, keepdim=True)
     plane = left * torch.where(left.gather(0, largest) < 0, -1.0, 1.0)
     return torch.nn.functional.pad(plane, (0, 2 - plane.shape[1]))
+
+
+__getattr__ = keep_renamed(__name__)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.answer import Citation
 from pace_integrations.documents import Document, Page
 from pace_integrations.documents.quotes.matching import Quote, best_passage, best_quote
@@ -97,3 +98,6 @@ def make_citation(
         score=quote.score,
         section=passage.page.section,
     )
+
+
+__getattr__ = keep_renamed(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.documents import Corpus, Document
 from pace_integrations.memory import MemoryState
 from pace_integrations.model.engine import Context
@@ -78,7 +79,7 @@ class ReadCost:
     kept: int
 
 
-Change = ReadCost  # its name in version 0.1
+__getattr__ = keep_renamed(__name__)
 
 
 def number_passages(corpus: Corpus | None) -> tuple[Passage, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.tasks import lookups, needles, planted, prose, stories, tracing
 from pace_integrations.evaluation.tasks.rows import Row, reorder_documents
@@ -23,6 +24,10 @@ class Task(NamedTuple):
 
     about: str
     make: Callable[[TaskSpec], list[Row]]
+
+    def __call__(self, spec: TaskSpec) -> list[Row]:
+        """Make its rows."""
+        return self.make(spec)
 
 
 TASKS: dict[str, Task] = {
@@ -50,4 +55,7 @@ def generate_rows(task: str, spec: TaskSpec) -> list[Row]:
     """
     if task not in TASKS:
         raise ConfigError(f"no task {task!r}; there are {', '.join(TASKS)}")
-    return TASKS[task].make(spec)
+    return TASKS[task](spec)
+
+
+__getattr__ = keep_renamed(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+from pace_integrations._renamed import keep_renamed
 from pace_integrations.documents import Corpus
 from pace_integrations.documents.quotes.sentences import split_sentences
 from pace_integrations.errors import ConfigError, DocumentError
@@ -82,3 +83,6 @@ def _insert_sentence(text: str, statement: str, depth: float) -> str:
     ends = [0, *(end for _, end in split_sentences(text))]
     at = ends[round(depth * (len(ends) - 1))]
     return f"{text[:at]} {statement} {text[at:].lstrip()}".strip()
+
+
+__getattr__ = keep_renamed(__name__)
