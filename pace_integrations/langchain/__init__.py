@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from pace_integrations.langchain.document_loaders import PaceLoader
     from pace_integrations.langchain.errors import PaceContextOverflowError
     from pace_integrations.langchain.library import PaceLibraryRetriever, create_library_qa_chain
+    from pace_integrations.langchain.library_chat import ChatPaceLibrary
     from pace_integrations.langchain.llms import PaceLLM
     from pace_integrations.langchain.retrievers import PaceRetriever as PaceRetriever
     from pace_integrations.langchain.retrievers import PageRetriever
 
 _HOMES = {
     "ChatPace": "chat_models",
+    "ChatPaceLibrary": "library_chat",
     "CitedText": "chains",
     "PaceContextOverflowError": "errors",
     "PaceCorpusTool": "corpus_tool",
@@ -51,6 +53,7 @@ _HOMES = {
 
 __all__ = [
     "ChatPace",
+    "ChatPaceLibrary",
     "CitedText",
     "PaceContextOverflowError",
     "PaceCorpusTool",

@@ -6,7 +6,6 @@ The other way round, `select_with` lets a retriever of LangChain choose the page
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import (
@@ -20,13 +19,14 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import ConfigDict, Field
 
 from pace_integrations.adapters.citations import to_plain
+from pace_integrations.adapters.page_selection import select_by_metadata
 from pace_integrations.errors import QuestionError
 from pace_integrations.langchain.document_loaders import to_document
 from pace_integrations.langchain.retrievers import check_count
 
 if TYPE_CHECKING:
     from pace_integrations.answer import Answer
-    from pace_integrations.library import Library, SearchView, Selector
+    from pace_integrations.library import Library
     from pace_integrations.library.config import SelectorMaker
     from pace_integrations.model.prompts import Message
 else:  # so that the field can be declared without PyTorch
@@ -106,39 +106,18 @@ def select_with(retriever: BaseRetriever, name: str = "retriever") -> SelectorMa
     """Return what makes a selector of a retriever: ``library.ask(..., selector=select_with(r))``.
 
     A document belongs to the page that its metadata names: by ``passage``, its number in the
-    library, or by ``source`` and ``page_index`` (or ``page``, from 0). Others are skipped.
+    library, or by ``source`` and ``page_index`` (or ``page``, from 0, or ``page_label``). Others
+    are skipped.
 
     Args:
         retriever: Any retriever over the same documents.
         name: Name to give in answers.
     """
-    from pace_integrations.library import PagesSelector
-
-    def make(view: SearchView) -> Selector:
-        numbers: dict[tuple[object, int], int] = {}
-        for block in view.blocks:
-            for place in (block.document.source, block.document.title, block.document.id):
-                numbers.setdefault((place, block.page.index), block.number)
-
-        def find(question: str) -> Sequence[int]:
-            found = (_find_number(document, numbers) for document in retriever.invoke(question))
-            return [number for number in found if number is not None]
-
-        return PagesSelector(view, find, name)
-
-    return make
-
-
-def _find_number(document: Document, numbers: dict[tuple[object, int], int]) -> int | None:
-    metadata = document.metadata
-    if isinstance(metadata.get("passage"), int):
-        return int(metadata["passage"])
-    index = metadata.get("page_index")
-    if index is None and isinstance(metadata.get("page"), int):
-        index = metadata["page"] + 1
-    places = (metadata.get(name) for name in ("source", "title", "document_id"))
-    keys = [(place, int(index or 1)) for place in places if place is not None]
-    return next((numbers[key] for key in keys if key in numbers), None)
+    return select_by_metadata(
+        lambda question: (found.metadata for found in retriever.invoke(question)),
+        name,
+        first_page=0,
+    )
 
 
 def _to_question(inputs: dict[str, Any]) -> list[Message]:

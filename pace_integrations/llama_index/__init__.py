@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         PaceLibraryQueryEngine,
         PaceLibraryRetriever,
     )
+    from pace_integrations.llama_index.library_chat import PaceLibraryChatEngine
     from pace_integrations.llama_index.llm import PaceLLM
     from pace_integrations.llama_index.memory_block import PaceMemoryBlock
     from pace_integrations.llama_index.query_engine import PaceQueryEngine
@@ -53,6 +54,7 @@ _HOMES = {
     "PaceChatEngine": "chat_engine",
     "PaceCorpusTool": "agents",
     "PaceLLM": "llm",
+    "PaceLibraryChatEngine": "library_chat",
     "PaceLibraryQueryEngine": "library",
     "PaceLibraryRetriever": "library",
     "PaceMemoryBlock": "memory_block",
@@ -72,6 +74,7 @@ __all__ = [
     "PaceChatEngine",
     "PaceCorpusTool",
     "PaceLLM",
+    "PaceLibraryChatEngine",
     "PaceLibraryQueryEngine",
     "PaceLibraryRetriever",
     "PaceMemoryBlock",

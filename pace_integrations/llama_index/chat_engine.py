@@ -22,21 +22,19 @@ from llama_index.core.prompts.mixin import PromptDictType, PromptMixin, PromptMi
 from pace_integrations.errors import ConfigError
 from pace_integrations.llama_index.factories import SessionFactories
 from pace_integrations.llama_index.llm import PaceLLM
+from pace_integrations.llama_index.speakers import SessionSpeaker, Speaker
 
 _SYSTEM = "system_prompt"
 
 
-class PaceChatEngine(SessionFactories, PromptMixin, BaseChatEngine):
-    """A chat engine whose documents were read whole, once.
+class TurnKeepingEngine(PromptMixin, BaseChatEngine):
+    """A chat engine that keeps turns whose answers are complete.
 
-    Turns before the last are not computed again (see `PaceLLM.held_prompts`). A turn enters the
-    history when its answer is complete: one that fails or is closed half-way leaves the
-    conversation as it was.
+    A turn that fails or is closed half-way leaves the conversation as it was.
 
     Args:
-        llm: What answers; its session is made on the first message.
-        memory: LlamaIndex's memory of the conversation; None keeps every turn. The settings of the
-            activation memory are ``activation_memory=``.
+        llm: What answers.
+        memory: LlamaIndex's memory of the conversation; None keeps every turn.
         chat_history: What was said before.
         system_prompt: Put before every conversation.
         callback_manager: LlamaIndex's callbacks; None takes those of `llm`.
@@ -45,11 +43,9 @@ class PaceChatEngine(SessionFactories, PromptMixin, BaseChatEngine):
         ConfigError: `memory` is no memory of LlamaIndex's.
     """
 
-    own_options: ClassVar[tuple[str, ...]] = ("memory", "chat_history", "system_prompt")
-
     def __init__(
         self,
-        llm: PaceLLM,
+        llm: Speaker,
         *,
         memory: BaseMemory | None = None,
         chat_history: Sequence[ChatMessage] = (),
@@ -102,7 +98,7 @@ class PaceChatEngine(SessionFactories, PromptMixin, BaseChatEngine):
             message: What the user says.
             chat_history: If given, the conversation goes on from this one.
         """
-        _ = self._llm.session  # what is read is no part of the turn
+        self._llm.prepare()
         turn = self._start_turn(message, chat_history)
         with self.callback_manager.as_trace("chat"):
             said = self._llm.chat(turn.messages)
@@ -113,7 +109,7 @@ class PaceChatEngine(SessionFactories, PromptMixin, BaseChatEngine):
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> AgentChatResponse:
         """`chat` without blocking the event loop."""
-        await self._llm.asession()
+        await self._llm.aprepare()
         turn = await self._astart_turn(message, chat_history)
         with self.callback_manager.as_trace("chat"):
             said = await self._llm.achat(turn.messages)
@@ -124,7 +120,7 @@ class PaceChatEngine(SessionFactories, PromptMixin, BaseChatEngine):
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> StreamingAgentChatResponse:
         """Answer a message piece by piece."""
-        _ = self._llm.session
+        self._llm.prepare()
         turn = self._start_turn(message, chat_history)
         with self.callback_manager.as_trace("chat"):
             stream = self._llm.stream_chat(turn.messages)
@@ -146,14 +142,14 @@ class PaceChatEngine(SessionFactories, PromptMixin, BaseChatEngine):
         self, message: str, chat_history: list[ChatMessage] | None = None
     ) -> StreamingAgentChatResponse:
         """`stream_chat` without blocking the event loop."""
-        await self._llm.asession()
+        await self._llm.aprepare()
         turn = await self._astart_turn(message, chat_history)
         with self.callback_manager.as_trace("chat"):
             stream = await self._llm.astream_chat(turn.messages)
 
         async def steps() -> AsyncIterator[ChatResponse]:
             step = None
-            async with aclosing(stream):
+            async with aclosing(cast("Any", stream)):
                 async for step in stream:
                     yield step
             if step is not None:
@@ -214,6 +210,45 @@ class PaceChatEngine(SessionFactories, PromptMixin, BaseChatEngine):
         """Give a streamed response its sources, if anybody still holds it."""
         if response := target():
             response.source_nodes = self._llm.find_source_nodes(last.raw)
+
+
+class PaceChatEngine(SessionFactories, TurnKeepingEngine):
+    """A chat engine whose documents were read whole, once.
+
+    Turns before the last are not computed again (see `PaceLLM.held_prompts`). A turn enters the
+    history when its answer is complete: one that fails or is closed half-way leaves the
+    conversation as it was.
+
+    Args:
+        llm: What answers; its session is made on the first message.
+        memory: LlamaIndex's memory of the conversation; None keeps every turn. The settings of the
+            activation memory are ``activation_memory=``.
+        chat_history: What was said before.
+        system_prompt: Put before every conversation.
+        callback_manager: LlamaIndex's callbacks; None takes those of `llm`.
+
+    Raises:
+        ConfigError: `memory` is no memory of LlamaIndex's.
+    """
+
+    own_options: ClassVar[tuple[str, ...]] = ("memory", "chat_history", "system_prompt")
+
+    def __init__(
+        self,
+        llm: PaceLLM,
+        *,
+        memory: BaseMemory | None = None,
+        chat_history: Sequence[ChatMessage] = (),
+        system_prompt: str | None = None,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        super().__init__(
+            SessionSpeaker(llm),
+            memory=memory,
+            chat_history=chat_history,
+            system_prompt=system_prompt,
+            callback_manager=callback_manager,
+        )
 
 
 @dataclass(frozen=True)

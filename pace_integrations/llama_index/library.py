@@ -12,6 +12,7 @@ from llama_index.core.prompts.mixin import PromptMixinType
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from pace_integrations.adapters.citations import to_plain
+from pace_integrations.adapters.page_selection import select_by_metadata
 from pace_integrations.documents import Document, Page
 from pace_integrations.llama_index.source_nodes import make_page_node
 
@@ -112,6 +113,24 @@ class PaceLibraryQueryEngine(BaseQueryEngine):
 
     def _get_prompt_modules(self) -> PromptMixinType:
         return {}
+
+
+def select_with(retriever: BaseRetriever, name: str = "retriever") -> SelectorMaker:
+    """Return what makes a selector of a retriever: ``library.ask(..., selector=select_with(r))``.
+
+    A node belongs to the page that its metadata names: by ``passage``, its number in the library,
+    or by ``file_path``, ``file_name`` or ``title`` and ``page`` (from 1) or ``page_label``. Others
+    are skipped.
+
+    Args:
+        retriever: Any retriever over the same documents.
+        name: Name to give in answers.
+    """
+    return select_by_metadata(
+        lambda question: (found.node.metadata for found in retriever.retrieve(question)),
+        name,
+        first_page=1,
+    )
 
 
 def _make_node(number: int, document: Document, page: Page, **more: Any) -> TextNode:  # noqa: ANN401
