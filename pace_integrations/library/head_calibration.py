@@ -129,19 +129,7 @@ def calibrate_heads(
     half = questions // 2
     chosen = choose_heads(scores[:half], gold[:half])
     words = _score_words(corpus, [question for question, _ in asked])
-    orders = {
-        "heads": scores[..., chosen].mean(-1),
-        "all heads": scores.mean(-1),
-        "bm25": words,
-    }
-    orders["fused"] = sum(
-        (1.0 / (RANK_OFFSET + _ranks(orders[name])) for name in ("heads", "bm25")),
-        torch.zeros_like(words),
-    )
-    recall = {
-        name: float((order[half:].argmax(-1) == gold[half:]).float().mean())
-        for name, order in orders.items()
-    }
+    recall = _measure_recall(scores[half:], words[half:], chosen, gold[half:])
     width = scores.shape[-1] // engine.loaded.model.config.get_text_config().num_hidden_layers
     heads = tuple(sorted(divmod(int(head), width) for head in chosen))
     before = find_profile(engine.loaded) or ReadingProfile(by_page=False)
@@ -149,6 +137,23 @@ def calibrate_heads(
     profile = replace(before, index_layers=layers, index_heads=heads)
     path = _keep_profile(profile, calibrated_profile_path(engine.loaded)) if save else None
     return HeadCalibration(profile, recall, questions - half, path)
+
+
+def _measure_recall(
+    scores: Tensor, words: Tensor, chosen: Sequence[int], gold: Tensor
+) -> dict[str, float]:
+    """Return how often the right page comes first, by what ranks the pages.
+
+    Args:
+        scores: By every head ``(questions, pages, heads)``.
+        words: By BM25 ``(questions, pages)``.
+        chosen: The heads that were chosen.
+        gold: The right page of each question ``(questions,)``.
+    """
+    keys = scores[..., chosen].mean(-1)
+    fused = sum((1.0 / (RANK_OFFSET + _ranks(x)) for x in (keys, words)), torch.zeros_like(words))
+    orders = {"heads": keys, "all heads": scores.mean(-1), "bm25": words, "fused": fused}
+    return {name: float((x.argmax(-1) == gold).float().mean()) for name, x in orders.items()}
 
 
 def make_rows(questions: int, seed: int) -> tuple[Corpus, list[tuple[str, int]]]:

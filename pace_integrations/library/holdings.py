@@ -268,14 +268,13 @@ class Holdings:
 
     def _check_keys(self, selector: str | SelectorMaker) -> None:
         """Refuse a selector that looks for keys where there are none."""
-        if selector not in KEYED:
-            return
-        if not self.profile.index_layers:
+        keyed = selector in KEYED
+        if keyed and not self.profile.index_layers:
             raise ConfigError(
                 f"selector={selector!r} needs a model of which it is known which of its keys find "
                 "pages; take 'bm25', or find them once with pace calibrate --heads"
             )
-        if self.attention == "full" and self._selector not in KEYED:
+        if keyed and self.attention == "full" and self._selector not in KEYED:
             raise ConfigError(
                 f"selector={selector!r} needs an index of keys, which this library does not keep; "
                 f"open it with selector={selector!r}, or take 'bm25'"

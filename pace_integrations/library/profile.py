@@ -70,7 +70,7 @@ class ReadingProfile:
 
     @property
     def index_name(self) -> str:
-        """What tells indexes of other heads of the same model apart; empty for whole layers."""
+        """Name that tells indexes of other heads of a model apart; empty for whole layers."""
         heads = json.dumps([self.index_layers, self.index_heads])
         return f"-{hashlib.sha256(heads.encode()).hexdigest()[:8]}" if self.index_heads else ""
 

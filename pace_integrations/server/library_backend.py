@@ -48,12 +48,7 @@ class LibraryBackend:
 
     def set_corpus(self, corpus: Corpus, progress: Progress) -> None:
         """Hold these documents and no others; what is held already is not read again."""
-        wanted = {document.id for document in corpus.documents}
-        gone = [d.id for d in self._library.documents if d.id not in wanted]
-        if gone:
-            self._library.remove(*gone)
-        if corpus.documents:
-            self._library.add(corpus, progress=progress)
+        self._library.set_documents(corpus, progress=progress)
 
     def set_texts(self, corpus: Corpus) -> None:
         """Hold these documents and no others; pages are read when a question needs them."""

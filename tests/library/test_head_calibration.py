@@ -92,7 +92,7 @@ def test_indexes_of_other_heads_do_not_mix(tmp_path: Path, reader: Pace) -> None
         assert library.stats().unread == 0
         assert len(library.find_pages("The castle has a bell.", count=4).scored) == 4
         seen: list[SearchView] = []
-        library.find_pages("Bell?", selector=lambda view: seen.append(view) or Bm25Selector(view))
+        library.find_pages("Bell?", selector=lambda v, s=seen: s.append(v) or Bm25Selector(v))
         shapes = {seen[0].vectors(block).shape[1] for block in seen[0].blocks}
         assert shapes == {len(heads)}
 

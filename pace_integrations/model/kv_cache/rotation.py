@@ -8,9 +8,10 @@ configuration is a claim.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pace_integrations.errors import ConfigError
@@ -23,6 +24,7 @@ from pace_integrations.model.kv_cache.segments import SegmentLayer
 LINEAR = ("default", "linear", "llama3", "yarn")
 _PROBE = 4  # tokens
 _DISTANCE = 517
+_found: WeakKeyDictionary[nn.Module, list[bool]] = WeakKeyDictionary()  # tried once for a model
 
 
 class KeyRotation:
@@ -49,7 +51,9 @@ class KeyRotation:
         if not takes_argument(model, "position_ids"):
             raise _refusal(model, "it cannot be told the positions of tokens")
         self._embedding, self._apply = rotary
-        self._turns = self._find_turning_layers(model)
+        if model not in _found:
+            _found[model] = self._find_turning_layers(model)
+        self._turns = _found[model]
 
     def move(self, keys: Tensor, positions: Tensor) -> Tensor:
         """Return keys as they are `positions` further on.
