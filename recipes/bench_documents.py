@@ -37,7 +37,7 @@ from pace_integrations.documents.quotes.sentences import split_sentences
 # Scripts without spaces are compared by their characters: the spaces are the reader's guess.
 _UNSPACED = "\u2e80-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
-_MARK = re.compile(r" ?\^(?=\d)")
+_MARK = re.compile(r" ?\^(?=\d)|-")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)+")
 _LONGER = re.compile(r"\d+(?:[.,:]\d+)+\w*")
 _RAISED = re.compile(r"(\w+) ?\^(\w+)")
@@ -122,11 +122,12 @@ def find_lost_numbers(theirs: str, ours: str) -> Counter[str]:
     """Return the numbers with separators that pdftotext has and we have not.
 
     The raised mark of a note is no part of the number before it, to which pdftotext glues it
-    (``0:7`` with note 7 is ``0:77``), and one that it cuts at the page's edge is longer.
+    (``0:7`` with note 7 is ``0:77``), one that it cuts at the page's edge is longer, and a hyphen
+    at a line's end, which it drops, may stand between two numbers.
     """
     lost = Counter(_NUMBER.findall(theirs)) - Counter(_NUMBER.findall(ours))
     glued, wanted = (Counter(_NUMBER.findall(t)) for t in (_MARK.sub("", ours), theirs))
-    longer = set(_LONGER.findall(ours)) - set(_LONGER.findall(theirs))
+    longer = {*_LONGER.findall(ours), *glued} - set(_LONGER.findall(theirs))
     kept = {n for n in lost if glued[n] >= wanted[n] or any(x.startswith(n) for x in longer)}
     return Counter({number: count for number, count in lost.items() if number not in kept})
 

@@ -66,6 +66,12 @@ def test_formats_are_told_by_what_they_hold(row: Format) -> None:
     assert detect_format(b"PK\x03\x04", f"a{row.suffixes[0]}", b"") is row
 
 
+def test_the_guide_has_a_section_for_every_format() -> None:
+    text = GUIDE.with_name("formats.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == NAMES
+    assert text.count("**Read:**") == text.count("**Named:**") == len(NAMES)
+
+
 def test_the_guide_has_a_row_for_every_format() -> None:
     told = f"{GUIDE} is not what `python -m recipes.list_formats` writes; run it"
     assert format_table() in GUIDE.read_text(encoding="utf-8"), told

@@ -8,6 +8,7 @@ right, headers drawn last.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -24,6 +25,8 @@ from pace_integrations.documents.formats.pdf.vertical import take_vertical
 from pace_integrations.documents.formats.running_lines import Line
 
 _MAX_BLOCKS = 60
+_LEADING = re.compile(r"^\W+")
+_SORTED = 8  # words whose order is hardly chance
 
 Row: TypeAlias = list[Chunk]
 
@@ -92,7 +95,7 @@ def _merge_table(first: _Block, second: _Block) -> _Block | None:
     cells = [c for row in (*upper, *lower) for c in row]
     if _are_line_numbers(upper) or _are_line_numbers(lower):
         return None
-    if _are_entries(upper) and _are_entries(lower):
+    if (_are_entries(upper) and _are_entries(lower)) or _are_sorted([*upper, *lower]):
         return None
     if is_prose([row[0] for row in upper]) or sum(c.words for c in cells) > 2.5 * len(cells):
         return None
@@ -112,6 +115,15 @@ def _are_entries(rows: Sequence[Row]) -> bool:
         for text in texts
     )
     return 2 * mixed >= len(texts)
+
+
+def _are_sorted(rows: Sequence[Row]) -> bool:
+    """Tell whether rows are words in the order of the alphabet, as those of a list in columns."""
+    texts = (_LEADING.sub("", row[0].text.casefold()) for row in rows)
+    words = [text for text in texts if text[:1].isalpha()]
+    if len(words) < max(_SORTED, 0.9 * len(rows)):
+        return False
+    return sum(a <= b for a, b in pairwise(words)) >= 0.8 * (len(words) - 1)
 
 
 def _are_line_numbers(rows: Sequence[Row]) -> bool:

@@ -37,7 +37,7 @@ _REMEDIES: dict[Status, str] = {
     "corrupt": "The file is damaged; open it in a PDF viewer, print it to a new PDF and read that.",
     "empty": "The file has no pages; export or download it again.",
 }
-_PORTFOLIO = "Its pages are but a cover: save the files in it that were not read, and read those."
+_PORTFOLIO = "Its pages are but a cover: save the files in it that were not read, and read them."
 _XFA = "Its form needs Adobe Reader: open it there, print it to a new PDF and read that."
 # Past this share of its time a file ends of itself, before the process that parses it is ended.
 _SOFT = 0.85
@@ -232,12 +232,10 @@ def _parse_pages(
 
 def _read_beside(file: OpenPdf, inventory: Inventory, job: ParseJob) -> list[str]:
     """Emit what stands beside the pages behind them: a form's data, files in the file."""
-    lines, index = list[str](), file.count
+    lines, index, text = list[str](), file.count, ""
     if inventory.is_xfa:
-        try:
+        with suppress(Exception):  # the form is named all the same
             text = "\n".join(read_xfa(file.xfa_packets()))
-        except Exception:  # the form is named all the same
-            text = ""
         if text:
             index += 1
             job.emit(Page(index, None, text, "form (XFA)"))
@@ -253,8 +251,7 @@ def _read_beside(file: OpenPdf, inventory: Inventory, job: ParseJob) -> list[str
 
 def _parse_page(file: OpenPdf, other: _SecondOpinion, index: int) -> RawPage:
     lines = file.lines(index)
-    doubtful = index in getattr(file, "doubtful", ())
-    lines = other.choose(index, lines, doubtful=doubtful)
+    lines = other.choose(index, lines, doubtful=index in getattr(file, "doubtful", ()))
     lines += _attempt(lambda: file.notes(index))
     blank = not any(line.text.strip() for line in lines) and file.is_blank(index)
     return RawPage(index, tuple(lines), None, blank)

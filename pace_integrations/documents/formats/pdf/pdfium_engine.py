@@ -13,6 +13,11 @@ import pypdfium2
 
 from pace_integrations.documents.formats.pdf.layout import build_lines
 from pace_integrations.documents.formats.pdf.metadata import SCAN, Inventory
+from pace_integrations.documents.formats.pdf.page_turns import (
+    is_inside,
+    to_words,
+    turn_single_letters,
+)
 from pace_integrations.documents.formats.pdf.pdfium_annotations import (
     Enclosed,
     read_annotation,
@@ -23,9 +28,6 @@ from pace_integrations.documents.formats.pdf.pdfium_words import (
     Letters,
     find_pieces,
     has_stacked_letters,
-    is_inside,
-    to_words,
-    turn_single_letters,
 )
 from pace_integrations.documents.formats.pdf.visibility import VisibilityCheck
 from pace_integrations.documents.formats.running_lines import Line

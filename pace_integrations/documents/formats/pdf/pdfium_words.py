@@ -15,7 +15,7 @@ import pypdfium2
 
 from pace_integrations.documents.formats.clean import raise_text
 from pace_integrations.documents.formats.pdf.accents import Box, join_accents
-from pace_integrations.documents.formats.pdf.chunks import RIGHT_TO_LEFT, Word
+from pace_integrations.documents.formats.pdf.chunks import RIGHT_TO_LEFT
 
 raw: Any = pypdfium2.raw
 
@@ -262,18 +262,6 @@ def _is_raised(n: int, heights: Sequence[float], lines: Sequence[float]) -> bool
     )
 
 
-def _turn_box(box: Box, turned: int, page: Box) -> Box:
-    """Return left, top, right and bottom of a box as a reader who turns the page sees it."""
-    left, bottom, right, top = box
-    if turned == 0:
-        return left - page[0], page[3] - top, right - page[0], page[3] - bottom
-    if turned == 1:
-        return bottom - page[1], left - page[0], top - page[1], right - page[0]
-    if turned == 2:
-        return page[2] - right, bottom - page[1], page[2] - left, top - page[1]
-    return page[3] - top, page[2] - right, page[3] - bottom, page[2] - left
-
-
 def has_stacked_letters(letters: Letters) -> bool:
     """Tell whether several Arabic letters stand for one glyph; PDFium turns their order around."""
     for match in _ARABIC.finditer(letters.text):
@@ -281,28 +269,3 @@ def has_stacked_letters(letters: Letters) -> bool:
         if any(a == b == c for a, b, c in zip(boxes, boxes[1:], boxes[2:], strict=False)):
             return True
     return False
-
-
-def is_inside(box: Box, area: Box) -> bool:
-    """Tell whether the middle of a box lies in an area."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return area[0] - 1 <= x <= area[2] + 1 and area[1] - 1 <= y <= area[3] + 1
-
-
-def turn_single_letters(pieces: Sequence[Piece]) -> None:
-    """Give words of one letter, which run nowhere, the direction of the word before."""
-    turned = next((piece.turned for piece in pieces if len(piece.text) > 1), 0)
-    for piece in pieces:
-        if len(piece.text) > 1:
-            turned = piece.turned
-        else:
-            piece.turned = turned
-
-
-def to_words(pieces: Sequence[Piece], turned: int, page: Box) -> list[Word]:
-    """Return the pieces of one direction as words of a page that is turned upright."""
-    return [
-        Word(piece.text, *_turn_box(piece.box, turned, page), piece.space)
-        for piece in pieces
-        if piece.turned == turned
-    ]

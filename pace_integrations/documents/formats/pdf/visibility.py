@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 import pypdfium2
 
-from pace_integrations.documents.formats.pdf.pdfium_words import Box, Letters
+from pace_integrations.documents.formats.pdf.accents import Box
+from pace_integrations.documents.formats.pdf.pdfium_words import Letters
 
 raw: Any = pypdfium2.raw
 
