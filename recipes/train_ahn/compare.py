@@ -74,14 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 for _ in range(given.steps):
                     trainer.update()
             arms = {
-                "full attention": lambda ids, first: run_teacher(model, ids, first).logits,
-                name: lambda ids, first, own=patch: (
+                "full attention": lambda ids, _, first: run_teacher(model, ids, first).logits,
+                name: lambda ids, _, first, own=patch: (
                     run_student(model, own, config, ids, first).logits
                 ),
             }
             for part in held.parts:
                 ids = torch.from_numpy(part[: given.length]).long()[None].to(model.device)
-                rows[name].append(measure_text(arms, ids, config.lossless)[name]["kl"])
+                rows[name].append(measure_text(arms, ids, ids, config.lossless)[name]["kl"])
             patch.remove()
             print(seed, name, sum(rows[name][-len(held.parts) :]) / len(held.parts), flush=True)
     # A text is a row: its seeds are averaged first, they are no independent rows.

@@ -2,9 +2,10 @@
 
 python -m recipes.train_ahn.evaluate --model pace-small --ahn AHN --data HELD_OUT.xz --out FILE
 
-Every text is read with full attention, with sinks and window alone, and with the AHN. (An AHN into
-which nothing is written is the bare window bit for bit, which a test holds.) Losses and divergences
-count behind the lossless tokens. Intervals are over texts.
+Every text is read with full attention, with sinks and window alone, with the AHN, and with the AHN
+whose state holds what left the window of another text: a network can help without remembering, and
+this tells how much. (An AHN into which nothing is written is the bare window bit for bit, which a
+test holds.) Losses and divergences count behind the lossless tokens. Intervals are over texts.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from pace_integrations.ahn import AHNConfig, load_weights
+from pace_integrations.ahn import AHNConfig, ArtificialHippocampus, load_weights
 from pace_integrations.evaluation.statistics import bootstrap_interval, sign_flip_test
 from pace_integrations.model.hippocampus import HippocampusPatch
 from pace_integrations.model.loading import LoadSettings, load_model
@@ -26,9 +27,30 @@ from recipes.train_ahn.objective import compute_kl
 from recipes.train_ahn.student import run_student, run_teacher
 from recipes.train_ahn.texts import load_texts
 
-ARMS = ("full attention", "sinks + window", "AHN")
+ARMS = ("full attention", "sinks + window", "AHN", "AHN, another text's state")
 BASE = "sinks + window"
-Run = Callable[[Tensor, int], Tensor]  # ids and the first position, to logits behind it
+# Tokens, tokens of another text, and the first position, to logits from there on.
+Run = Callable[[Tensor, Tensor, int], Tensor]
+
+
+class SwappedState(ArtificialHippocampus):
+    """A network whose state takes in the tokens of the next row instead of its own."""
+
+    def chunk(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        x: Tensor,
+        state: Tensor | None = None,
+        *,
+        gates: tuple[Tensor, Tensor] | None = None,
+        valid: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Take in what leaves the next row's window (see `ArtificialHippocampus.chunk`)."""
+        decay, write = self.compute_gates(x) if gates is None else gates
+        k, v, decay, write = (tensor.roll(1, dims=0) for tensor in (k, v, decay, write))
+        return super().chunk(q, k, v, x, state, gates=(decay, write), valid=valid)
 
 
 def make_arms(model: PreTrainedModel, ahn: Path, config: AHNConfig) -> dict[str, Run]:
@@ -37,22 +59,31 @@ def make_arms(model: PreTrainedModel, ahn: Path, config: AHNConfig) -> dict[str,
     config = AHNConfig(weights.config.kind, config.sinks, config.window)
     trained = HippocampusPatch(model, config)
     weights.load_into(trained.networks)
+    swapped = HippocampusPatch(model, config)
+    weights.load_into(swapped.networks)
+    for network in swapped.networks.values():
+        network.__class__ = SwappedState
     bare = HippocampusPatch(model, config, bare=True)
 
     def read(patch: HippocampusPatch) -> Run:
-        return lambda ids, first: run_student(model, patch, config, ids, first).logits
+        return lambda ids, _, first: run_student(model, patch, config, ids, first).logits
 
-    full: Run = lambda ids, first: run_teacher(model, ids, first).logits  # noqa: E731
-    return dict(zip(ARMS, (full, read(bare), read(trained)), strict=True))
+    def read_swapped(ids: Tensor, other: Tensor, first: int) -> Tensor:
+        return run_student(model, swapped, config, torch.cat([ids, other]), first).logits
+
+    full: Run = lambda ids, _, first: run_teacher(model, ids, first).logits  # noqa: E731
+    return dict(zip(ARMS, (full, read(bare), read(trained), read_swapped), strict=True))
 
 
 @torch.no_grad()
-def measure_text(arms: Mapping[str, Run], ids: Tensor, first: int) -> dict[str, dict[str, float]]:
+def measure_text(
+    arms: Mapping[str, Run], ids: Tensor, other: Tensor, first: int
+) -> dict[str, dict[str, float]]:
     """Return loss and divergence from full attention of each arm on a text ``(1, tokens)``."""
-    teacher = arms[ARMS[0]](ids, first)[:-1]
+    teacher = arms[ARMS[0]](ids, other, first)[:-1]
     told = {}
     for name, run in arms.items():
-        logits = teacher if name == ARMS[0] else run(ids, first)[:-1]
+        logits = teacher if name == ARMS[0] else run(ids, other, first)[:-1]
         loss = torch.nn.functional.cross_entropy(logits, ids[0, first + 1 :])
         told[name] = {"loss": float(loss), "kl": float(compute_kl(logits, teacher))}
     return told
@@ -90,7 +121,7 @@ def measure_needles(
     rows = []
     for place, ids, first in needles:
         for name, run in arms.items():
-            logits = run(ids, first - 1)[:-1]
+            logits = run(ids, ids.flip(1), first - 1)[:-1]
             loss = torch.nn.functional.cross_entropy(logits, ids[0, first:])
             rows.append({"place": place, "arm": name, "loss": float(loss)})
     return rows
@@ -142,12 +173,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     texts = load_texts(
         given.data, loaded.tokenizer, length=given.length, count=given.texts, cache=None
     )
-    rows = []
+    rows, drawn = [], []
     for i, part in enumerate(texts.parts):
-        rng = random.Random(f"{given.seed}-{i}")
-        start = rng.randrange(len(part) - given.length + 1)
+        start = random.Random(f"{given.seed}-{i}").randrange(len(part) - given.length + 1)
         ids = torch.from_numpy(part[start : start + given.length]).long()[None]
-        rows.append(measure_text(arms, ids.to(loaded.model.device), config.lossless))
+        drawn.append(ids.to(loaded.model.device))
+    for i, ids in enumerate(drawn):
+        rows.append(measure_text(arms, ids, drawn[i - 1], config.lossless))
         told = {"config": asdict(config), "rows": rows, "arms": compare_texts(rows)}
         if given.out:  # what there is so far outlives a kill
             given.out.write_text(json.dumps(told, indent=1))

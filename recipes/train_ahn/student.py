@@ -47,7 +47,7 @@ def run_student(
     *,
     outputs: bool = False,
 ) -> Traced:
-    """Read ``(1, tokens)`` in a window of this width, with gradients for the networks."""
+    """Read ``(rows, tokens)`` in a window, with gradients; return what the first row gave."""
     decoder, cache = model.get_decoder(), patch.new_cache(config)
     with segmented_attention(model), _record_outputs(model, first, on=outputs) as kept:
         hidden = decoder(

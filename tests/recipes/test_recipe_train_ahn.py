@@ -23,6 +23,7 @@ from recipes.train_ahn.__main__ import main, make_trainer, read_arguments
 from recipes.train_ahn.compare import main as compare
 from recipes.train_ahn.costs import SHAPES
 from recipes.train_ahn.costs import main as show_costs
+from recipes.train_ahn.evaluate import ARMS
 from recipes.train_ahn.evaluate import main as evaluate
 from recipes.train_ahn.objective import compare_outputs, compare_relations, compute_kl
 from recipes.train_ahn.texts import load_texts
@@ -156,6 +157,7 @@ def test_an_untrained_network_measures_as_the_window(
         evaluate([word for n, value in options.items() for word in (f"--{n}", str(value))])
         told = json.loads(out.read_text())
         assert len(told["rows"]) == 3
+        assert all(set(row) == set(ARMS) for row in told["rows"])
         assert {row["place"] for row in told["needles"]} == {"inside", "outside"}
         for row in told["rows"]:
             assert (row["AHN"] == row["sinks + window"]) == (name == "untrained")
