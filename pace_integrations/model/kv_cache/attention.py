@@ -15,9 +15,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
 
 from pace_integrations.model._transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
     attention_set,
     register_attention,
     replaceable_attention,
@@ -172,9 +173,12 @@ def _attend_padded(
     seen = (causal & (places >= padding[:, None, None]))[:, None]
     # A query that is padding sees nothing; it must not become NaN and reach its neighbors.
     seen = seen | (places == places[tokens - queries :, None])
-    k, v = (t.repeat_interleave(groups, dim=1) for t in (key, value))
-    scores = (query @ k.transpose(2, 3)).float() * scale
-    return _weigh_values(scores.masked_fill(~seen, float("-inf")), v)
+    # Query heads of one key head are queries like any other: its keys are not copied for each.
+    folded = query.unflatten(1, (-1, groups)).flatten(2, 3)
+    scores = ((folded @ key.transpose(2, 3)).float() * scale).unflatten(2, (groups, queries))
+    hidden = scores.masked_fill_(~seen[:, :, None], float("-inf")).flatten(2, 3)
+    out, sums = _weigh_values(hidden, value)
+    return out.unflatten(2, (groups, queries)).flatten(1, 2), sums.reshape(query.shape[:3])
 
 
 def _attend_partly(
