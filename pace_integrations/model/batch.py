@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pace_integrations.config import GenerationConfig
-from pace_integrations.model._transformers import Cache, takes_argument
+from pace_integrations.model._transformers import (
+    Cache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    takes_argument,
+)
 from pace_integrations.model.decode import AnswerWriter, TextDelta
 from pace_integrations.model.forward import ForwardContext, predict_next
 from pace_integrations.model.kv_cache.segments import SegmentLayer

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
+from pace_integrations.model._transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pace_integrations.model.batch import select_rows
 from pace_integrations.model.decode import AnswerWriter, TextDelta
 from pace_integrations.model.forward import ForwardContext, predict_last, predict_next

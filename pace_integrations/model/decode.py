@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import NumericalError
-from pace_integrations.model._transformers import Cache, make_sampling_filter
+from pace_integrations.model._transformers import (
+    Cache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    make_sampling_filter,
+)
 from pace_integrations.model.constrained.guide import make_guide
 from pace_integrations.model.forward import ForwardContext, predict_next, prefill
 

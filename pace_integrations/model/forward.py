@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from pace_integrations.model._transformers import (
     Cache,
+    PreTrainedModel,
     continued_logits,
     next_token_logits,
     run_decoder,

@@ -16,7 +16,6 @@ from typing import Any, Self
 import torch
 from huggingface_hub import snapshot_download
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from pace_integrations.ahn import (
     AHNConfig,
@@ -29,6 +28,7 @@ from pace_integrations.errors import ConfigError, ModelLoadError, SessionFileErr
 from pace_integrations.model._transformers import (
     CACHE_ARGUMENTS,
     Cache,
+    PreTrainedModel,
     Rotate,
     rotary_positions,
 )

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
-from pace_integrations.model._transformers import Cache
+from pace_integrations.model._transformers import Cache, PreTrainedModel
 from pace_integrations.model.forward import ForwardContext, predict_next
 from pace_integrations.model.kv_cache.attention import record_queries
 from pace_integrations.model.kv_cache.int8 import unpack_int8

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from pace_integrations.errors import ConfigError
-from pace_integrations.model._transformers import Cache
+from pace_integrations.model._transformers import Cache, PreTrainedModel
 from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache.attention import record_queries
 from pace_integrations.model.kv_cache.cache import new_cache

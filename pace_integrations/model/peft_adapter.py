@@ -18,9 +18,9 @@ import torch
 from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from pace_integrations.errors import MissingExtraError, ModelLoadError
+from pace_integrations.model._transformers import PreTrainedModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Settings of LoRA that change more than `weight + scaling * B A` does.

@@ -19,10 +19,10 @@ from types import FrameType
 from typing import Any, Literal, TypedDict, get_args
 
 from jinja2.exceptions import TemplateError
-from transformers import PreTrainedTokenizerBase
 
 from pace_integrations._text import repair_text
 from pace_integrations.errors import QuestionError
+from pace_integrations.model._transformers import PreTrainedTokenizerBase
 
 UNANSWERABLE = "The documents do not say."
 INSTRUCTION = (

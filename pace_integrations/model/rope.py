@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from transformers import PreTrainedConfig
-
 from pace_integrations.errors import ConfigError
+from pace_integrations.model._transformers import PreTrainedConfig
 
 
 def stretch_positions(config: PreTrainedConfig, context: int | None) -> PreTrainedConfig:

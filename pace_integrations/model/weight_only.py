@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+
+from pace_integrations.model._transformers import PreTrainedModel
 
 MOST_ROWS = 4  # up to here the kernels are faster than expanding the weights, on one core
 GROUP = 32  # weights that share a scale and a zero in 4 bits

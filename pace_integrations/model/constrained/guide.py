@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import torch
 from llguidance import LLMatcher
-from transformers import PreTrainedTokenizerBase
 
 from pace_integrations.config import Constraint, GenerationConfig
 from pace_integrations.errors import ConfigError
+from pace_integrations.model._transformers import PreTrainedTokenizerBase
 from pace_integrations.model.constrained.grammar import compile_grammar, describe_refusal
 from pace_integrations.model.constrained.tokens import Vocabulary, get_vocabulary
 

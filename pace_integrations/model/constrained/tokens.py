@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from llguidance import LLTokenizer
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pace_integrations.errors import ConfigError
+from pace_integrations.model._transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 _VOCABULARIES: WeakKeyDictionary[PreTrainedTokenizerBase, dict[frozenset[int], Vocabulary]]
 _VOCABULARIES = WeakKeyDictionary()

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import torch
-from transformers import PreTrainedModel
 
 from pace_integrations.config import KvDtype
 from pace_integrations.errors import ConfigError, PaceError, SessionFileError
@@ -16,6 +15,7 @@ from pace_integrations.model._transformers import (
     DynamicCache,
     DynamicLayer,
     DynamicSlidingWindowLayer,
+    PreTrainedModel,
     drop_last_tokens,
     replace_growing_layers,
 )

@@ -12,10 +12,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from pace_integrations.errors import ConfigError
-from pace_integrations.model._transformers import rotary_positions, takes_argument
+from pace_integrations.model._transformers import PreTrainedModel, rotary_positions, takes_argument
 from pace_integrations.model.forward import predict_next
 from pace_integrations.model.kv_cache.cache import new_cache
 from pace_integrations.model.kv_cache.segments import SegmentLayer

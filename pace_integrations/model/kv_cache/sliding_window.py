@@ -12,10 +12,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from pace_integrations.errors import ConfigError
-from pace_integrations.model._transformers import Cache, rotary_positions
+from pace_integrations.model._transformers import Cache, PreTrainedModel, rotary_positions
 from pace_integrations.model.kv_cache.cache import new_cache
 from pace_integrations.model.kv_cache.segments import SegmentLayer
 
