@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
-from pace_integrations._lazy import resolve_name
+from pace_integrations._lazy import offer_names
 from pace_integrations.errors import MissingExtraError
 
 if importlib.util.find_spec("langchain_core") is None:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pace_integrations.langchain.library import PaceLibraryRetriever, create_library_qa_chain
     from pace_integrations.langchain.library_chat import ChatPaceLibrary
     from pace_integrations.langchain.llms import PaceLLM
-    from pace_integrations.langchain.retrievers import PaceRetriever as PaceRetriever
     from pace_integrations.langchain.retrievers import PageRetriever
 
 _HOMES = {
@@ -43,8 +42,6 @@ _HOMES = {
     "PaceLLM": "llms",
     "PaceLibraryRetriever": "library",
     "PaceLoader": "document_loaders",
-    # The name in version 0.1.
-    "PaceRetriever": "retrievers",
     "PageRetriever": "retrievers",
     "create_corpus_qa_chain": "chains",
     "create_library_qa_chain": "library",
@@ -66,10 +63,4 @@ __all__ = [
     "create_pace_documents_chain",
 ]
 
-
-def __getattr__(name: str) -> object:
-    return resolve_name(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(__all__) | set(globals()))
+__getattr__, __dir__ = offer_names(__name__, _HOMES, __all__)

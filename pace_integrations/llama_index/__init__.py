@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 from typing import TYPE_CHECKING
 
-from pace_integrations._lazy import resolve_name
+from pace_integrations._lazy import offer_names
 from pace_integrations.errors import MissingExtraError
 
 
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from pace_integrations.llama_index.query_engine import PaceQueryEngine
     from pace_integrations.llama_index.reader import PaceReader
     from pace_integrations.llama_index.retriever import CitedPageRetriever
-    from pace_integrations.llama_index.retriever import PaceRetriever as PaceRetriever
     from pace_integrations.llama_index.synthesizer import PaceSynthesizer
 
 _HOMES = {
@@ -64,8 +63,6 @@ _HOMES = {
     "PaceReadProgressEvent": "events",
     "PaceReadStartEvent": "events",
     "PaceReader": "reader",
-    # The name in version 0.1.
-    "PaceRetriever": "retriever",
     "PaceSynthesizer": "synthesizer",
 }
 
@@ -87,10 +84,4 @@ __all__ = [
     "PaceSynthesizer",
 ]
 
-
-def __getattr__(name: str) -> object:
-    return resolve_name(__name__, _HOMES, name)
-
-
-def __dir__() -> list[str]:
-    return sorted(set(__all__) | set(globals()))
+__getattr__, __dir__ = offer_names(__name__, _HOMES, __all__)
