@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pace_integrations.adapters.answer_format import AnswerFormat
 from pace_integrations.adapters.batching import AnswerBatcher, is_expecting_calls
@@ -17,6 +17,9 @@ from pace_integrations.answer import Answer
 if TYPE_CHECKING:
     from pace_integrations.model.prompts import Message
     from pace_integrations.session import AnswerStream, AsyncAnswerStream, Conversation, Session
+
+
+_Stream = TypeVar("_Stream", "AnswerStream", "AsyncAnswerStream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +123,25 @@ class ChatRequest:
         self.prefixes.keep_prompt(conversation, self.messages, pinned=self.pinned)
 
 
-class RequestStream:
-    """Pieces of an answer under the caller's numbers; leaving its ``with`` block stops it."""
+class _NumberedStream(Generic[_Stream]):
+    """A call, its conversation and the answer that is being written to it."""
 
-    def __init__(
-        self, request: ChatRequest, conversation: Conversation, stream: AnswerStream
-    ) -> None:
+    def __init__(self, request: ChatRequest, conversation: Conversation, stream: _Stream) -> None:
         self._request = request
         self._conversation = conversation
         self._stream = stream
         self._marks = MarkRewriter(request.numbers)
+
+    @property
+    def answer(self) -> Answer:
+        """The whole answer; `RequestStream` waits for what has not been streamed yet."""
+        answer = self._stream.answer
+        self._request._keep_prompt(self._conversation)
+        return self._request.finish(answer)
+
+
+class RequestStream(_NumberedStream["AnswerStream"]):
+    """Pieces of an answer under the caller's numbers; leaving its ``with`` block stops it."""
 
     def __iter__(self) -> RequestStream:
         return self
@@ -142,13 +154,6 @@ class RequestStream:
             return text
         raise StopIteration
 
-    @property
-    def answer(self) -> Answer:
-        """The whole answer; what has not been streamed yet is waited for."""
-        answer = self._stream.answer
-        self._request._keep_prompt(self._conversation)
-        return self._request.finish(answer)
-
     def close(self) -> None:
         """Stop the generation."""
         self._stream.close()
@@ -160,16 +165,8 @@ class RequestStream:
         self.close()
 
 
-class AsyncRequestStream:
+class AsyncRequestStream(_NumberedStream["AsyncAnswerStream"]):
     """`RequestStream` for event loops."""
-
-    def __init__(
-        self, request: ChatRequest, conversation: Conversation, stream: AsyncAnswerStream
-    ) -> None:
-        self._request = request
-        self._conversation = conversation
-        self._stream = stream
-        self._marks = MarkRewriter(request.numbers)
 
     def __aiter__(self) -> AsyncRequestStream:
         return self
@@ -181,13 +178,6 @@ class AsyncRequestStream:
         if text := self._marks.finish():
             return text
         raise StopAsyncIteration
-
-    @property
-    def answer(self) -> Answer:
-        """The whole answer, once the stream has ended."""
-        answer = self._stream.answer
-        self._request._keep_prompt(self._conversation)
-        return self._request.finish(answer)
 
     async def aclose(self) -> None:
         """Stop the generation."""
