@@ -84,8 +84,8 @@ def test_html_without_text_has_a_status(tmp_path, data, status):
 
 def test_deep_and_unclosed_html_is_read(tmp_path):
     deep = "<div>" * 20_000 + "The rent is 900 euros."
-    _, report = read(tmp_path, "deep.html", f"<html><body><p>First.</p>{deep}")
-    assert report.status == "ok"
+    document, report = read(tmp_path, "deep.html", f"<html><body><p>First.</p>{deep}")
+    assert (text_of(document), report.status) == ("First.\n\nThe rent is 900 euros.", "ok")
 
 
 def word(change=lambda document: None) -> bytes:

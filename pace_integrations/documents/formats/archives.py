@@ -39,6 +39,7 @@ def parse_xml(data: bytes) -> etree._Element:
 
     Raises:
         ValueError: There is no element in it.
+        LimitExceededError: It is nested so deep that what is within would be dropped.
     """
     parser = etree.XMLParser(
         resolve_entities=False,
@@ -52,7 +53,14 @@ def parse_xml(data: bytes) -> etree._Element:
     root = etree.fromstring(data, parser)
     if root is None:
         raise ValueError("a part of the file is no XML")
+    if is_cut(parser):
+        raise LimitExceededError("a part of the file is nested deeper than 2,048 elements")
     return root
+
+
+def is_cut(parser: etree.XMLParser | etree.HTMLParser) -> bool:
+    """Tell whether a parser gave up at a limit of its own, and dropped what came after."""
+    return any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log)
 
 
 def read_part(archive: zipfile.ZipFile, name: str) -> etree._Element | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from lxml import etree
 from lxml import html as lxml_html
 
+from pace_integrations.documents.formats.archives import is_cut
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.encodings import Decoded, decode_as, decode_text
 from pace_integrations.documents.formats.html_walk import read_element
@@ -25,6 +26,8 @@ _META = {
     "generator": "creator",
     "date": "creationdate",
 }
+_UNSEEN = re.compile(r"<!--.*?-->|<(script|style|template)\b.*?</\1\s*>", re.I | re.S)
+_MARKS = re.compile(r"<(?!/?p[\s>])/?[A-Za-z!][^<>]*>", re.I)
 _LONGEST = 200
 _EMPTY = "The page holds no text; it may be written by a script: print it to PDF and read that."
 _SAVE_AGAIN = "Save the file as UTF-8 and read it again."
@@ -34,11 +37,18 @@ _NOT_TEXT = "The file is not HTML, or in an encoding that it does not declare."
 def parse_tree(text: str) -> etree._Element:
     """Parse HTML or XHTML; nothing is loaded from the network.
 
+    A page that is nested deeper than the parser goes loses its structure and keeps its words.
+
     Raises:
         lxml.etree.ParserError: There is no element in it.
     """
     parser = lxml_html.HTMLParser(no_network=True, remove_comments=False, huge_tree=True)
-    return lxml_html.document_fromstring(_DECLARATION.sub("", text), parser=parser)
+    root = lxml_html.document_fromstring(_DECLARATION.sub("", text), parser=parser)
+    if not is_cut(parser):
+        return root
+    # All but the marks of paragraphs goes, and with it the depth.
+    flat = _MARKS.sub(" ", _UNSEEN.sub(" ", text))
+    return parse_tree(flat) if flat != text else root
 
 
 def find_title(root: etree._Element) -> str | None:

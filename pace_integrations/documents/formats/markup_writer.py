@@ -15,6 +15,7 @@ from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.sectioning import Block
 
 _LONG_CELL = 400
+_MAX_CELLS = 250  # of a row that is filled up with blanks
 _SPACES = re.compile(r"\s+")
 
 
@@ -58,8 +59,9 @@ class _Table:
     def add_cell(self, text: str, columns: int, rows: int) -> None:
         """Add a cell, and blanks for the other places that it covers."""
         self.skip_covered()
-        for number in range(max(1, columns)):
-            if rows > 1:
+        room = max(1, _MAX_CELLS - len(self.cells))
+        for number in range(min(max(1, columns), room)):
+            if rows > 1 and room > 1:
                 self.below[len(self.cells)] = rows - 1
             self.cells.append("" if number else text)
 

@@ -7,6 +7,7 @@ from lxml import etree
 from pace_integrations.documents.formats.archives import local_name
 
 _SOURCES = ("tex", "starmath")
+_MAX_DEPTH = 60
 _SILENT = frozenset({"annotation", "annotation-xml", "mphantom", "none", "mprescripts"})
 
 
@@ -19,10 +20,13 @@ def math_source(element: etree._Element) -> str:
     return element.get("alttext") or format_math(element)
 
 
-def format_math(element: etree._Element) -> str:
+def format_math(element: etree._Element, depth: int = 0) -> str:
     """Return an element of an equation and all in it on one line."""
     name = local_name(element)
-    parts = [format_math(child) for child in element if local_name(child) not in _SILENT]
+    if depth > _MAX_DEPTH:
+        return "".join("".join(element.itertext()).split())
+    inner = (child for child in element if local_name(child) not in _SILENT)
+    parts = [format_math(child, depth + 1) for child in inner]
     if name == "semantics":
         return parts[0] if parts else ""
     if not len(element):
@@ -45,8 +49,8 @@ def format_math(element: etree._Element) -> str:
     if name in ("mtr", "mlabeledtr"):
         return ", ".join(parts)
     if name == "mfenced":
-        inner = (element.get("separators") or ",").strip()[:1].join(parts)
-        return f"{element.get('open') or '('}{inner}{element.get('close') or ')'}"
+        listed = (element.get("separators") or ",").strip()[:1].join(parts)
+        return f"{element.get('open') or '('}{listed}{element.get('close') or ')'}"
     return (element.text or "").strip() + "".join(parts)
 
 

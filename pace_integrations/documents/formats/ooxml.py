@@ -27,6 +27,7 @@ from pace_integrations.documents.formats.clean import (
 )
 
 _LONGEST = 200
+_MAX_DEPTH = 100
 _PROPERTIES = {
     "creator": "author",
     "subject": "subject",
@@ -126,15 +127,17 @@ def open_package(data: bytes, limit: int, default: str) -> Package:
     return package
 
 
-def math_text(element: etree._Element) -> str:
+def math_text(element: etree._Element, depth: int = 0) -> str:
     """Return an equation (OMML) on one line: ``(a+b)/(c)``, ``x^2``, ``sqrt(y)``."""
     name = local_name(element)
     if name == "t":
         return element.text or ""
+    if depth > _MAX_DEPTH:
+        return "".join(e.text or "" for e in find_all(element, "t"))
 
     def part(child: str) -> str:
         found = find_child(element, child)
-        return math_text(found) if found is not None else ""
+        return math_text(found, depth + 1) if found is not None else ""
 
     def grouped(text: str) -> str:
         return text if len(text) <= 1 or text.isalnum() else f"({text})"
@@ -151,7 +154,7 @@ def math_text(element: etree._Element) -> str:
         degree = part("deg")
         return f"root{degree}({part('e')})" if degree else f"sqrt({part('e')})"
     if name == "d":
-        inner = ", ".join(math_text(c) for c in element if local_name(c) == "e")
+        inner = ", ".join(math_text(c, depth + 1) for c in element if local_name(c) == "e")
         return f"({inner})"
     if name == "nary":
         sign = next((get_attribute(c, "val") or "" for c in find_all(element, "chr")), "∫")
@@ -164,8 +167,12 @@ def math_text(element: etree._Element) -> str:
         sign = next((get_attribute(c, "val") or "" for c in find_all(element, "chr")), "^")
         return f"{part('e')}{sign}"
     if name == "mr":
-        return "[" + ", ".join(math_text(c) for c in element if local_name(c) == "e") + "]"
-    return "".join(math_text(child) for child in element if local_name(child) != "ctrlPr")
+        return (
+            "[" + ", ".join(math_text(c, depth + 1) for c in element if local_name(c) == "e") + "]"
+        )
+    return "".join(
+        math_text(child, depth + 1) for child in element if local_name(child) != "ctrlPr"
+    )
 
 
 def drawing_paragraphs(root: etree._Element) -> Iterator[str]:

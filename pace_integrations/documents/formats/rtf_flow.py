@@ -7,34 +7,44 @@ from dataclasses import dataclass, field
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.markup_writer import format_row
 
+_TAIL = 8  # pieces that tell what raised text stands behind
+
 
 @dataclass(slots=True)
 class Flow:
     """Text that belongs together: the document's, a note's, a header's.
 
     Attributes:
-        text: The paragraph, or the cell, that is being read.
+        parts: The paragraph, or the cell, that is being read, in pieces.
         after: Lines that follow it: notes, comments, text boxes.
     """
 
     kind: str = ""
-    text: str = ""
+    parts: list[str] = field(default_factory=list)
     lines: list[tuple[str, int]] = field(default_factory=list)
     cells: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
+
+    def tail(self) -> str:
+        """Return the last characters of the paragraph."""
+        return "".join(self.parts[-_TAIL:])
+
+    def _take(self) -> str:
+        text, self.parts = "".join(self.parts), []
+        return text
 
     def end_paragraph(self, level: int = 0) -> None:
         """End the paragraph, and a row that was left open."""
         if self.cells:
             self.end_row()
-        self.lines.append((self.text, level))
+        self.lines.append((self._take(), level))
         self.lines += [(line, 0) for line in self.after]
-        self.text, self.after = "", []
+        self.after = []
 
     def end_cell(self) -> None:
         """End a cell of a table's row."""
-        self.cells.append("\n".join([self.text.strip("\n"), *self.after]).strip("\n"))
-        self.text, self.after = "", []
+        self.cells.append("\n".join([self._take().strip("\n"), *self.after]).strip("\n"))
+        self.after = []
 
     def end_row(self) -> None:
         """End a row."""

@@ -73,10 +73,9 @@ class RtfWalk:
             word, sign, brace = token["word"], token["sign"], token["brace"]
             if brace == "{":
                 self._flush()
-                if len(self._stack) >= _MAX_DEPTH:
-                    raise ValueError("groups are nested too deep")
                 self._stack.append(self._state)
-                self._state = replace(self._state)
+                if len(self._stack) < _MAX_DEPTH:  # deeper ones share what holds
+                    self._state = replace(self._state)
                 self._to_skip = 0
             elif brace == "}":
                 self._flush()
@@ -202,7 +201,7 @@ class RtfWalk:
         elif word == "fftype":
             self._form_field = value or 0
         elif word in ("ffres", "ffdefres") and self._form_field == _CHECKBOX and value in (0, 1):
-            state.flow.text += "[x] " if value else "[ ] "  # its field's own text is not shown
+            state.flow.parts.append("[x] " if value else "[ ] ")  # its field is not shown
             self._form_field = 0
         elif word == "mden":
             self._add("/")
@@ -231,11 +230,12 @@ class RtfWalk:
         elif word == "row":
             flow.end_row()
         elif word == "nestcell":
-            flow.text += " | "
+            flow.parts.append(" | ")
         elif word == "nestrow":
-            flow.text = flow.text.removesuffix(" | ") + "\n"
+            flow.parts[-1:] = [part for part in flow.parts[-1:] if part != " | "]
+            flow.parts.append("\n")
         elif state.in_table and word == "par":
-            flow.text = "\n".join([flow.text, *flow.after]) + "\n"
+            flow.parts += ["".join(f"\n{line}" for line in flow.after), "\n"]
             flow.after = []
         else:
             flow.end_paragraph(state.level)
@@ -246,7 +246,7 @@ class RtfWalk:
             return
         self._notes += 1
         flow = self._state.flow
-        flow.text += raise_text(flow.text, str(self._notes))
+        flow.parts.append(raise_text(flow.tail(), str(self._notes)))
 
     # -- text -----------------------------------------------------------------------------------
 
@@ -282,5 +282,5 @@ class RtfWalk:
         flow = state.flow
         if state.position and text.strip():
             mark = raise_text if state.position == "super" else lower_text
-            text = mark(flow.text, text.strip())
-        flow.text += text
+            text = mark(flow.tail(), text.strip())
+        flow.parts.append(text)

@@ -22,6 +22,7 @@ from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.sandbox.request import Request
 
 _GRACE = 10  # seconds after which a worker whose parent is gone ends itself
+_RECURSION = 8_000
 _GROWTH = 64 * 2**20  # bytes after which a worker makes room for a new one
 
 SendRecord = Callable[[Mapping[str, Any]], None]
@@ -93,6 +94,7 @@ def _open_private_pipe() -> TextIO:
 def main() -> None:
     """Serve requests until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    sys.setrecursionlimit(_RECURSION)  # tables within tables; a crash costs this process only
     pipe = _open_private_pipe()
 
     def send(record: Mapping[str, Any]) -> None:
