@@ -27,8 +27,8 @@ from recipes.train_ahn.objective import compute_kl
 from recipes.train_ahn.student import run_student, run_teacher
 from recipes.train_ahn.texts import load_texts
 
-ARMS = ("full attention", "sinks + window", "AHN", "AHN, another text's state")
-BASE = "sinks + window"
+BASE, SWAPPED = "sinks + window", "AHN, another text's state"
+ARMS = ("full attention", BASE, "AHN", SWAPPED)
 # Tokens, tokens of another text, and the first position, to logits from there on.
 Run = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -128,17 +128,17 @@ def measure_needles(
 
 
 def compare_texts(rows: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, object]:
-    """Return mean and interval of each arm, and of its difference from sinks + window."""
+    """Return mean and interval of each arm, and of its difference from other arms, text by text."""
     told: dict[str, object] = {}
     for name in ARMS:
         for kind in ("loss", "kl"):
             own = [row[name][kind] for row in rows]
-            less = [row[name][kind] - row[BASE][kind] for row in rows]
-            told[f"{name}: {kind}"] = {
-                "mean": asdict(bootstrap_interval(own)),
-                "difference": asdict(bootstrap_interval(less)),
-                "chance": sign_flip_test(less),
-            }
+            entry: dict[str, object] = {"mean": asdict(bootstrap_interval(own))}
+            for other in (BASE, SWAPPED):
+                less = [row[name][kind] - row[other][kind] for row in rows]
+                interval = asdict(bootstrap_interval(less))
+                entry[f"less {other}"] = {**interval, "chance": sign_flip_test(less)}
+            told[f"{name}: {kind}"] = entry
     return told
 
 
