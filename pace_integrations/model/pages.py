@@ -170,7 +170,8 @@ class PageAttention:
         keys = torch.cat([block.keys.to(device) for block in blocks], dim=2)
         values = torch.cat([block.values.to(device) for block in blocks], dim=2)
         with torch.inference_mode():
-            return self.rotation.move(keys, torch.cat(shifts).to(device)), values
+            self.rotation.move(keys, torch.cat(shifts).to(device))
+        return keys, values
 
     def key_vectors(self, block: BlockState, layers: Sequence[int]) -> Tensor:
         """Return what a block is found by: its keys without positions, of unit length.

@@ -54,35 +54,39 @@ class KeyRotation:
             _found[model] = self._find_turning_layers(model)
         self._turns = _found[model]
 
-    def move(self, keys: Tensor, positions: Tensor) -> Tensor:
-        """Return keys as they are `positions` further on.
+    def move(self, keys: Tensor, positions: Tensor) -> None:
+        """Move keys on by some positions, where they are: nobody else may hold them.
 
         Args:
             keys: Keys of every layer ``(layers, heads, tokens, size)``.
             positions: How far each token moves ``(tokens,)``; negative moves back.
         """
-        turned = [i for i, turns in enumerate(self._turns) if turns]
-        if len(turned) == len(self._turns):
-            return self._turn(keys, positions)
-        moved = keys.clone()
-        moved[turned] = self._turn(keys[turned], positions)
-        return moved
+        angles = self._find_angles(keys, positions)
+        # One layer at a time stays in the processor's cache: several times as fast as all at once.
+        for layer, turns in zip(keys.split(1), self._turns, strict=True):
+            if turns:
+                self._turn(layer, *angles)
 
     def move_layer(self, keys: Tensor, positions: Tensor, layer: int) -> Tensor:
-        """Return what `move` does, for the vectors ``(heads, tokens, size)`` of one layer."""
-        return self._turn(keys[None], positions)[0] if self._turns[layer] else keys
+        """Return the vectors of one layer ``(heads, tokens, size)`` moved likewise, as a copy."""
+        moved = keys[None].clone()
+        if self._turns[layer]:
+            self._turn(moved, *self._find_angles(moved, positions))
+        return moved[0]
 
-    def _turn(self, keys: Tensor, positions: Tensor) -> Tensor:
-        whole = keys.float()
-        cos, sin = self._embedding(whole, positions.to(keys.device)[None])
+    def _find_angles(self, keys: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cosine and sine of each token's turn ``(1, tokens, size)``, float32."""
+        cos, sin = self._embedding(keys[:1, :1].float(), positions.to(keys.device)[None])
         # YaRN scales the vectors too; that was done when they were made.
         scaling = getattr(self._embedding, "attention_scaling", 1.0)
-        cos, sin, size = cos / scaling, sin / scaling, cos.shape[-1]
-        # Models turn queries along with keys; here one head of one layer stands in for those.
-        turned = self._apply(whole[:1, :1, :, :size], whole[..., :size], cos, sin)[1]
-        if size < whole.shape[-1]:
-            turned = torch.cat([turned, whole[..., size:]], dim=-1)
-        return turned.to(keys.dtype)
+        return cos / scaling, sin / scaling
+
+    def _turn(self, keys: Tensor, cos: Tensor, sin: Tensor) -> None:
+        """Turn the keys of one layer ``(1, heads, tokens, size)`` where they are."""
+        size = cos.shape[-1]
+        whole = keys[..., :size].float()
+        # Models turn queries along with keys; here one head stands in for those.
+        keys[..., :size] = self._apply(whole[:, :1], whole, cos, sin)[1]
 
     def _find_turning_layers(self, model: PreTrainedModel) -> list[bool]:
         """Read a few tokens at two places, and tell which layers' keys one rotation maps."""
@@ -91,9 +95,10 @@ class KeyRotation:
         tolerance = 1e-3 if here[0].dtype is torch.float32 else 3e-2
         turns = []
         for layer, (before, after) in enumerate(zip(here, there, strict=True)):
-            turned, error = self._turn(before[None], steps)[0], after.float().norm() * tolerance
+            turned, error = before[None].clone(), after.float().norm() * tolerance
+            self._turn(turned, *self._find_angles(turned, steps))
             still = bool((before.float() - after.float()).norm() <= error)
-            if not still and (turned.float() - after.float()).norm() > error:
+            if not still and (turned[0].float() - after.float()).norm() > error:
                 raise _refusal(model, f"the keys of layer {layer} do not turn with the position")
             turns.append(not still)
         return turns
