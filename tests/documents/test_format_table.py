@@ -16,7 +16,7 @@ from pace_integrations.documents.formats import registry
 from pace_integrations.documents.formats.registry import FORMATS, Format, ParseJob
 from pace_integrations.documents.formats.sniffing import detect_format
 from pace_integrations.documents.ingest import read_file
-from recipes.list_formats import GUIDE, format_table
+from recipes.list_formats import GUIDE, SECTIONS, add_sections, format_table
 
 HOME = Path(pace_integrations.documents.__file__).parent
 MODULES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in HOME.rglob("*.py")}
@@ -67,8 +67,10 @@ def test_formats_are_told_by_what_they_hold(row: Format) -> None:
 
 
 def test_the_guide_has_a_section_for_every_format() -> None:
-    text = GUIDE.with_name("formats.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == NAMES
+    text = SECTIONS.read_text(encoding="utf-8")
+    told = f"{SECTIONS} lacks a format, or its order; run `python -m recipes.list_formats`"
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == NAMES, told
+    assert add_sections(text) == text
     assert text.count("**Read:**") == text.count("**Named:**") == len(NAMES)
 
 
@@ -101,6 +103,7 @@ def test_a_toy_format_takes_one_module_and_one_row(tmp_path, monkeypatch) -> Non
     document, report = read_file(tmp_path / "a", ReadOptions())
     assert (report.status, document.pages[0].text) == ("ok", "The ferry leaves at six.")
     assert "| toy |" in format_table()
+    assert "## toy\n\n- **Read:** all of it." in add_sections("# Formats\n")
 
 
 def own_imports(tree: ast.Module) -> set[str]:
