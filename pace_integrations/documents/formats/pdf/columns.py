@@ -11,6 +11,7 @@ from pace_integrations.documents.formats.pdf.chunks import Chunk
 _MIN_LINES = 4
 _MIN_WORDS = 3
 _MAX_COLUMNS = 4
+_TWO = 1.6  # widths of a column that two take at the least
 _LOW_STARTS = 0.35
 _BINS = 200
 
@@ -47,6 +48,10 @@ def _find_gutters(chunks: Sequence[Chunk]) -> Iterator[float]:
         yield left + (place + 0.5) * step
 
 
+def _width(chunks: Sequence[Chunk]) -> float:
+    return max(c.right for c in chunks) - min(c.left for c in chunks) if chunks else 0.0
+
+
 def _has_columns(chunks: Sequence[Chunk], depth: int = 1) -> bool:
     """Tell whether lines are those of several columns of prose."""
     if len(chunks) < 2 * _MIN_LINES or depth > _MAX_COLUMNS:
@@ -72,7 +77,10 @@ def split_columns(chunks: Sequence[Chunk]) -> list[list[Chunk]] | None:
             [c for c in chunks if c.left >= gutter],
         ]
         prose = [is_prose(side) for side in sides]
-        if not any(prose) or not all(prose[n] or _has_columns(sides[n]) for n in (0, 1)):
+        if not any(prose) or not all(
+            prose[n] or (_width(sides[n]) > _TWO * _width(sides[1 - n]) and _has_columns(sides[n]))
+            for n in (0, 1)
+        ):
             continue
         if _drawn_in_order(chunks, gutter):
             return None

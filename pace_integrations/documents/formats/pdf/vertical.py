@@ -32,7 +32,7 @@ def take_vertical(words: Iterable[Word]) -> tuple[list[Word], list[Word]]:
         One word for each line, in reading order, and the words of other lines.
     """
     words = list(words)
-    if sum(not word.text.isascii() for word in words) < _FEWEST:
+    if sum("\u2e7f" < word.text[0] < "\uf000" for word in words) < _FEWEST:
         return [], words
     runs: list[list[Word]] = []
     for word in words:
