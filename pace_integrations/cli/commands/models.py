@@ -54,7 +54,7 @@ def get_model(name: Name, json: Json = False) -> None:
             fetch_model(model.name)
         entry = next(entry for entry in list_models() if entry.name == model.name)
         output.show_tables([], entry.to_dict())
-        output.show_notes([f"{model.name} is in {model.checkpoint}"])
+        output.show_details([f"{model.name} is in {model.checkpoint}"])
 
 
 def _show_entries(output: Output, entries: list[ModelEntry]) -> None:
