@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pdfs import typeset
-from samples import archive, open_document, paragraph, sheets, slides, word
+from samples import archive, open_document, paragraph, relations, sheets, slides, word
 
 from pace_integrations.documents.ingest import read_file
 
@@ -395,3 +395,41 @@ def test_a_binary_workbook_is_not_called_damaged(read):
     _, report, _ = read("a.xlsb", archive({"xl/workbook.bin": "x"}))
     assert report.status == "unsupported"
     assert ".xlsx" in report.remedy
+
+
+def workbook(rows: str, **more: str) -> bytes:
+    """A workbook of raw XML, with strings that cells share and styles."""
+    main = "xl/workbook.xml"
+    strings = (
+        "<sst><si><t>Area</t></si><si><r><t>10</t></r><r><rPr><vertAlign val='superscript'/></rPr>"
+        "<t>6</t></r><rPh><t>x</t></rPh></si></sst>"
+    )
+    styles = (
+        '<styleSheet><numFmts><numFmt numFmtId="164" formatCode="00000"/></numFmts><cellXfs>'
+        '<xf numFmtId="0"/><xf numFmtId="164"/><xf numFmtId="14"/><xf numFmtId="46"/></cellXfs>'
+        "</styleSheet>"
+    )
+    sheet = f"<worksheet><dimension ref='A1'/><sheetData>{rows}</sheetData>{more.get('after', '')}"
+    book = '<workbook xmlns:r="r"><sheets><sheet name="S" r:id="worksheet1"/></sheets></workbook>'
+    targets = {"worksheet1": "sheet.xml", "sharedStrings1": "s.xml", "styles1": "t.xml"}
+    return archive(
+        relations("", officeDocument=main)
+        | relations(main, **targets)
+        | {main: book, "xl/s.xml": strings, "xl/t.xml": styles}
+        | {"xl/sheet.xml": f"{sheet}</worksheet>"}
+    )
+
+
+def test_cells_are_read_beyond_what_the_sheet_says_of_itself(read):
+    rows = (
+        '<row r="1"><c r="A1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c></row>'
+        '<row r="3000" hidden="1"><c r="A3000" s="1"><v>123</v></c><c r="B3000" s="2"><v>45691</v>'
+        '</c><c r="C3000" s="3"><v>1.0625</v></c><c r="D3000"><f>A1</f></c></row>'
+    )
+    after = "<headerFooter><oddHeader>&amp;LRef 55-22&amp;RPage &amp;P</oddHeader></headerFooter>"
+    texts, report, _ = read("a.xlsx", workbook(rows, after=after))
+    assert texts == [
+        "[Sheet S]\nArea | | 10^6\n00123 | 2025-02-03 | 25:30\n[Header: Ref 55-22 Page]"
+    ]
+    assert report.reasons == ("formulas without a stored value, not read: 1",)
+    assert "hidden rows or columns, read: 1" in report.warnings
