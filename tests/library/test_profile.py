@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from checkpoints import save_tiny
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import ModelLoadError
@@ -34,6 +36,34 @@ def test_a_checkpoint_says_how_it_reads(tmp_path: Path) -> None:
         assert library.ask("one?", generation=small).selection.selector == "fused"
         full = Library.open(tmp_path / "lib", pace, attention="full")
         assert full.attention == "full"
+
+
+def test_an_adapter_brings_its_profile_and_the_curve_of_support(tmp_path: Path) -> None:
+    base, folder = save_tiny(tmp_path / "model", "llama"), tmp_path / "adapter"
+    wanted = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM")
+    get_peft_model(AutoModelForCausalLM.from_pretrained(base), wanted).save_pretrained(folder)
+    weights = {"bias": 0.5, "log_likelihood": 2.0, "refusal_log_odds": -1.0}
+    (folder / FILE).write_text(json.dumps({"index_layers": [1], "support": weights}))
+    short = GenerationConfig(max_new_tokens=2)
+    with Pace.load(base, adapter=folder, memory=None) as pace:
+        assert pace.engine.loaded.adapter_folder == folder
+        library = Library.open(tmp_path / "lib", pace)
+        library.add(Corpus.from_texts({"a": "A bell.", "b": "A door."}))
+        answer = library.ask("What rings?", generation=short, strategy="each")
+        best = max(
+            library.profile.estimate_support(page.likelihood, page.refusal, None)
+            for page in answer.selection.pages
+            if page.likelihood is not None
+        )
+        assert answer.support == pytest.approx(best)
+        assert answer.supported is (answer.support >= 0.5)
+    # Without the adapter nobody knows.
+    with Pace.load(base, memory=None) as pace:
+        assert pace.engine.loaded.adapter_folder is None
+        library = Library.open(tmp_path / "plain", pace)
+        library.add(Corpus.from_texts({"a": "A bell."}))
+        answer = library.ask("What rings?", generation=short)
+        assert (answer.support, answer.supported) == (None, None)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"index_layers": 3}'])
