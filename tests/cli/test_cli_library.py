@@ -119,6 +119,22 @@ def test_an_unsupported_answer_is_marked_and_shown_with_the_evidence(
     assert "The castle keeper rings a bell." in " ".join(shown.stdout.split())
 
 
+def test_a_conversation_chats_with_a_library(tmp_path: Path, folder: Path, model: Path) -> None:
+    place = tmp_path / "lib"
+    library("add", place, folder, "--model", model)
+    lines = "/sources\nWho rings a castle bell?\nWhere?\n/reset\nWho rings a castle bell?\n"
+    options = ["--model", str(model), "--max-new-tokens", "4", "--json"]
+    result = CliRunner().invoke(app, ["chat", str(place), *options], input=lines)
+    assert result.exit_code == 0, result.stderr
+    documents, first, second, third = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(documents["documents"]) == 4
+    assert first["text"] == third["text"]
+    # A question sees the turns before it, until they are forgotten.
+    tokens = [said["usage"]["input_tokens"] for said in (first, second, third)]
+    assert tokens[0] == tokens[2]
+    assert first["selection"]["pages"]
+
+
 @pytest.mark.parametrize("command", ["list", "stats", "wipe"])
 def test_a_folder_that_is_no_library_is_named(command: str, folder: Path) -> None:
     result = run("library", command, folder)

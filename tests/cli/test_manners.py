@@ -313,6 +313,13 @@ def test_options_are_checked_before_a_file_is_read(
     result = run("library", "add", tmp_path / "shelf", notes, "--dtype", "int8")
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
     assert not (tmp_path / "shelf").exists()
+    for command in ("mcp", "bench"):
+        data = () if command == "bench" else ("--data", tmp_path / "data")
+        (line,) = run(command, *data, "--device", "gpu").stderr.splitlines()
+        assert line.count("--device") == 1
+    (tmp_path / "file").touch()
+    result = run("mcp", "--data", tmp_path / "file")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
 
 
 @manner("a message names the option as it is typed, once")

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from pace_integrations.cli.estimates import TOKENS_PER_PAGE, Estimate, estimate_model
-from pace_integrations.cli.opening import load_model
+from pace_integrations.cli.opening import check_options, load_model
 from pace_integrations.cli.options import (
     ContextOptions,
     Json,
@@ -38,6 +38,7 @@ def bench(
     """
     output = Output(json=json)
     with report_errors(output):
+        check_options((), output, model, **asdict(context))
         pace = load_model(output, model, memory=memory.make_config(), **asdict(context))
         with output.show_status("reading and asking"):
             found = estimate_model(pace, seconds=seconds)

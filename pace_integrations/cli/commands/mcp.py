@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from pace_integrations._files import make_folder
 from pace_integrations.cli.commands.serve import Data, Folders, Root, require_packages
-from pace_integrations.cli.opening import load_model
+from pace_integrations.cli.opening import check_options, load_model
 from pace_integrations.cli.options import ContextOptions, MemoryOptions, ModelOptions, expand_groups
 from pace_integrations.cli.output import Output, report_errors
 
@@ -33,6 +34,8 @@ def mcp(
             roots=tuple(root or ()),
             **({"data": data} if data is not None else {}),  # type: ignore[arg-type]
         )
+        make_folder(settings.data)
+        check_options((), output, model, **asdict(context))
         pace = load_model(output, model, memory=memory.make_config(), **asdict(context))
         with pace:
             run_stdio(ServerCore(pace, settings))

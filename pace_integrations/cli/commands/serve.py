@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pace_integrations._files import make_folder
 from pace_integrations.cli.arguments import parse_path
-from pace_integrations.cli.opening import load_model
+from pace_integrations.cli.opening import check_options, load_model
 from pace_integrations.cli.options import ContextOptions, MemoryOptions, ModelOptions, expand_groups
 from pace_integrations.cli.output import Output, report_errors
 from pace_integrations.errors import MissingExtraError
@@ -125,6 +126,8 @@ def _run(
     from pace_integrations.server.running import open_socket, run_server
 
     with open_socket(settings) as opened:  # refused before a model is loaded
+        make_folder(settings.data)
+        check_options((), output, model, **asdict(context))
         pace = load_model(output, model, memory=memory.make_config(), **asdict(context))
 
         def announce(url: str) -> None:
