@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -40,11 +42,44 @@ def check_types(config: object) -> None:
             object.__setattr__(config, name, plain)
 
 
-def check_timeout(timeout: object) -> None:
+def check_instance(value: object, kind: type, name: str, *, optional: bool = False) -> None:
+    """Raise `ConfigError` unless something is of a class, or None where that may be."""
+    if not (isinstance(value, kind) or (optional and value is None)):
+        other = " or None" if optional else ""
+        raise ConfigError(f"{name} must be a {kind.__name__}{other}, got {value!r}")
+
+
+def check_path(value: object, name: str, *, optional: bool = False) -> None:
+    """Raise `ConfigError` unless something can name a file, or is None where that may be."""
+    if optional and value is None:
+        return
+    path = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigError(f"{name} must be a path, got {value!r}")
+
+
+def is_whole(value: object) -> bool:
+    """Return whether something is a whole number, also one of NumPy's; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_count(value: object, name: str, least: int = 1) -> None:
+    """Raise `ConfigError` unless something is a whole number, and not below a least one."""
+    if not is_whole(value) or value < least:  # type: ignore[operator]
+        raise ConfigError(f"{name} must be a whole number and at least {least}, got {value!r}")
+
+
+def check_choice(value: object, choices: tuple[str, ...], name: str) -> None:
+    """Raise `ConfigError` unless something is one of several words."""
+    if not isinstance(value, str) or value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def check_timeout(timeout: object, name: str = "timeout") -> None:
     """Raise `ConfigError` unless a timeout is seconds, not negative, or None for never."""
     number = isinstance(timeout, Real) and not isinstance(timeout, bool)
     if timeout is not None and not (number and timeout >= 0):  # type: ignore[operator]  # NaN is not
-        raise ConfigError(f"timeout must be a number, not negative, or None; got {timeout!r}")
+        raise ConfigError(f"{name} must be a number, not negative, or None; got {timeout!r}")
 
 
 @lru_cache
@@ -54,7 +89,8 @@ def _type_hints(kind: type) -> dict[str, Any]:
 
 def _to_tuple(value: object) -> object:
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
-        return tuple(map(_to_tuple, value))
+        with contextlib.suppress(TypeError):  # arrays of no dimension
+            return tuple(map(_to_tuple, value))
     return value
 
 

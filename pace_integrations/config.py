@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pace_integrations._checks import check_types, require
 from pace_integrations._memory_rules import RULES
 from pace_integrations._renamed import keep_renamed
+from pace_integrations._text import repair_text
 from pace_integrations.errors import ConfigError
 
 if TYPE_CHECKING:  # a type checker cannot look into the registry
@@ -218,6 +219,10 @@ class Constraint:
     source: str
     open_objects: bool = False
 
+    def __post_init__(self) -> None:
+        check_types(self)
+        object.__setattr__(self, "source", repair_text(self.source))
+
     @classmethod
     def json_schema(cls, schema: Mapping[str, Any], *, open_objects: bool = False) -> Self:
         """Hold an answer to JSON that is valid under a schema, without white space in it.
@@ -234,8 +239,9 @@ class Constraint:
             ConfigError: The schema is not made of JSON values.
         """
         try:
-            return cls("json_schema", json.dumps(schema), open_objects)
-        except (TypeError, ValueError) as error:
+            text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
+            return cls("json_schema", text, open_objects)
+        except (TypeError, ValueError, RecursionError) as error:
             raise ConfigError(f"a JSON schema must be made of JSON values: {error}") from error
 
     @classmethod

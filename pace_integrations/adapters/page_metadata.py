@@ -45,7 +45,8 @@ def find_origin(page: Page) -> PageOrigin | None:
     if not isinstance(ids := page.metadata.get(_ORIGIN), Mapping):
         return None
     given = {name: value for name, value in page.metadata.items() if name != _ORIGIN}
-    return PageOrigin(given, ids.get("id"), ids.get("document_id"))
+    own, whole = (i if isinstance(i, str) else None for i in map(ids.get, ("id", "document_id")))
+    return PageOrigin(given, own, whole)
 
 
 def _to_plain(value: Any) -> Any:  # noqa: ANN401 - whatever a user keeps there

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pace_integrations._text import repair_text
 from pace_integrations.config import Constraint
 from pace_integrations.errors import ConfigError
 from pace_integrations.model.constrained.grammar import embed_schema
@@ -71,7 +72,8 @@ def parse_tool(given: Mapping[str, Any], *, is_answer: bool = False) -> Tool:
     name = inner.get("name") if isinstance(inner, Mapping) else None
     if not isinstance(name, str):
         raise ConfigError(f"a tool needs a 'name'; got {json.dumps(given, default=str)[:200]}")
-    return Tool(name, inner.get("description") or "", parameters, is_answer)
+    described = repair_text(str(inner.get("description") or ""))
+    return Tool(repair_text(name), described, parameters, is_answer)
 
 
 def describe_tools(tools: Sequence[Tool], *, plain: bool = False) -> str:

@@ -50,7 +50,8 @@ def make_citation_table(citations: Sequence[Citation]) -> Table:
     for c in citations:
         mark = f"[{c.passage}]" if c.method == "cited" else f"~[{c.passage}]"
         words = " ".join(c.quote.split()) if c.score else "(none of the answer's words)"
-        table.add_row(mark, to_printable(c.document), _format_page(c), to_printable(words))
+        place = " · ".join(to_printable(part) for part in (c.document, c.section) if part)
+        table.add_row(mark, place, _format_page(c), to_printable(words))
     return table
 
 

@@ -122,10 +122,15 @@ class Corpus:
         Raises:
             DocumentError: There is no text, or all of them are blank.
         """
-        pairs = list(texts.items() if isinstance(texts, Mapping) else texts)
+        try:
+            pairs = list(texts.items() if isinstance(texts, Mapping) else texts)
+        except TypeError:
+            raise DocumentError(
+                f"texts must be a mapping of titles to texts, not {texts!r}"
+            ) from None
         if not pairs:
             raise DocumentError("no text was given; give a mapping of titles to texts")
-        if any(isinstance(pair, str) or len(pair) != 2 for pair in pairs):
+        if any(not isinstance(pair, tuple | list) or len(pair) != 2 for pair in pairs):
             raise DocumentError("texts must be a mapping of titles to texts, or pairs of them")
         return _make_corpus((_read_text(title, text) for title, text in pairs))
 

@@ -192,12 +192,18 @@ def find_files(paths: Paths, options: ReadOptions | None = None) -> tuple[list[P
         DocumentError: A path does not exist, a folder holds no supported file, a pattern matches
             nothing, or nothing was given.
     """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    one = isinstance(paths, str | bytes | os.PathLike)
+    try:
+        given: list[object] = [paths] if one else list(paths)  # type: ignore[arg-type]
+    except TypeError:  # nothing to iterate over
+        given = [paths]
     if not given:
         raise DocumentError("no path was given; name a file, a folder or a pattern")
     found: dict[str, Path] = {}
     skipped = 0
     for name in given:
+        if not isinstance(name, str | os.PathLike) or "\0" in os.fspath(name):
+            raise DocumentError(f"{name!r} is no path; name a file, a folder or a pattern")
         walk = _FolderWalk(options or ReadOptions())
         for path in _expand_name(os.fspath(name), walk):
             found.setdefault(_real(path), path)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from pace_integrations._checks import check_count, check_timeout, check_types
 from pace_integrations.errors import ConfigError
 
-Password: TypeAlias = "str | Callable[[str], str | None]"
+Password: TypeAlias = str | Callable[[str], str | None]
 """A password for all files, or a function from a file's path to its password or None."""
 
 PdfEngine = Literal["pdfium", "pypdf"]
@@ -38,9 +39,11 @@ class ReadLimits:
     size: int = 512 * 2**20
 
     def __post_init__(self) -> None:
-        for name in ("pages", "seconds", "memory", "expanded", "size"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"ReadLimits.{name} must be above 0, not {getattr(self, name)!r}")
+        for name in ("pages", "memory", "expanded", "size"):
+            check_count(getattr(self, name), f"ReadLimits.{name}")
+        check_timeout(self.seconds, "ReadLimits.seconds")
+        if not self.seconds:
+            raise ConfigError(f"ReadLimits.seconds must be above 0, not {self.seconds!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +87,6 @@ class ReadOptions:
         for name in ("include", "exclude"):
             if isinstance(getattr(self, name), str):
                 raise ConfigError(f"ReadOptions.{name} must be a tuple of patterns, not a string")
-        if self.workers is not None and self.workers < 0:
-            raise ConfigError(f"ReadOptions.workers must be 0 or more, not {self.workers!r}")
+        if self.workers is not None:
+            check_count(self.workers, "ReadOptions.workers", 0)
+        check_types(self)

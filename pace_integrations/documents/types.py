@@ -6,9 +6,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from numbers import Integral
 from typing import Any, Literal
 
+from pace_integrations._checks import is_whole
 from pace_integrations._renamed import keep_renamed
 from pace_integrations._text import repair_text
 from pace_integrations.errors import DocumentError
@@ -53,9 +53,12 @@ class Page:
     metadata: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.index, Integral) or isinstance(self.index, bool):
+        if not is_whole(self.index):
             raise DocumentError(f"the index of a page is a whole number, not {self.index!r}")
         object.__setattr__(self, "index", int(self.index))
+        metadata: object = self.metadata
+        if not isinstance(metadata, Mapping):
+            raise DocumentError(f"the metadata of a page is a mapping, not {metadata!r}")
         for name in ("label", "text", "section", "header", "footer"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _repair_field(name, value))

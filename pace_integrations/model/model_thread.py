@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from pace_integrations._checks import check_timeout
 from pace_integrations.errors import DeadlineExceededError, PaceError
@@ -50,6 +50,7 @@ class Deadline:
 
 
 NEVER = Deadline(None)
+_NOT_COPIED = "an answer that is being written cannot be copied or pickled; send the whole answer"
 
 
 class _Job(Generic[T]):
@@ -173,12 +174,7 @@ class ModelThread:
         deliver: Callable[[T | BaseException], None],
         ahead: int | None = None,
     ) -> _Job[T]:
-        if self._process != os.getpid():
-            raise PaceError(
-                "this model was loaded before the process was forked, and its thread stayed "
-                "behind; load it with Pace.load() in the child, or start children with "
-                "multiprocessing's 'spawn'"
-            )
+        _refuse_child(self._process)
         job = _Job(work, deliver, ahead)
         with self._wake:
             if not self._open:
@@ -208,6 +204,16 @@ class ModelThread:
             return self._jobs.popleft() if self._open else None
 
 
+def _refuse_child(process: int) -> None:
+    """Raise `PaceError` in a child of the process that a model's thread runs in."""
+    if process != os.getpid():
+        raise PaceError(
+            "this model was loaded before the process was forked, and its thread stayed behind; "
+            "load it with Pace.load() in the child, or start children with multiprocessing's "
+            "'spawn'"
+        )
+
+
 class Stream(Iterator[T]):
     """Items of a job, waited for in the caller's thread."""
 
@@ -223,10 +229,15 @@ class Stream(Iterator[T]):
         self._deadline = deadline
         self._note_taken = note_taken
         self._ended = False
+        self._process = os.getpid()
+
+    def __reduce__(self) -> NoReturn:
+        raise PaceError(_NOT_COPIED)
 
     def __next__(self) -> T:
         if self._ended:
             raise StopIteration
+        _refuse_child(self._process)
         try:
             item = self._items.get(timeout=self._deadline.remaining_seconds())
         except queue.Empty:
@@ -259,10 +270,15 @@ class AsyncStream(AsyncIterator[T]):
         self._items = items
         self._deadline = deadline
         self._ended = False
+        self._process = os.getpid()
+
+    def __reduce__(self) -> NoReturn:
+        raise PaceError(_NOT_COPIED)
 
     async def __anext__(self) -> T:
         if self._ended:
             raise StopAsyncIteration
+        _refuse_child(self._process)
         try:
             async with asyncio.timeout(self._deadline.remaining_seconds()):
                 item = await self._items.get()

@@ -10,7 +10,13 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.prompts import Message
-from pace_integrations.session.base import PendingAnswer, Question, SessionBase
+from pace_integrations.session.base import (
+    PendingAnswer,
+    Question,
+    SessionBase,
+    check_generation,
+    check_question,
+)
 from pace_integrations.session.state import ReadState
 
 if TYPE_CHECKING:
@@ -62,9 +68,10 @@ class Conversation(SessionBase):
     def _prepare_answer(
         self, question: Question, generation: GenerationConfig | None
     ) -> PendingAnswer:
+        check_question(question)
         new = [Message(role="user", content=question)] if isinstance(question, str) else question
         messages = (*self.history, *new)
-        config, ids = generation or GenerationConfig(), tuple(self._encode_question(messages))
+        config, ids = check_generation(generation), tuple(self._encode_question(messages))
         self._check_room(len(ids), config)
         context, common = self._reuse_prefix(ids)
 

@@ -8,10 +8,11 @@ import os
 import weakref
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, get_args
 
 import torch
 
+from pace_integrations._checks import check_choice, check_count, check_instance, check_path
 from pace_integrations.config import (
     ExpertConfig,
     KvDtype,
@@ -26,6 +27,7 @@ from pace_integrations.memory import MemoryPatch
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.expert_checkpoint import divide_into_experts
 from pace_integrations.model.loading import LoadedModel, LoadSettings, load_model
+from pace_integrations.session.base import check_corpus
 from pace_integrations.session.diagnostics.inspection import Inspection
 from pace_integrations.session.read_job import Progress, ReadJob
 from pace_integrations.session.resume import SessionFolder
@@ -117,6 +119,14 @@ class Pace(Inspection):
             ModelPatchError: The memory has no place in this model, or its neurons cannot be moved.
             MissingExtraError: What was asked for needs an extra, such as ``quant`` or ``gguf``.
         """
+        for name, path in (("model", model), ("adapter", adapter), ("ahn", ahn)):
+            check_path(path, name, optional=True)
+        check_instance(memory, MemoryConfig, "memory", optional=True)
+        check_instance(experts, ExpertConfig, "experts", optional=True)
+        check_instance(revision, str, "revision", optional=True)
+        check_choice(overflow, get_args(Overflow), "overflow")
+        if context is not None:
+            check_count(context, "context")
         held = (overflow, context, kv, ahn)
         settings = LoadSettings(
             adapter, dtype, device, quantization, revision, trust_remote_code, *held
@@ -194,6 +204,10 @@ class Pace(Inspection):
             IncompatibleSessionError: `path` holds another model's or namespace's session.
         """
         check_namespace(namespace)
+        check_corpus(corpus)
+        check_instance(config, ReadConfig, "config")
+        check_path(path, "path", optional=True)
+        check_instance(store, bool, "store")
         if path is not None and store:
             raise ConfigError("path and store exclude each other; give one of them")
         if path is not None:
@@ -226,6 +240,9 @@ class Pace(Inspection):
             IncompatibleSessionError: Another model, precision, memory or namespace read it; the
                 message names what differs.
         """
+        check_path(path, "path")
+        check_choice(verify, ("full", "fast"), "verify")
+        check_instance(config, ReadConfig, "config")
         state = self._open_folder(path, namespace).open(verify=verify)
         cost = ReadCost(read=0, kept=state.tokens)
         return Session(self, self._engine, state, config, namespace=namespace, read_cost=cost)

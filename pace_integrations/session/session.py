@@ -10,14 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pace_integrations._checks import check_count, check_instance, check_path
 from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ConfigError, DocumentError
+from pace_integrations.errors import DocumentError, QuestionError
 from pace_integrations.model.batch import always
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.model_thread import Deadline
-from pace_integrations.session.base import PendingAnswer, Question, SessionBase
+from pace_integrations.session.base import (
+    PendingAnswer,
+    Question,
+    SessionBase,
+    check_corpus,
+    check_generation,
+)
 from pace_integrations.session.conversation import Conversation
 from pace_integrations.session.diagnostics.memory_plots import plot_memory
 from pace_integrations.session.diagnostics.memory_report import MemoryReport, build_memory_report
@@ -103,8 +110,9 @@ class Session(SessionBase):
             ContextOverflowError: One of them does not fit; none is then answered.
             DeadlineExceededError: The time is over.
         """
-        if batch < 1:
-            raise ConfigError(f"batch must be at least 1, got {batch}")
+        check_count(batch, "batch")
+        if isinstance(questions, str):
+            raise QuestionError("ask_many takes a list of questions, and this is one; ask() it")
         turns = [self._prepare_answer(question, generation) for question in questions]
         deadline = Deadline(timeout)
         answers: list[Answer] = []
@@ -154,6 +162,7 @@ class Session(SessionBase):
         Raises:
             ContextOverflowError: It does not fit beside what is there.
         """
+        check_corpus(corpus)
         with self._changing:
             held = self._state.corpus
             return self._read_into(held + corpus if held else corpus, progress)
@@ -188,6 +197,7 @@ class Session(SessionBase):
         Raises:
             ContextOverflowError: The result does not fit the model's context.
         """
+        check_corpus(corpus)
         with self._changing:
             return self._read_into(replace_documents(self._state.corpus, corpus), progress)
 
@@ -227,6 +237,7 @@ class Session(SessionBase):
             SessionFileError: The folder cannot be written, or holds something else.
             DocumentError: The session is blank: there is nothing to keep.
         """
+        check_path(path, "path")
         state = self._state
         if state.corpus is None:
             raise DocumentError("a blank session has read nothing that could be saved")
@@ -241,6 +252,8 @@ class Session(SessionBase):
         return ReadJob(self._engine, self._state, corpus, self._config)
 
     def _remove_documents(self, names: Sequence[str]) -> Corpus:
+        for name in names:
+            check_instance(name, str, "the name of a document")
         corpus = self._state.corpus or Corpus(())
         known = {x for d in corpus.documents for x in (d.id, d.title, d.source)}
         if unknown := [name for name in names if name not in known]:
@@ -262,11 +275,8 @@ class Session(SessionBase):
     def _prepare_answer(
         self, question: Question, generation: GenerationConfig | None
     ) -> PendingAnswer:
-        config, state, ids = (
-            generation or GenerationConfig(),
-            self._state,
-            self._encode_question(question),
-        )
+        config, state = check_generation(generation), self._state
+        ids = self._encode_question(question)
         self._check_room(len(ids), config)
         held = self._engine.retained_tokens(state.context, len(ids) + config.max_new_tokens)
         return PendingAnswer(question, ids, state.context.fork(), held, state, config)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from pace_integrations._checks import is_whole
 from pace_integrations.errors import ConfigError
 
 BUDGET = 32 * 2**30
@@ -21,7 +22,8 @@ def parse_size(value: int | str) -> int:
     Raises:
         ConfigError: It is neither.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
+    text = str(value).lower() if isinstance(value, str) or is_whole(value) else ""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text)
     if not match or match[2] not in _UNITS:
         raise ConfigError(f"a size is a number of bytes or like '20GB' or '512 MiB', got {value!r}")
     return int(float(match[1]) * _UNITS[match[2]])

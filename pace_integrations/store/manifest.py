@@ -156,7 +156,8 @@ def check_namespace(namespace: str | None) -> str | None:
     Raises:
         ConfigError: It is empty, too long, or holds characters that a name needs not.
     """
-    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+    text = isinstance(namespace, str)
+    if namespace is not None and not (text and _NAMESPACE.fullmatch(namespace)):
         raise ConfigError(
             f"namespace must be 1 to 128 letters, digits or any of . _ @ + : - and start with a "
             f"letter or digit, got {namespace!r}"

@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 
 from pace_integrations._files import create_file, make_folder, make_lock, sync
 from pace_integrations.documents import Corpus, Document, FileReport, Report
-from pace_integrations.errors import SessionFileError
+from pace_integrations.errors import DocumentError, SessionFileError
 from pace_integrations.store import manifest as manifests
 from pace_integrations.store.manifest import (
     CORPUS,
@@ -47,7 +47,10 @@ from pace_integrations.store.safetensors_writer import Parts, write_tensors
 
 _ATTEMPTS = 64  # of a reader, while other processes replace the session under its hands
 # What reading a damaged file may raise; RuntimeError is PyTorch's for one that is gone.
-_UNREADABLE = (SafetensorError, OSError, ValueError, KeyError, TypeError, RuntimeError)
+_UNREADABLE = (
+    *(SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError),
+    DocumentError,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from typing import Any
 
 from filelock import BaseFileLock, Timeout
 
+from pace_integrations._checks import check_instance, check_path
 from pace_integrations._files import (
     is_cache_folder,
     make_cache_folder,
@@ -67,6 +68,7 @@ class Sessions:
     def __init__(
         self, root: str | os.PathLike[str] | None = None, *, budget: int | str | None = None
     ) -> None:
+        check_path(root, "root", optional=True)
         self.root = Path(root) if root is not None else cache_folder("sessions")
         given = budget if budget is not None else os.environ.get("PACE_BUDGET", BUDGET)
         self.budget = parse_size(given)
@@ -123,6 +125,7 @@ class Sessions:
         Raises:
             SessionFileError: No session has that key, or several have.
         """
+        check_instance(key, str, "key")
         fitting = [path for path in self._entry_paths() if key and path.stem.startswith(key)]
         if len(fitting) != 1:
             found = "several sessions" if fitting else "no session"

@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pdfs import typeset
 from typer.testing import CliRunner
 
+from pace_integrations.answer import Citation
 from pace_integrations.cli import app
+from pace_integrations.cli.tables import format_table, make_citation_table
 from pace_integrations.cli.texts import to_line, to_printable
 
 HOSTILE = "x\x1b]8;;http:evil\x07\x1b[31mRED\u202e\u2066\x9b31m"
@@ -31,6 +34,16 @@ def pace(*arguments: object, **env: str) -> subprocess.CompletedProcess[bytes]:
 def shown(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     return result.output + result.stderr
+
+
+def test_a_citation_names_the_section_it_stands_in() -> None:
+    found = Citation("a.md", "1", None, 1, 3, None, "900 pounds", (0, 10), "cited", 1.0)
+    for section in (None, "Fees > Rent\x1b[31m"):
+        named = replace(found, section=section)
+        header, line = format_table(make_citation_table([named]))
+        assert header.split()[0] == "document"
+        assert line.startswith("[1]  a.md · Fees > Rent" if section else "[1]  a.md  ")
+        assert "\x1b" not in line
 
 
 @pytest.fixture

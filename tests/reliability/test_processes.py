@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import pickle
@@ -33,6 +34,8 @@ CORPUS = Corpus.from_texts({"oak": "The oak stands near the pond. " * 4})
 def test_a_forked_child_is_refused_and_never_waits(pace: Pace) -> None:
     session = pace.read(CORPUS)
     session.ask("Where?", generation=SHORT)
+    writing = session.stream("Where?", generation=GenerationConfig(max_new_tokens=64))
+    next(writing)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
@@ -45,6 +48,8 @@ def test_a_forked_child_is_refused_and_never_waits(pace: Pace) -> None:
                 lambda: pace.read(CORPUS),
                 lambda: session.fork().ask("Where?"),
                 lambda: session.ask_many(["Where?"]),
+                lambda: list(writing),
+                lambda: writing.answer,
             ):
                 with pytest.raises(PaceError, match="fork"):
                     work()
@@ -60,7 +65,8 @@ def test_a_forked_child_is_refused_and_never_waits(pace: Pace) -> None:
     if not ended:
         os.kill(child, 9)
     assert (bool(ended), status) == (True, 0)
-    assert session.ask("Where?", generation=SHORT)  # the parent goes on
+    assert writing.answer.text  # the parent goes on
+    assert session.ask("Where?", generation=SHORT)
 
 
 MADE = [
@@ -82,9 +88,9 @@ OTHERS = {
 )
 def test_errors_are_the_same_in_another_process(error: PaceError) -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        copy = pickle.loads(pickle.dumps(error, protocol))
-        assert (type(copy), str(copy), copy.args) == (type(error), str(error), error.args)
-        assert vars(copy) == vars(error)
+        twin = pickle.loads(pickle.dumps(error, protocol))
+        assert (type(twin), str(twin), twin.args) == (type(error), str(error), error.args)
+        assert vars(twin) == vars(error)
 
 
 def test_values_are_the_same_in_another_process(pace: Pace) -> None:
@@ -104,9 +110,12 @@ def test_values_are_the_same_in_another_process(pace: Pace) -> None:
 
 def test_what_holds_a_model_says_that_it_cannot_be_sent(pace: Pace) -> None:
     session = pace.read(CORPUS)
-    for thing, remedy in ((pace, "load"), (session, "save"), (session.fork(), "save")):
-        with pytest.raises(PaceError, match=remedy):
-            pickle.dumps(thing)
+    with session.stream("Where?", generation=SHORT) as stream:
+        things = ((pace, "load"), (session, "save"), (session.fork(), "save"), (stream, "answer"))
+        for thing, remedy in things:
+            for send in (pickle.dumps, copy.deepcopy):
+                with pytest.raises(PaceError, match=remedy):
+                    send(thing)
 
 
 EXIT = """

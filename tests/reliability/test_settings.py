@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from pace_integrations import (
     Corpus,
@@ -15,7 +22,9 @@ from pace_integrations import (
     ReadConfig,
     Session,
 )
-from pace_integrations.errors import ConfigError, QuestionError
+from pace_integrations.documents import Page, ReadLimits, ReadOptions
+from pace_integrations.errors import ConfigError, PaceError, QuestionError
+from pace_integrations.store.store import Sessions
 
 CONFIGS = {
     GenerationConfig: {
@@ -72,6 +81,86 @@ def test_what_json_and_command_lines_give_is_taken() -> None:
 @pytest.fixture(scope="module")
 def session(pace: Pace) -> Session:
     return pace.read(Corpus.from_texts({"oak": "The oak stands near the pond."}))
+
+
+# What people, notebooks and JSON hand over in the place of something else.
+ODD: list[Any] = [
+    True,
+    np.bool_(True),
+    np.float32(2.5),
+    np.array([3]),
+    torch.tensor(3),
+    Decimal(3),
+    math.nan,
+    b"3",
+    3 + 0j,
+    {"a": 1},
+    object(),
+]
+ENTRIES: dict[str, Callable[[Session, Any], object]] = {
+    "question": lambda s, odd: s.ask(odd),
+    "turn": lambda s, odd: s.fork().ask(odd),
+    "generation": lambda s, odd: s.ask("Where?", generation=odd),
+    "questions": lambda s, odd: s.ask_many([odd]),
+    "batch": lambda s, odd: s.ask_many(["Where?"], batch=odd),
+    "corpus to read": lambda s, odd: s.pace.read(odd),
+    "corpus to add": lambda s, odd: s.add(odd),
+    "corpus to replace": lambda s, odd: s.replace(odd),
+    "document to remove": lambda s, odd: s.remove(odd),
+    "how to read": lambda s, odd: s.pace.read(s.corpus or Corpus(()), config=odd),
+    "namespace": lambda s, odd: s.pace.read(s.corpus or Corpus(()), namespace=odd),
+    "path to read": lambda s, odd: s.pace.read(s.corpus or Corpus(()), path=odd),
+    "path to save": lambda s, odd: s.save(odd),
+    "path to open": lambda s, odd: s.pace.open(odd),
+    "verify": lambda s, odd: s.pace.open("x.pace", verify=odd),
+    "root": lambda s, odd: Sessions(odd),
+    "budget": lambda s, odd: Sessions("x", budget=odd),
+    "key": lambda s, odd: Sessions("x").describe(odd),
+    "model": lambda s, odd: Pace.load(odd),
+    "adapter": lambda s, odd: Pace.load("pace-nano", adapter=odd),
+    "memory": lambda s, odd: Pace.load("pace-nano", memory=odd),
+    "experts": lambda s, odd: Pace.load("pace-nano", experts=odd),
+    "overflow": lambda s, odd: Pace.load("pace-nano", overflow=odd),
+    "context": lambda s, odd: Pace.load("pace-nano", context=odd),
+    "revision": lambda s, odd: Pace.load("pace-nano", revision=odd),
+    "paths": lambda s, odd: Corpus.from_paths(odd),
+    "texts": lambda s, odd: Corpus.from_texts(odd),
+    "text": lambda s, odd: Corpus.from_texts({"a": odd}),
+    "index of a page": lambda s, odd: Page(odd, None, "oak"),
+    "metadata of a page": lambda s, odd: Page(1, None, "oak", metadata=odd),
+    "limit of pages": lambda s, odd: ReadLimits(pages=odd),
+    "limit of memory": lambda s, odd: ReadLimits(memory=odd),
+    "workers": lambda s, odd: ReadOptions(workers=odd),
+    "password": lambda s, odd: ReadOptions(password=odd),
+    "hidden": lambda s, odd: ReadOptions(hidden=odd),
+}
+TAKEN = {("texts", dict), ("metadata of a page", dict), ("hidden", bool)}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_what_is_of_another_kind_is_refused_where_it_enters(session: Session, entry: str) -> None:
+    for odd in ODD:
+        if (entry, type(odd)) not in TAKEN:
+            with pytest.raises(PaceError):
+                ENTRIES[entry](session, odd)
+
+
+@pytest.mark.parametrize("wrong", ["", "a\0b"])
+def test_a_path_that_no_system_has_is_refused(session: Session, wrong: str) -> None:
+    for enter in (session.save, session.pace.open, Sessions, Corpus.from_paths):
+        with pytest.raises(PaceError, match=r"path|permissions"):
+            enter(wrong)
+
+
+def test_numbers_of_numpy_become_numbers() -> None:
+    config = GenerationConfig(
+        max_new_tokens=np.int64(4),  # type: ignore[arg-type]
+        temperature=np.float32(0.5),  # type: ignore[arg-type]
+        seed=np.uint8(3),  # type: ignore[arg-type]
+    )
+    assert json.dumps(asdict(config)["max_new_tokens"]) == "4"
+    assert (type(config.temperature), type(config.seed)) == (float, int)
+    assert MemoryConfig(layers=np.arange(3)).layers == (0, 1, 2)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("timeout", [-1, math.nan, "soon", True])

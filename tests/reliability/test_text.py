@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checkpoints import byte_tokenizer
 
-from pace_integrations import Corpus, GenerationConfig, Pace
+from pace_integrations import Constraint, Corpus, GenerationConfig, Pace
 from pace_integrations._text import repair_text
+from pace_integrations.adapters.tool_calls import Tool, constrain_calls
 from pace_integrations.documents import Document, Page
 from pace_integrations.errors import DocumentError, QuestionError
 from pace_integrations.model.prompts import Prompts
@@ -33,6 +35,26 @@ def test_text_that_is_no_text_is_read_and_answered(pace: Pace, tmp_path: Path, t
         opened = pace.open(tmp_path / f"{i}.pace")
         assert opened.corpus is not None
         assert opened.corpus.documents == corpus.documents
+
+
+HALF: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a\ud83d": {"const": "\ud83d"}},
+    "required": ["a\ud83d"],
+}
+
+
+def test_formats_and_tools_that_hold_halves_of_characters_are_kept(pace: Pace) -> None:
+    session = pace.blank()
+    tool = Tool("t\ud83d", "Says \ud83d.", HALF)
+    for constraint in (
+        Constraint.json_schema(HALF),
+        constrain_calls([tool], required=True, parallel=False),
+        Constraint.choice("x\ud83d"),
+        Constraint.regex("x\ud83d"),
+    ):
+        config = GenerationConfig(max_new_tokens=90, constraint=constraint)
+        assert "\ufffd" in session.ask("What?", generation=config).text
 
 
 def test_pairs_are_joined_and_halves_marked() -> None:

@@ -110,6 +110,30 @@ def test_a_manifest_that_is_none_is_refused(pace: Pace, saved: Path, content: by
         pace.open(saved)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("pages", None),
+        ("pages", [5]),
+        ("pages", [{"index": "x", "label": None, "text": "oak"}]),
+        ("pages", [{"index": 1, "label": None, "text": "oak", "metadata": "x"}]),
+        ("pages", [{"index": 1, "label": None, "text": "oak", "invented": 1}]),
+        ("title", 5),
+        ("metadata", [1]),
+        ("invented", 1),
+    ],
+)
+def test_documents_of_another_shape_are_damage(
+    pace: Pace, saved: Path, field: str, value: object
+) -> None:
+    file = data(saved) / "corpus.jsonl"
+    row = json.loads(file.read_text().split("\n")[0])
+    file.write_text(json.dumps({**row, field: value}))
+    reseal_files(saved)
+    with pytest.raises(SessionFileError, match="is damaged"):
+        pace.open(saved)
+
+
 @pytest.mark.parametrize("version", [1, 99, "2", None])
 def test_another_format_is_named(pace: Pace, saved: Path, version: object) -> None:
     seal(saved, {"format": version})

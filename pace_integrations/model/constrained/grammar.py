@@ -10,6 +10,7 @@ from typing import Any
 
 from llguidance import LLMatcher
 
+from pace_integrations._text import repair_text
 from pace_integrations.config import Constraint
 from pace_integrations.model.constrained.json_schema import reduce_schema
 
@@ -38,7 +39,8 @@ def compile_grammar(constraint: Constraint) -> str:
 
 def embed_schema(schema: Mapping[str, Any]) -> str:
     """Return a schema from `reduce_schema` as a term of a Lark grammar."""
-    return f"%json {json.dumps({**schema, 'x-guidance': _LENIENT})}"
+    whole = json.dumps({**schema, "x-guidance": _LENIENT}, ensure_ascii=False)
+    return f"%json {json.dumps(json.loads(repair_text(whole)))}"
 
 
 def describe_refusal(constraint: Constraint, error: str) -> str:
