@@ -29,6 +29,7 @@ OUTSIDE: dict[str, list[str]] = {
     ".server": [],
     ".memory": ["default_layers"],
     ".experts": [],
+    ".ahn": [],
 }
 PAPERS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "recipes/README.md"]
 
@@ -65,7 +66,7 @@ def test_the_site_has_every_page_and_nothing_from_elsewhere(site: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["", ".langchain", ".llama_index", ".server", ".memory", ".experts"]
+    "module", ["", ".langchain", ".llama_index", ".server", ".memory", ".experts", ".ahn"]
 )
 def test_the_reference_has_what_a_package_offers(module: str, site: Path) -> None:
     text = "".join(page.read_text("utf-8") for page in (site / "api").glob("*.html"))

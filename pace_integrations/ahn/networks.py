@@ -176,6 +176,7 @@ KINDS: Mapping[str, type[RecurrentNetwork]] = {
     "dn": DeltaNet,
     "mamba2": Mamba2,
 }
+"""The kinds of networks by name."""
 
 
 class ArtificialHippocampus(nn.Module):
