@@ -90,26 +90,48 @@ def make_corpus(pages: int) -> Corpus:
 
 
 def ask(
-    library: Library, question: str, strategy: Literal["each", "together"], tokens: int
+    library: Library,
+    question: str,
+    strategy: Literal["each", "together"],
+    tokens: int,
+    passages: int = PASSAGES,
 ) -> tuple[float, str]:
     """Return the CPU seconds of an answer of at most some tokens, and its text."""
     config, start = GenerationConfig(max_new_tokens=tokens), time.process_time()
-    answer = library.ask(question, strategy=strategy, passages=PASSAGES, generation=config)
+    answer = library.ask(question, strategy=strategy, passages=passages, generation=config)
     return time.process_time() - start, answer.text
 
 
-def reread(library: Library, question: str) -> float:
+def wait_for_token(library: Library, question: str, passages: int) -> float:
+    """Return CPU seconds to the first token, the kept passages in one prompt."""
+    config, start = GenerationConfig(max_new_tokens=2), time.process_time()
+    with library.stream(
+        question, strategy="together", passages=passages, budget=2**20, generation=config
+    ) as stream:
+        next(piece for piece in stream if piece)
+        return time.process_time() - start
+
+
+def reread(library: Library, question: str, passages: int) -> float:
     """Return CPU seconds to the first token when the chosen passages are read again."""
     start = time.process_time()
-    chosen = library.find_pages(question, count=PASSAGES, selector="bm25").scored
+    chosen = library.find_pages(question, count=passages, selector="bm25").scored
     texts = [(f"{i}", scored.block.passage.text) for i, scored in enumerate(chosen)]
     session = library.pace.read(Corpus.from_texts(texts))
     session.ask(question, generation=GenerationConfig(max_new_tokens=1))
     return time.process_time() - start
 
 
-def measure(pace: Pace, tokens: int, questions: int, repeats: int, most: int, folder: Path) -> Row:
-    """Measure a library of about so many tokens."""
+def measure(
+    pace: Pace,
+    tokens: int,
+    questions: int,
+    repeats: int,
+    most: int,
+    folder: Path,
+    passages: int = PASSAGES,
+) -> Row:
+    """Measure a library of about so many tokens, of which questions get so many passages."""
     library = open_library(pace, folder)
     per_page = pace.count_tokens(page_text(100)) * 1.5  # passages overlap
     corpus = make_corpus(max(8, round(tokens / per_page)))
@@ -124,9 +146,9 @@ def measure(pace: Pace, tokens: int, questions: int, repeats: int, most: int, fo
         right += code in ask(library, question, "each", ANSWER)[1]  # reads what is not read yet
         for _ in range(repeats):
             each.append(ask(library, question, "each", ANSWER)[0])
-            together.append(ask(library, question, "together", 1)[0])
-            whole.append(ask(library, question, "together", ANSWER)[0])
-        again.append(reread(library, question))
+            together.append(wait_for_token(library, question, passages))
+            whole.append(ask(library, question, "together", ANSWER, passages)[0])
+        again.append(reread(library, question, passages))
     stats = library.stats()
     assert stats.store is not None
     return Row(
@@ -170,12 +192,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--pages", type=int, default=1000, help="pages of which one changes")
     parser.add_argument("--questions", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--passages", type=int, default=PASSAGES, help="of one prompt")
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
     with Pace.load(given.model, memory=None) as pace, tempfile.TemporaryDirectory() as base:
         for tokens in given.tokens:
             folder = Path(base) / str(tokens)
-            row = measure(pace, tokens, given.questions, given.repeats, given.read, folder)
+            row = measure(
+                pace, tokens, given.questions, given.repeats, given.read, folder, given.passages
+            )
             print(json.dumps(asdict(row)), flush=True)
         if given.pages:
             first, second, seconds = change_one_page(pace, given.pages, Path(base) / "pages")

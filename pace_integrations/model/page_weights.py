@@ -73,7 +73,8 @@ def _attend(query: Tensor, keys: Tensor) -> Tensor:
     scores = grouped @ keys[:, None].transpose(2, 3) * query.shape[-1] ** -0.5
     later = torch.ones(count, tokens, dtype=torch.bool, device=keys.device)
     scores = scores.masked_fill(later.triu(tokens - count + 1), float("-inf"))
-    return scores.softmax(-1).mean(2).sum(1)
+    mass: Tensor = scores.softmax(-1).mean(2).sum(1)
+    return mass
 
 
 def _dense_keys(layer: SegmentLayer, query: Tensor) -> Tensor:
