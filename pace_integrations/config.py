@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pace_integrations._checks import check_types, require
 from pace_integrations._memory_rules import RULES
 from pace_integrations._renamed import keep_renamed
-from pace_integrations._text import repair_text
 from pace_integrations.errors import ConfigError
 
 if TYPE_CHECKING:  # a type checker cannot look into the registry
@@ -221,26 +220,22 @@ class Constraint:
 
     def __post_init__(self) -> None:
         check_types(self)
-        object.__setattr__(self, "source", repair_text(self.source))
 
     @classmethod
     def json_schema(cls, schema: Mapping[str, Any], *, open_objects: bool = False) -> Self:
         """Hold an answer to JSON that is valid under a schema, without white space in it.
 
-        What the grammar engine does not know (``uniqueItems``, ``not``, an unknown ``format``)
-        is not held, and the log says so.
+        What no grammar can say (``uniqueItems``, an unknown ``format``) is not held, but logged.
 
         Args:
             schema: The schema.
-            open_objects: Whether an object that says nothing about it may hold properties that
-                the schema does not name.
+            open_objects: Whether an object that does not say so may hold further properties.
 
         Raises:
             ConfigError: The schema is not made of JSON values.
         """
         try:
-            text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
-            return cls("json_schema", text, open_objects)
+            return cls("json_schema", json.dumps(schema, allow_nan=False), open_objects)
         except (TypeError, ValueError, RecursionError) as error:
             raise ConfigError(f"a JSON schema must be made of JSON values: {error}") from error
 

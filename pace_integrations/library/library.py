@@ -20,8 +20,8 @@ from pace_integrations.library.holdings import Holdings
 from pace_integrations.library.strategy import STRATEGIES, Strategy
 from pace_integrations.library.turn import AskOptions, LibraryTurn, OnUnsupported, Question
 from pace_integrations.library.watching import watch_folder
+from pace_integrations.model.deadlines import Deadline
 from pace_integrations.model.engine import Engine
-from pace_integrations.model.model_thread import Deadline
 from pace_integrations.session.pace import Pace
 from pace_integrations.session.read_job import Progress
 from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream

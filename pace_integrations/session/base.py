@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from pace_integrations._checks import check_instance
 from pace_integrations.answer import Answer, MemoryCounts, Timings, Usage
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ConfigError, ContextOverflowError, PaceError, QuestionError
+from pace_integrations.errors import ContextOverflowError, PaceError
+from pace_integrations.model.deadlines import Deadline
 from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.engine import Context, Engine
-from pace_integrations.model.model_thread import Deadline
 from pace_integrations.model.prompts import Message
+from pace_integrations.session.arguments import check_question
 from pace_integrations.session.citations import Passage, find_evidence, resolve_citations
 from pace_integrations.session.state import ReadState, get_memory, number_passages
 from pace_integrations.session.streams import AnswerStream, AsyncAnswerStream
@@ -207,33 +207,6 @@ class SessionBase(ABC):
                 needed=needed,
                 limit=limit,
             )
-
-
-def check_question(question: object) -> None:
-    """Raise `QuestionError` unless something is a text, or a list as one of messages is."""
-    if not isinstance(question, str | Sequence) or isinstance(question, bytes):
-        raise QuestionError(
-            f"a question is a text, or a list of messages that ends with one; got {question!r}"
-        )
-
-
-def check_generation(generation: GenerationConfig | None) -> GenerationConfig:
-    """Return how an answer is written; None is the default.
-
-    Raises:
-        ConfigError: It is something else.
-    """
-    check_instance(generation, GenerationConfig, "generation", optional=True)
-    return GenerationConfig() if generation is None else generation
-
-
-def check_corpus(corpus: Corpus) -> None:
-    """Raise `ConfigError` for something to read that is no corpus."""
-    if not isinstance(corpus, Corpus):
-        raise ConfigError(
-            f"what is read is a Corpus, not {corpus!r}; Corpus.from_paths(...) reads files and "
-            "folders, Corpus.from_texts(...) takes texts"
-        )
 
 
 def _last_question(messages: Sequence[Message]) -> str:

@@ -10,12 +10,11 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.model.engine import Context, Engine
 from pace_integrations.model.prompts import Message
+from pace_integrations.session.arguments import check_generation, check_question
 from pace_integrations.session.base import (
     PendingAnswer,
     Question,
     SessionBase,
-    check_generation,
-    check_question,
 )
 from pace_integrations.session.state import ReadState
 

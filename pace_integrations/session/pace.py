@@ -8,11 +8,11 @@ import os
 import weakref
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NoReturn, Self, get_args
+from typing import Any, NoReturn, Self
 
 import torch
 
-from pace_integrations._checks import check_choice, check_count, check_instance, check_path
+from pace_integrations._checks import check_choice, check_instance, check_path
 from pace_integrations.config import (
     ExpertConfig,
     KvDtype,
@@ -22,18 +22,18 @@ from pace_integrations.config import (
     ReadConfig,
 )
 from pace_integrations.documents import Corpus
-from pace_integrations.errors import ConfigError, PaceError, SessionFileError
+from pace_integrations.errors import PaceError, SessionFileError
 from pace_integrations.memory import MemoryPatch
 from pace_integrations.model.engine import Engine
 from pace_integrations.model.expert_checkpoint import divide_into_experts
 from pace_integrations.model.loading import LoadedModel, LoadSettings, load_model
-from pace_integrations.session.base import check_corpus
+from pace_integrations.session.arguments import check_load_arguments, check_read_arguments
 from pace_integrations.session.diagnostics.inspection import Inspection
 from pace_integrations.session.read_job import Progress, ReadJob
 from pace_integrations.session.resume import SessionFolder
 from pace_integrations.session.session import Session
 from pace_integrations.session.state import ReadCost, ReadState
-from pace_integrations.store.manifest import Verify, check_namespace
+from pace_integrations.store.manifest import Verify
 from pace_integrations.store.store import Sessions
 
 _MEMORY = MemoryConfig()
@@ -119,14 +119,7 @@ class Pace(Inspection):
             ModelPatchError: The memory has no place in this model, or its neurons cannot be moved.
             MissingExtraError: What was asked for needs an extra, such as ``quant`` or ``gguf``.
         """
-        for name, path in (("model", model), ("adapter", adapter), ("ahn", ahn)):
-            check_path(path, name, optional=True)
-        check_instance(memory, MemoryConfig, "memory", optional=True)
-        check_instance(experts, ExpertConfig, "experts", optional=True)
-        check_instance(revision, str, "revision", optional=True)
-        check_choice(overflow, get_args(Overflow), "overflow")
-        if context is not None:
-            check_count(context, "context")
+        check_load_arguments(locals())
         held = (overflow, context, kv, ahn)
         settings = LoadSettings(
             adapter, dtype, device, quantization, revision, trust_remote_code, *held
@@ -203,13 +196,7 @@ class Pace(Inspection):
             SessionFileError: The folder or the store cannot be written.
             IncompatibleSessionError: `path` holds another model's or namespace's session.
         """
-        check_namespace(namespace)
-        check_corpus(corpus)
-        check_instance(config, ReadConfig, "config")
-        check_path(path, "path", optional=True)
-        check_instance(store, bool, "store")
-        if path is not None and store:
-            raise ConfigError("path and store exclude each other; give one of them")
+        check_read_arguments(locals())
         if path is not None:
             state, cost = self._open_folder(path, namespace).read(corpus, config, progress)
         elif store:

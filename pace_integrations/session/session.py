@@ -16,14 +16,13 @@ from pace_integrations.config import GenerationConfig, ReadConfig
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import DocumentError, QuestionError
 from pace_integrations.model.batch import always
+from pace_integrations.model.deadlines import Deadline
 from pace_integrations.model.engine import Engine
-from pace_integrations.model.model_thread import Deadline
+from pace_integrations.session.arguments import check_corpus, check_generation
 from pace_integrations.session.base import (
     PendingAnswer,
     Question,
     SessionBase,
-    check_corpus,
-    check_generation,
 )
 from pace_integrations.session.conversation import Conversation
 from pace_integrations.session.diagnostics.memory_plots import plot_memory

@@ -28,10 +28,11 @@ def compile_grammar(constraint: Constraint) -> str:
     which, once for each schema.
     """
     if constraint.kind == "lark":
-        return LLMatcher.grammar_from_lark(constraint.source)
+        return LLMatcher.grammar_from_lark(repair_text(constraint.source))
     if constraint.kind == "regex":
-        return LLMatcher.grammar_from_regex(constraint.source)
-    schema = reduce_schema(json.loads(constraint.source), open_objects=constraint.open_objects)
+        return LLMatcher.grammar_from_regex(repair_text(constraint.source))
+    given = _repair_schema(json.loads(constraint.source))
+    schema = reduce_schema(given, open_objects=constraint.open_objects)
     grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_LENIENT)
     _log_ignored_parts(grammar)
     return grammar
@@ -39,8 +40,12 @@ def compile_grammar(constraint: Constraint) -> str:
 
 def embed_schema(schema: Mapping[str, Any]) -> str:
     """Return a schema from `reduce_schema` as a term of a Lark grammar."""
-    whole = json.dumps({**schema, "x-guidance": _LENIENT}, ensure_ascii=False)
-    return f"%json {json.dumps(json.loads(repair_text(whole)))}"
+    return f"%json {json.dumps(_repair_schema({**schema, 'x-guidance': _LENIENT}))}"
+
+
+def _repair_schema(schema: Any) -> Any:  # noqa: ANN401 - a mapping or a boolean
+    """Return a schema without halves of characters, which the engine refuses."""
+    return json.loads(repair_text(json.dumps(schema, ensure_ascii=False)))
 
 
 def describe_refusal(constraint: Constraint, error: str) -> str:
