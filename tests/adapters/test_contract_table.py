@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add as plus
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -19,6 +20,7 @@ from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
 from llama_index.core.tools import FunctionTool
 from llama_support import citing
 
+import pace_integrations
 from pace_integrations import Session
 from pace_integrations.adapters.batching import expect_calls
 from pace_integrations.errors import DeadlineExceededError
@@ -207,6 +209,17 @@ class LlamaIndex:
 
 FACES: dict[str, Any] = {"langchain": LangChain, "llama_index": LlamaIndex}
 MODES = ["whole", "streamed", "awaited", "awaited_stream", "batched", "awaited_batch"]
+
+
+def test_every_integration_is_a_face_of_the_table() -> None:
+    home = Path(pace_integrations.__file__).parent
+    importing = {
+        path.relative_to(home).parts[0]
+        for path in home.rglob("*.py")
+        if "pace_integrations.adapters.chat_request import" in path.read_text(encoding="utf-8")
+    }
+    importing -= {"adapters", "server"}  # the server's table is that of its recorded bodies
+    assert importing == set(FACES), "a package that makes chat calls has its row in FACES"
 
 
 @pytest.fixture(params=FACES)

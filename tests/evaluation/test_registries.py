@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import runpy
 from pathlib import Path
 
 import pytest
 
-from pace_integrations.evaluation import controls, selection
+from pace_integrations.evaluation import controls, selection, tasks
 from pace_integrations.evaluation.arms import ARMS
 from pace_integrations.evaluation.metrics import answers
 from pace_integrations.evaluation.metrics.registry import METRICS
@@ -20,15 +21,15 @@ HOOKS = runpy.run_path(str(DOCS / "hooks.py"))
 PAGES = {path: path.read_text("utf-8") for path in sorted((DOCS / "pages").rglob("*.md"))}
 
 
-def functions(module: object, second: str) -> dict[str, object]:
-    """Public functions of a module whose second parameter has a name."""
+def functions(module: object, parameter: str, place: int = 1) -> dict[str, object]:
+    """Public functions of a module whose second parameter, or another one, has a name."""
     found = inspect.getmembers(module, inspect.isfunction)
     return {
         name: function
         for name, function in found
         if not name.startswith("_")
         and function.__module__ == module.__name__  # type: ignore[attr-defined]
-        and [*inspect.signature(function).parameters][1:2] == [second]
+        and [*inspect.signature(function).parameters][place : place + 1] == [parameter]
     }
 
 
@@ -48,6 +49,17 @@ def test_rows_of_a_task_name_the_task_and_a_metric(task: str) -> None:
     (row,) = generate_rows(task, TaskSpec(300, 1))
     assert row.task == task
     assert row.metric in METRICS
+
+
+def test_every_function_that_makes_rows_is_a_task() -> None:
+    modules = [f"{tasks.__name__}.{path.stem}" for path in Path(tasks.__file__).parent.glob("*.py")]
+    made = {
+        f"{name}:{function}"
+        for name in modules
+        for function in functions(importlib.import_module(name), "spec", place=0)
+    }
+    known = {f"{task.make.__module__}:{task.make.__qualname__}" for task in TASKS.values()}
+    assert sorted(made - known) == [], "give it a row in TASKS of evaluation/tasks/__init__.py"
 
 
 def test_every_control_and_every_choice_of_documents_is_an_arm() -> None:
