@@ -267,9 +267,8 @@ class ArtificialHippocampus(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Do as `chunk` for one token, whose tensors have no axis of tokens."""
         gates = None if gates is None else (gates[0][..., None], gates[1][..., None])
-        out, state = self.chunk(
-            *(tensor[:, :, None] for tensor in (q, k, v)), x[:, None], state, gates=gates
-        )
+        q, k, v = (tensor[:, :, None] for tensor in (q, k, v))
+        out, state = self.chunk(q, k, v, x[:, None], state, gates=gates)
         return out[:, :, 0], state
 
 
