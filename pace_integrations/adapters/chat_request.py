@@ -129,7 +129,7 @@ class _NumberedStream(Generic[_Stream]):
     def __init__(self, request: ChatRequest, conversation: Conversation, stream: _Stream) -> None:
         self._request = request
         self._conversation = conversation
-        self._stream = stream
+        self._stream: _Stream = stream
         self._marks = MarkRewriter(request.numbers)
 
     @property
