@@ -76,6 +76,7 @@ class Int4Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         """Return the outputs ``(..., out_features)`` of inputs ``(..., in_features)``."""
         rows = input.reshape(-1, self.in_features)
+        out: Tensor
         if rows.shape[0] <= MOST_ROWS:
             out = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.weight, GROUP, self.affine)
         else:
