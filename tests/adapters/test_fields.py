@@ -275,7 +275,7 @@ def test_a_setting_that_is_assigned_takes_effect(
 
 def test_a_chat_engine_tells_the_two_memories_apart(house: Path) -> None:
     engine = PaceChatEngine.from_paths(house, activation_memory=None)
-    assert engine._llm.memory is None
+    assert engine._llm._llm.memory is None
     with pytest.raises(ConfigError, match="activation_memory="):
         PaceChatEngine.from_paths(house, memory=MemoryConfig())
 
