@@ -185,8 +185,8 @@ def _attend_partly(
     query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool
 ) -> Partial:
     """Return attention and log-sum-exp; keys have as many heads as queries."""
-    if pays_in_blocks(query, key, causal=causal):
-        return attend_in_blocks(query, key, value, scale, causal=causal)
+    if not causal and pays_in_blocks(query, key):
+        return attend_in_blocks(query, key, value, scale)
     if _has_kernel(query, value):
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
             query, key, value, 0.0, causal, scale=scale

@@ -15,33 +15,33 @@ from torch import Tensor
 from pace_integrations.model.precision import has_native_bfloat16
 
 BLOCK_SCORES = 2**17  # of one head at a time, for each thread
-FEWEST_ROWS = 16
-# Scores of one head from which on products beat the kernel. Fixed numbers, not a measurement at run
-# time: what was read must not depend on how busy the machine was.
-FEWEST_SCORES = 2**15
-FEWEST_CAUSAL_SCORES = 2**17
+FEWEST_ROWS = 16  # fewer queries, as in decoding, are bound by memory: products would copy the keys
+# Before this much has been read attention is a small part of the work, and the kernel, whose scores
+# stay in float32, is the more exact. A fixed number, not a measurement at run time: what was read
+# must not depend on how busy the machine was.
+FEWEST_KEYS = 2048
 
 
-def pays_in_blocks(query: Tensor, key: Tensor, *, causal: bool) -> bool:
-    """Return True if `attend_in_blocks` is faster than PyTorch's kernel here."""
+def pays_in_blocks(query: Tensor, key: Tensor) -> bool:
+    """Return True if `attend_in_blocks` is worth its rounding here."""
     if query.dtype != torch.bfloat16 or query.device.type != "cpu" or not has_native_bfloat16():
         return False
-    fewest = FEWEST_CAUSAL_SCORES if causal else FEWEST_SCORES
-    # A few queries, as in decoding, are bound by memory: products would copy the keys.
-    return query.shape[2] >= FEWEST_ROWS and query.shape[2] * key.shape[2] >= fewest
+    return query.shape[2] >= FEWEST_ROWS and key.shape[2] >= FEWEST_KEYS
 
 
 def attend_in_blocks(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, *, causal: bool
+    query: Tensor, key: Tensor, value: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """Return attention ``(batch, heads, queries, size)`` and its log-sum-exp ``(.., queries)``.
+    """Return attention of queries that see all keys, and its log-sum-exp.
 
     Args:
-        query: ``(batch, heads, queries, size)``.
+        query: ``(batch, heads, queries, size)``, of bfloat16 as the others.
         key: ``(batch, heads, tokens, size)``.
         value: Likewise.
         scale: Factor of the scores.
-        causal: Whether query `i` sees the keys up to `i` only; there are as many keys then.
+
+    Returns:
+        Outputs ``(batch, heads, queries, size)``, and sums ``(batch, heads, queries)`` in float32.
     """
     out = value.new_empty(*query.shape[:3], value.shape[-1])
     sums = torch.empty(query.shape[:3])
@@ -52,15 +52,11 @@ def attend_in_blocks(
         q, k, v = scaled[place], key[place].t(), value[place]
         for start in range(0, q.shape[0], rows):
             block = slice(start, start + rows)
-            seen = start + q[block].shape[0] if causal else k.shape[1]
-            scores = q[block] @ k[:, :seen]
-            if causal:
-                later = torch.ones(seen - start, seen - start, dtype=torch.bool).triu_(1)
-                scores[:, start:].masked_fill_(later, float("-inf"))
+            scores = q[block] @ k
             weights = scores.softmax(-1)  # computed in float32, rounded once
             # The largest weight is exp(largest score - sum): no second pass of exponentials.
             sums[place][block] = _find_largest(scores) - _find_largest(weights).log()
-            torch.mm(weights, v[:seen], out=out[place][block])
+            torch.mm(weights, v, out=out[place][block])
     return out, sums
 
 
