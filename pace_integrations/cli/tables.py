@@ -50,7 +50,9 @@ def make_citation_table(citations: Sequence[Citation]) -> Table:
     for c in citations:
         mark = f"[{c.passage}]" if c.method == "cited" else f"~[{c.passage}]"
         words = " ".join(c.quote.split()) if c.score else "(none of the answer's words)"
-        place = " · ".join(to_printable(part) for part in (c.document, c.section) if part)
+        # A text's first heading is often its title: once is enough.
+        parts = dict.fromkeys(part for part in (c.document, c.section) if part)
+        place = " · ".join(map(to_printable, parts))
         table.add_row(mark, place, _format_page(c), to_printable(words))
     return table
 

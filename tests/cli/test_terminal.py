@@ -38,11 +38,13 @@ def shown(*arguments: object) -> str:
 
 def test_a_citation_names_the_section_it_stands_in() -> None:
     found = Citation("a.md", "1", None, 1, 3, None, "900 pounds", (0, 10), "cited", 1.0)
-    for section in (None, "Fees > Rent\x1b[31m"):
+    for section in (None, "a.md", "Fees > Rent\x1b[31m"):
         named = replace(found, section=section)
         header, line = format_table(make_citation_table([named]))
         assert header.split()[0] == "document"
-        assert line.startswith("[1]  a.md · Fees > Rent" if section else "[1]  a.md  ")
+        assert line.startswith(
+            "[1]  a.md · Fees > Rent" if section and ">" in section else "[1]  a.md  "
+        )
         assert "\x1b" not in line
 
 
