@@ -26,13 +26,15 @@ from recipes.train_small.model import Adapter, Reader, load_base
 from recipes.train_small.natural import Natural
 from recipes.train_small.records import Records
 from recipes.train_small.train import Schedule, Trainer
+from recipes.train_small.written import Written
 
 RANK, SCALE = 32, 2.0
 PROSE_CHARACTERS = 40_000_000
 WINDOWED = 0.6  # share of natural contexts that are cut into short passages
 PLAN = Plan(
-    ways={"each": 0.56, "pages": 0.22, "full": 0.12, "first": 0.05, "chat": 0.05},
-    sources={"natural": 0.54, "dense": 0.24, "records": 0.13, "hops": 0.09},
+    ways={"each": 0.66, "pages": 0.16, "full": 0.09, "first": 0.03, "chat": 0.06},
+    sources={"natural": 0.5, "written": 0.3, "dense": 0.12, "records": 0.08, "hops": 0.0},
+    verdicts=0.0,
 )
 FIRST = compose.Mix({"cite": 0.1, "pairs": 0.1, "facts": 0.2, "mixed": 0.6}, context=0.0)
 
@@ -65,6 +67,7 @@ def make_mixture(
         "dense": Dense(words).draw,
         "records": Records(words).draw,
         "hops": Hops(words).draw,
+        "written": Written().draw,
     }
     write_replies(load_base(base), base, work / "chat.jsonl", conversations)
     plain: Mapping[str, Plain] = {

@@ -161,7 +161,7 @@ class Mixture:
         count = self._plan.refusals * max(1, sum(len(p.asked) for p in shown))
         wanted = int(count) + (rng.random() < count % 1)
         for _ in range(wanted):
-            if away and (not near or rng.random() < 0.6):
+            if away and (not near or rng.random() < 0.4):
                 asked = away.pop(rng.randrange(len(away)))
                 turns.append(Turn(_spoken(rng, asked.question), formats.UNANSWERABLE, "refusal"))
                 if rng.random() < self._plan.verdicts:

@@ -40,6 +40,7 @@ from recipes.train_small.reading import Answerer, Reply, load_model
 from recipes.train_small.records import Records
 from recipes.train_small.rows import VERIFICATION, WRONG, Page, Row, Turn
 from recipes.train_small.train import Schedule, Trainer
+from recipes.train_small.written import Written
 
 ROOT = Path(__file__).parents[2]
 LAYERS = (0, 1)
@@ -118,6 +119,7 @@ def sources(data: Path) -> dict[str, Source]:
         "dense": Dense(WORDS).draw,
         "records": Records(WORDS).draw,
         "hops": Hops(WORDS).draw,
+        "written": Written().draw,
     }
 
 
@@ -130,7 +132,7 @@ def _drawn(source: Source, count: int) -> list[Passage]:
     return [passage for i in range(count) for passage in source(random.Random(i), 4)]
 
 
-@pytest.mark.parametrize("name", ["natural", "dense", "records", "hops"])
+@pytest.mark.parametrize("name", ["natural", "dense", "records", "hops", "written"])
 def test_passages_hold_their_answers(sources: dict[str, Source], name: str) -> None:
     passages = _drawn(sources[name], 60)
     asked = [(p, a) for p in passages for a in p.asked]
