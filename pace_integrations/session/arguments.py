@@ -24,7 +24,9 @@ def check_load_arguments(given: Mapping[str, Any]) -> None:
     What else may be wrong with them is found when the model's files are looked at.
     """
     for name in ("model", "adapter", "ahn"):
-        check_path(given[name], name, optional=True)
+        # An empty model name is refused where models are known, with what to do instead.
+        if name != "model" or given[name] != "":
+            check_path(given[name], name, optional=True)
     check_instance(given["memory"], MemoryConfig, "memory", optional=True)
     check_instance(given["experts"], ExpertConfig, "experts", optional=True)
     check_instance(given["revision"], str, "revision", optional=True)

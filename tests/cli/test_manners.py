@@ -160,7 +160,8 @@ def test_an_empty_argument_is_an_error(notes: Path, monkeypatch: pytest.MonkeyPa
 
 @manner("one command installs completion")
 def test_completion_is_installed_by_one_command(tmp_path: Path) -> None:
-    home = {"HOME": str(tmp_path)}
+    # Typer asks which shell its parent is; a runner of tests may have none.
+    home = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
     done = run_piped("--install-completion", "bash", env=home)
     assert done.returncode == 0, done.stderr
     assert "_PACE_COMPLETE" in (tmp_path / ".bash_completions" / "pace.sh").read_text()
