@@ -26,7 +26,7 @@ def check_request(model: str | os.PathLike[str] | None, settings: LoadSettings) 
         ModelLoadError: There is no such model or adapter.
         ConfigError: A setting is of no known kind, or the positions cannot be stretched.
     """
-    make_quantization_config(settings.quantization, on_cpu=settings.place == "cpu")
+    make_quantization_config(settings.quantization, on_cpu=settings.on_cpu)
     choose_dtype(settings.dtype, parameters=0, on_cpu=True)
     _check_device(settings.device)
     files = locate_model(model, settings.adapter)

@@ -170,6 +170,11 @@ class LoadSettings:
         """Device that the model runs on."""
         return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
+    @property
+    def on_cpu(self) -> bool:
+        """True if the whole model runs on the CPU."""
+        return self.place == "cpu"
+
 
 _SETTINGS = LoadSettings()
 
@@ -189,9 +194,8 @@ def load_model(
         MissingExtraError: A package that is needed for what was asked is not installed.
         ConfigError: A setting is of no known kind, or the positions cannot be stretched.
     """
-    on_cpu = settings.place == "cpu"
-    quantized = make_quantization_config(settings.quantization, on_cpu=on_cpu)
-    bits = packed_bits(settings.quantization, on_cpu=on_cpu)
+    quantized = make_quantization_config(settings.quantization, on_cpu=settings.on_cpu)
+    bits = packed_bits(settings.quantization, on_cpu=settings.on_cpu)
     files = locate_model(model, settings.adapter)
     source: dict[str, Any] = {
         "revision": settings.revision,
@@ -238,7 +242,7 @@ def _choose_form(
     files: ModelFiles, source: dict[str, Any], settings: LoadSettings
 ) -> dict[str, Any]:
     """Return the arguments of ``from_pretrained`` that say in which type and where weights lie."""
-    on_cpu, dtype = settings.place == "cpu", settings.dtype
+    on_cpu, dtype = settings.on_cpu, settings.dtype
     if dtype == "auto" and settings.quantization:
         return {"device_map": settings.place, "dtype": torch.bfloat16}
     counted = 0
