@@ -12,12 +12,15 @@ def main() -> None:
     """Run the command line."""
     if any(importlib.util.find_spec(name) is None for name in ("typer", "rich")):
         sys.exit(_print_error(MissingExtraError("the command line", "cli")))
-    # Only now: what follows needs the extra.
-    from pace_integrations.cli import app
-    from pace_integrations.cli.quiet import silence_libraries
+    try:
+        # Only now: what follows needs the extra.
+        from pace_integrations.cli import app
+        from pace_integrations.cli.quiet import silence_libraries
 
-    silence_libraries()
-    app(prog_name="pace")
+        silence_libraries()
+        app(prog_name="pace")
+    except KeyboardInterrupt:  # while packages are imported: commands answer it themselves
+        sys.exit(130)
 
 
 def _print_error(error: Exception) -> int:

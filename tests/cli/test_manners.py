@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pdfs import encrypted, typeset
@@ -21,6 +22,7 @@ from terminals import SCRIPT, run_on_terminal, run_piped, start_on_terminal
 from pace_integrations import __version__
 from pace_integrations.cli import app
 from pace_integrations.cli.spelling import to_shell_words
+from pace_integrations.entry import main
 from pace_integrations.model._transformers import disable_progress_bars
 
 GUIDE = Path(__file__).parents[2] / "docs" / "pages" / "guides" / "shell.md"
@@ -409,6 +411,32 @@ def test_ctrl_c_is_quiet(notes: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(20) == 130
         assert "Traceback" not in terminal.text
+
+
+def test_ctrl_c_while_packages_are_imported_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pace_integrations.cli", _Interrupting("cli"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+
+
+class _Interrupting(ModuleType):
+    """A package whose import is interrupted."""
+
+    def __getattr__(self, name: str) -> object:
+        raise KeyboardInterrupt
+
+
+def test_the_servers_key_is_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    command = ("serve", tmp_path / "missing", "--host", "0.0.0.0")
+    refused = run(*command)
+    monkeypatch.setenv("PACE_API_KEY", "a-long-enough-key")
+    taken = run(*command)
+    assert (refused.exit_code, taken.exit_code) == (2, 2)
+    assert "--api-key" in refused.output
+    assert "--api-key" not in taken.output and "missing" in taken.output
 
 
 COLORS = [

@@ -17,7 +17,11 @@ from unittest import mock
 
 from pace_integrations.cli import app
 
-SCRIPT = "from pace_integrations.entry import main; main()"
+# A suite that runs in the background hands down an ignored Ctrl-C.
+SCRIPT = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from pace_integrations.entry import main; main()"
+)
 STREAMS = ("stdin", "stdout", "stderr")
 
 
