@@ -32,8 +32,8 @@ RANK, SCALE = 32, 2.0
 PROSE_CHARACTERS = 40_000_000
 WINDOWED = 0.6  # share of natural contexts that are cut into short passages
 PLAN = Plan(
-    ways={"each": 0.66, "pages": 0.16, "full": 0.09, "first": 0.03, "chat": 0.06},
-    sources={"natural": 0.5, "written": 0.3, "dense": 0.12, "records": 0.08, "hops": 0.0},
+    ways={"each": 0.46, "pages": 0.18, "full": 0.24, "first": 0.03, "chat": 0.09},
+    sources={"natural": 0.42, "written": 0.26, "dense": 0.17, "records": 0.15, "hops": 0.0},
     verdicts=0.0,
 )
 FIRST = compose.Mix({"cite": 0.1, "pairs": 0.1, "facts": 0.2, "mixed": 0.6}, context=0.0)

@@ -14,6 +14,14 @@ from recipes.train_small.phrases import coin, make_style
 
 HERE = Path(__file__).parent
 MOST_CELLS = 9
+# Asked the other way round: which row has a value. `{h}` is the heading of the rows.
+REVERSED = (
+    "Which {h} has the {label} {value}?",
+    "What is the {h} with {label} {value}?",
+    "Which {h} has {value} as its {label}?",
+    "{label} {value}: which {h} is that?",
+    "Which {h} is listed with {value}?",
+)
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,7 @@ def _table(rng: random.Random, maker: Maker, theme: Theme) -> list[Passage]:
             text = f"{rng.choice(theme.titles)}\n{text}"
         passage = Passage(title, str(rng.randint(1, 400)) if rng.random() < 0.5 else None, text)
         passage.asked = _ask_cells(rng, columns, names, rows, group)
+        passage.asked += _ask_rows(rng, heads, names, rows, group)
         for column in rng.sample(unasked, min(2, len(unasked))):
             name = names[rng.choice(group)]
             passage.unknown.append(rng.choice(column.questions).replace("{e}", name))
@@ -186,6 +195,27 @@ def _ask_cells(
         others = (*beside, *beside, *(rows[n][k] for n in group if n != i))
         question = columns[k].ask(rng, rows[i][k]).replace("{e}", names[i])
         asked.append(Asked(question, rows[i][k], names[i], others))
+    return asked
+
+
+def _ask_rows(
+    rng: random.Random,
+    heads: Sequence[str],
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    group: Sequence[int],
+) -> list[Asked]:
+    """Ask which row has a value, where one row alone has it."""
+    asked = []
+    for i in rng.sample(group, min(len(group), MOST_CELLS // 3)):
+        k = rng.randrange(len(rows[i]))
+        value = rows[i][k]
+        if sum(value in cell for row in rows for cell in row) == 1:
+            question = rng.choice(REVERSED).format(
+                h=heads[0].lower(), label=heads[k + 1].lower(), value=value
+            )
+            others = tuple(names[n] for n in group if n != i)
+            asked.append(Asked(question[0].upper() + question[1:], names[i], value, others))
     return asked
 
 

@@ -18,7 +18,9 @@ from recipes.train_nano import formats
 VERIFICATION = "Is that right? Answer Yes or No."
 RIGHT, WRONG = "Yes", "No"
 NUMBER_WEIGHT = 2.0
-REFUSAL_WEIGHT = 3.0
+# Whether to answer is decided by a reply's first token: it weighs the same both ways, so that the
+# probability of a refusal follows the shares of the mixture.
+FIRST_WEIGHT = 2.0
 VERDICT_WEIGHT = 4.0
 SMALL_WEIGHT = 0.1
 SINK = 4  # the first tokens of a block are its attention sink and look alike in every page
@@ -156,13 +158,13 @@ class Row:
             + self.encode(formats.TO_ASSISTANT)
         )
         reply = self.encode(turn.reply + formats.END)
-        weights = [1.0] * len(reply)
+        weights = [FIRST_WEIGHT] + [1.0] * (len(reply) - 1)
         if turn.kind == "answer" and turn.reply.endswith("]"):
             digits = len(turn.reply) - turn.reply.rindex("[") - 2
             heavy = NUMBER_WEIGHT / digits if len(pages) == 1 else NUMBER_WEIGHT
             weights[-2 - digits : -2] = [heavy] * digits
         elif turn.kind == "refusal":
-            weights = [REFUSAL_WEIGHT] + [SMALL_WEIGHT] * (len(reply) - 1)
+            weights = [FIRST_WEIGHT] + [SMALL_WEIGHT] * (len(reply) - 1)
         elif turn.kind == "given":
             weights = [0.0] * len(reply)
         self._add(ask, position)
