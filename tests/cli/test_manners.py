@@ -436,7 +436,8 @@ def test_the_servers_key_is_taken_from_the_environment(
     taken = run(*command)
     assert (refused.exit_code, taken.exit_code) == (2, 2)
     assert "--api-key" in refused.output
-    assert "--api-key" not in taken.output and "missing" in taken.output
+    assert "--api-key" not in taken.output
+    assert "missing" in taken.output
 
 
 COLORS = [
