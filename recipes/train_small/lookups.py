@@ -1,41 +1,28 @@
 """Look-ups on real documents: passages chosen by words, asked one by one, the best reply taken."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import bm25s
 
 from pace_integrations.documents import Corpus
+from pace_integrations.library.passages import split_page
 from recipes.train_nano import formats
 from recipes.train_nano.metrics import CITATION
 from recipes.train_small.reading import Answerer, Reply, load_lookups
 
-SIZE = 500
 PASSAGES = 5
 THRESHOLD = 0.5
 
 
-def windows(text: str, size: int = SIZE) -> Iterator[str]:
-    """Cut a page after lines and sentences into windows that overlap by a quarter."""
-    current = ""
-    for line in filter(str.strip, re.split(r"(?<=[.!?])\s+|\n", text)):
-        if current and len(current) + len(line) > size:
-            yield current
-            current = f"{current[-size // 4 :].split(' ', 1)[-1]} {line}"
-        else:
-            current = f"{current}\n{line}" if current else line
-    if current:
-        yield current
-
-
 def read_document(path: Path) -> list[tuple[str, str]]:
-    """Return the rendered passages of a document with their plain texts."""
+    """Return the rendered passages of a document, divided as a library does, and their texts."""
     made = []
     for document in Corpus.from_paths([path]).documents:
         for page in document.pages:
-            for text in windows(page.text):
-                made.append((formats.passage(1, document.title, page.label, text), text))
+            for passage in split_page(page.text, page.section):
+                shown = formats.passage(1, document.title, page.label, passage.text)
+                made.append((shown, passage.text))
     return made
 
 
