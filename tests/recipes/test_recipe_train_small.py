@@ -208,7 +208,7 @@ def test_a_turn_is_the_prompt_of_the_library(tokenizer: Tokenizer) -> None:
     assert not any(row.weights[:verdict])
     row = _unit(tokenizer, TURNS[:1])
     heavy = [i for i, w in zip(row.ids, row.weights, strict=True) if w > 1]
-    assert tokenizer.decode(heavy) == "12"
+    assert tokenizer.decode(heavy) == "B12"  # whether to answer, and the number
 
 
 def _read(reader: Reader, row: Row) -> Tensor:
