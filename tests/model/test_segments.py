@@ -18,7 +18,12 @@ from pace_integrations.model.forward import prefill
 from pace_integrations.model.kv_cache import attention, blocked
 from pace_integrations.model.kv_cache.attention import attend, segmented_attention
 from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
-from pace_integrations.model.kv_cache.segments import SegmentLayer, segments_returned, to_dense
+from pace_integrations.model.kv_cache.segments import (
+    PackedLayer,
+    SegmentLayer,
+    segments_returned,
+    to_dense,
+)
 
 IDS = torch.randint(3, 128, (1, 70), generator=torch.Generator().manual_seed(0))
 SIZE = 8
@@ -157,31 +162,63 @@ def test_layers_behave_as_lists_of_tokens(moves: list[tuple[str, int]]) -> None:
     tokens=st.integers(1, 150),
     seed=st.integers(0, 9),
     block=st.sampled_from([2**8, 2**12]),
-    shift=st.sampled_from([0.0, -40.0]),
+    shift=st.sampled_from([0.0, -40.0, 40.0]),
+    causal=st.booleans(),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_attention_in_blocks_is_attention(
-    heads: int, queries: int, tokens: int, seed: int, block: int, shift: float
+    heads: int, queries: int, tokens: int, seed: int, block: int, shift: float, causal: bool
 ) -> None:
+    """Where all scores of a row lie far from zero, too; and where one of them does."""
     generator = torch.Generator().manual_seed(seed)
-    shapes = [(1, heads, n, SIZE) for n in (queries, tokens, tokens)]
-    q, k, v = (torch.randn(s, generator=generator).bfloat16() for s in shapes)
-    q[..., 0], k[..., 0] = 1, shift  # with a shift, all scores of a row are negative
+    group, fresh = 3, queries if causal else 0
+    total = tokens + fresh
+    q = torch.randn(1, heads, queries * group, SIZE, generator=generator).bfloat16()
+    k, v = torch.randn(2, 1, heads, total, SIZE, generator=generator).bfloat16()
+    q[..., 0], k[..., 0] = 1, shift
+    k[:, :, tokens // 2, 0] += 30
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocked, "BLOCK_SCORES", block)
-        out, sums = blocked.attend_in_blocks(q, k, v, 1.0)
-    scores = q.double() @ k.double().transpose(2, 3)
-    # Scores are rounded to eight bits: by a 256th of their size, here up to 50.
-    torch.testing.assert_close(sums.double(), scores.logsumexp(-1), rtol=0.004, atol=0.05)
-    torch.testing.assert_close(
-        out.double(), scores.softmax(-1) @ v.double(), rtol=0.05, atol=0.25 if shift else 0.08
-    )
+        patch.setattr(blocked, "STRETCH", 32)
+        out, sums = blocked.attend_in_blocks(q, k, v, 0.5, fresh=fresh)
+    scores = q.double() @ k.double().transpose(2, 3) * 0.5
+    seen = torch.ones(queries, total, dtype=torch.bool).tril(total - queries if causal else total)
+    scores = scores.masked_fill(~seen.repeat_interleave(group, dim=0), float("-inf"))
+    # Not of the size of the scores: what is rounded lies near zero.
+    torch.testing.assert_close(sums.double(), scores.logsumexp(-1), rtol=0, atol=0.04)
+    torch.testing.assert_close(out.double(), scores.softmax(-1) @ v.double(), rtol=0.02, atol=0.04)
 
 
-def test_blocks_serve_long_reading_in_bfloat16_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("past", [0, 1, 300])
+@pytest.mark.parametrize("packs", [False, True])
+def test_reading_in_blocks_equals_one_masked_attention(
+    monkeypatch: pytest.MonkeyPatch, past: int, packs: bool
+) -> None:
+    torch.manual_seed(0)
+    layer = PackedLayer() if packs else SegmentLayer()
+    with segments_returned():
+        if past:
+            layer.update(*torch.randn(2, 1, 2, past, SIZE).bfloat16())
+        k, v = layer.update(*torch.randn(2, 1, 2, 400, SIZE).bfloat16())
+    query = torch.randn(1, 6, 400, SIZE).bfloat16()
+    mask = torch.ones(400, past + 400, dtype=torch.bool).tril(past)
+    dense = (to_dense(k).double(), to_dense(v).double())
+    want = scaled_dot_product_attention(query.double(), *dense, mask, enable_gqa=True)
+    errors = []
+    for native in (True, False):
+        monkeypatch.setattr(blocked, "has_native_bfloat16", lambda native=native: native)
+        got, _ = attend(torch.nn.Module(), query, k, v, None)
+        assert got.dtype == torch.bfloat16
+        errors.append(float((got.transpose(1, 2) - want).norm() / want.norm()))
+    in_blocks, kernel = errors
+    assert in_blocks < 0.006
+    assert in_blocks < 2.2 * kernel
+
+
+def test_blocks_serve_reading_in_bfloat16_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocked, "has_native_bfloat16", lambda: True)
-    chunk, token = torch.zeros(1, 1, 512, SIZE), torch.zeros(1, 1, 1, SIZE)
-    long, short = torch.zeros(1, 1, 4096, SIZE), torch.zeros(1, 1, 512, SIZE)
+    chunk, token = torch.zeros(1, 3, 512, SIZE), torch.zeros(1, 3, 1, SIZE)
+    long, short = torch.zeros(1, 1, 4096, SIZE), torch.zeros(1, 1, 64, SIZE)
     assert blocked.pays_in_blocks(chunk.bfloat16(), long.bfloat16())
     assert not blocked.pays_in_blocks(chunk, long)
     assert not blocked.pays_in_blocks(chunk.bfloat16(), short.bfloat16())

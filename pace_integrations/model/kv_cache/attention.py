@@ -106,7 +106,7 @@ def attend(
     for k, v in zip(key.shared, value.shared, strict=True):
         parts += _attend_past(query, key, value, (k, v), scale)
     parts += _attend_own(query, key, value, scale)
-    return _merge_partials(parts).transpose(1, 2).contiguous(), None
+    return _merge_partials(parts).to(query.dtype).transpose(1, 2).contiguous(), None
 
 
 def _attend_past(
@@ -132,16 +132,29 @@ def _attend_own(query: Tensor, key: Segments, value: Segments, scale: float) -> 
         return [_attend_padded(query, *_unpack_pair(key, value, k, v), scale, key.padding)]
     # One query sees all of its own tokens, itself included: no causal mask, one product.
     past = k.shape[2] - (fresh if fresh > 1 else 0)
+    if fresh > 1 and (key.packed is None or k.shape[2] <= OPENED) and pays_in_blocks(query, k):
+        past = 0  # one pass over everything: nothing to merge
     parts: list[Partial] = []
     if past:
         parts += _attend_past(query, key, value, (k[:, :, :past], v[:, :, :past]), scale)
     if fresh > 1:
         k, v = _unpack_pair(key, value, k[:, :, past:], v[:, :, past:])
-        groups = query.shape[1] // k.shape[1]
-        # The causal kernel wants a key head for each query head; a chunk is small enough to copy.
-        k, v = (t.repeat_interleave(groups, dim=1) for t in (k, v))
-        parts.append(_attend_partly(query, k, v, scale, causal=True))
+        parts.append(_attend_causal(query, k, v, scale))
     return parts
+
+
+def _attend_causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:
+    """Attend to keys of which the last are the queries' own, in causal order."""
+    groups = query.shape[1] // key.shape[1]
+    if pays_in_blocks(query, key):
+        # (batch, key heads, queries, group, size): the queries of one token side by side.
+        folded = query.unflatten(1, (-1, groups)).transpose(2, 3).flatten(2, 3)
+        done = attend_in_blocks(folded, key, value, scale, fresh=query.shape[2])
+        out, sums = (t.unflatten(2, (-1, groups)).transpose(2, 3).flatten(1, 2) for t in done)
+        return out, sums
+    # The causal kernel wants a key head for each query head; a chunk is small enough to copy.
+    key, value = (t.repeat_interleave(groups, dim=1) for t in (key, value))
+    return _attend_partly(query, key, value, scale, causal=True)
 
 
 def _attend_segment(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:
@@ -222,7 +235,7 @@ def _merge_partials(parts: list[Partial]) -> Tensor:
     # exp(s_i - s) with s = log sum_i exp(s_i) is a softmax over the parts.
     weights = torch.stack([sums for _, sums in parts]).softmax(0)[..., None]
     outs = torch.stack([out for out, _ in parts]).float()
-    return (weights * outs).sum(0).to(parts[0][0].dtype)
+    return (weights * outs).sum(0)
 
 
 def _make_mask(local_size: int | None = None, **kwargs: object) -> Tensor | None:
