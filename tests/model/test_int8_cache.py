@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from checkpoints import save_tiny
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_model
 from torch import Tensor
@@ -17,10 +20,12 @@ from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import ConfigError, IncompatibleSessionError
 from pace_integrations.langchain import ChatPace
 from pace_integrations.model._transformers import cache_argument
-from pace_integrations.model.forward import prefill
+from pace_integrations.model.forward import predict_next, prefill
+from pace_integrations.model.kv_cache import attention, int8_attention
 from pace_integrations.model.kv_cache.attention import segmented_attention
 from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
 from pace_integrations.model.kv_cache.int8 import pack_int8, unpack_int8
+from pace_integrations.model.kv_cache.int8_attention import attend_packed
 
 IDS = torch.randint(3, 128, (1, 70), generator=torch.Generator().manual_seed(0))
 QUESTIONS = ["Where is the oak?", "When does the gate open?", "Who is there?"]
@@ -65,6 +70,68 @@ def test_eight_bits_change_little_and_chunks_less(family: str) -> None:
         full = model(IDS).logits[:, 60:]
     assert 0 < spread(whole - full) < 0.05 * spread(full)
     assert spread(logits(family, 7) - whole) < 0.2 * spread(whole - full)
+
+
+@given(
+    st.sampled_from([8, 64, 80, 96]),
+    st.integers(1, 5),
+    st.integers(1, 90),
+    st.sampled_from([1e-3, 1.0, 30.0]),
+    st.sampled_from([torch.float32, torch.bfloat16]),
+)
+@settings(max_examples=40, deadline=None)
+def test_attention_to_packed_tokens_is_attention_to_what_they_hold(
+    size: int, rows: int, tokens: int, spread: float, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(size * tokens + rows)
+    q = torch.randn(2, 3, rows, size, generator=generator).to(dtype)
+    q[0, 0] = 0
+    k = torch.randn(2, 3, tokens, size, generator=generator) * spread
+    v = torch.randn(2, 3, tokens, 16, generator=generator)
+    # As a cache holds them: behind its last token its buffer goes on.
+    packed_k, packed_v = (pack_int8(torch.cat([t, t], dim=2))[:, :, :tokens] for t in (k, v))
+    with torch.inference_mode():
+        out, sums = attend_packed(q, packed_k, packed_v, size**-0.5, 16)
+    keys = unpack_int8(packed_k, size, torch.float32).double()
+    values = unpack_int8(packed_v, 16, torch.float32).double()
+    scores = q.double() @ keys.transpose(2, 3) * size**-0.5
+    # Fifteen bits of a query, and eight of a weight where the model computes in bfloat16.
+    close = 1e-3 * max(1, spread)
+    torch.testing.assert_close(sums.double(), scores.logsumexp(-1), rtol=1e-3, atol=close)
+    coarse = 0.02 if dtype == torch.bfloat16 else 0.002
+    want = scores.softmax(-1) @ values
+    torch.testing.assert_close(out.double(), want, rtol=coarse, atol=coarse + close)
+
+
+def test_a_token_is_written_without_unpacking_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next token is the same as where the past is unpacked."""
+    model, ids = tiny_model("llama"), IDS.repeat(1, 20)
+    monkeypatch.setattr(int8_attention, "has_native_bfloat16", lambda: True)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    results, unpacked = [], []
+    for few in (1024, 10**9):
+        monkeypatch.setattr(int8_attention, "FEWEST_KEYS", few)
+        cache = new_cache(model, "int8")
+        for _ in prefill(model, ids, cache, chunk=512, around=nullcontext):
+            pass
+        twin = fork_cache(cache)
+        longest: list[int] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(attention, "unpack_int8", note_lengths(longest))
+            results.append(predict_next(model, IDS[:, :1], twin, around=nullcontext))
+        unpacked.append(max(longest))
+    torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-3)
+    assert unpacked == [1, ids.shape[1]]
+
+
+def note_lengths(lengths: list[int]) -> Callable[..., Tensor]:
+    """Return `unpack_int8` that notes how many tokens it is given."""
+
+    def unpack(packed: Tensor, *args: Any) -> Tensor:
+        lengths.append(packed.shape[2])
+        return unpack_int8(packed, *args)
+
+    return unpack
 
 
 def test_plain_attention_sees_the_same_packed_tokens() -> None:

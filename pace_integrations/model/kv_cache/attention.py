@@ -28,6 +28,7 @@ from pace_integrations.model._transformers import (
 from pace_integrations.model.kv_cache.blocked import attend_in_blocks, pays_in_blocks
 from pace_integrations.model.kv_cache.hippocampus import FreshKeys
 from pace_integrations.model.kv_cache.int8 import unpack_int8
+from pace_integrations.model.kv_cache.int8_attention import attend_packed, takes_packed
 from pace_integrations.model.kv_cache.segments import Segments, segments_returned, to_dense
 
 NAME = "pace_segments"
@@ -113,6 +114,9 @@ def _attend_past(
     query: Tensor, key: Segments, value: Segments, pair: tuple[Tensor, Tensor], scale: float
 ) -> Iterator[Partial]:
     """Yield partial results over keys and values that every query sees."""
+    if value.packed is not None and takes_packed(query, pair[0]):
+        yield _attend_segment(query, *pair, scale, packed=value.packed[0])
+        return
     most = pair[0].shape[2] if key.packed is None else OPENED
     for k, v in zip(*(tensor.split(most, dim=2) for tensor in pair), strict=True):
         yield _attend_segment(query, *_unpack_pair(key, value, k, v), scale)
@@ -157,10 +161,13 @@ def _attend_causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> P
     return _attend_partly(query, key, value, scale, causal=True)
 
 
-def _attend_segment(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Partial:
+def _attend_segment(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, packed: int | None = None
+) -> Partial:
     """Attend with all queries to all keys of a segment, which several rows may share.
 
     Query heads of one key head, and rows that share the segment, are queries like any other.
+    Where keys and values are packed, `packed` is the number of channels of a value.
     """
     # `kept` is 1 for a segment that all rows share, otherwise the batch.
     batch, heads, queries, size = query.shape
@@ -169,7 +176,10 @@ def _attend_segment(query: Tensor, key: Tensor, value: Tensor, scale: float) -> 
     # nothing is masked in the past, so all of them go through one product with each key head.
     split = query.view(kept, batch // kept, key_heads, heads // key_heads, queries, size)
     folded = split.transpose(1, 2).reshape(kept, key_heads, -1, size)
-    out, sums = _attend_partly(folded, key, value, scale, causal=False)
+    if packed is not None:
+        out, sums = attend_packed(folded, key, value, scale, packed)
+    else:
+        out, sums = _attend_partly(folded, key, value, scale, causal=False)
     shape = (kept, key_heads, batch // kept, heads // key_heads, queries)
     out = out.reshape(*shape, -1).transpose(1, 2).reshape(batch, heads, queries, -1)
     return out, sums.reshape(shape).transpose(1, 2).reshape(batch, heads, queries)

@@ -61,15 +61,18 @@ def unpack_int8(packed: Tensor, size: int, dtype: torch.dtype, room: str | None 
     if room is None or not torch.is_inference_mode_enabled():
         out = torch.empty(shape, dtype=dtype, device=packed.device)
     else:
-        out = _scratch_memory(room, shape, dtype, packed.device)
+        out = borrow_memory(room, shape, dtype, packed.device)
     torch.mul(integers, scales[..., None], out=out.unflatten(-1, (scales.shape[-1], -1)))
     return out
 
 
-def _scratch_memory(
+def borrow_memory(
     name: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Return memory that is reused: allocating it costs more than computing what it holds."""
+    """Return this thread's memory of a name, which its next call with that name overwrites.
+
+    Allocating it anew would cost more than computing what it holds.
+    """
     rooms = _rooms.__dict__
     key, count = f"{name} {dtype} {device}", math.prod(shape)
     if key not in rooms or rooms[key].numel() < count:
