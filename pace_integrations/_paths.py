@@ -12,7 +12,7 @@ from typing import Literal
 
 from platformdirs import user_cache_path
 
-Room = Literal["sessions", "pages", "experts", "models", "history", "heads"]
+Room = Literal["sessions", "pages", "shared", "experts", "models", "history", "heads"]
 
 
 def home_folder() -> Path:
@@ -26,7 +26,8 @@ def cache_folder(room: Room) -> Path:
 
     Args:
         room: ``"sessions"`` (read state and text of documents), ``"pages"`` (read state of single
-            pages), ``"experts"`` (neuron orders), ``"models"`` (checkpoints), ``"history"``
+            pages), ``"shared"`` (copies of what lies on shared stores), ``"experts"`` (neuron
+            orders), ``"models"`` (checkpoints), ``"history"``
             (questions typed in conversations) or ``"heads"`` (which keys of models find pages).
     """
     return home_folder() / room

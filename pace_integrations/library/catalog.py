@@ -21,6 +21,7 @@ from typing import Any
 from pace_integrations._files import create_file, make_folder, make_lock, remove_file, sync
 from pace_integrations.documents import Document, Page
 from pace_integrations.errors import DocumentError, LibraryFileError
+from pace_integrations.library.sealed_list import parse_list, seal_list
 
 FORMAT = 1
 FILE = "library.json"
@@ -129,14 +130,13 @@ class Catalog:
             mark = (status.st_mtime_ns, status.st_ino, status.st_size)
             if self._seen is not None and self._seen[0] == mark:
                 return self._seen[1]
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            seal = saved.pop("sha256")
+            saved, seal = parse_list(path.read_bytes())
         except FileNotFoundError:
             return Listing((), 1, self._settings, "")
-        except (OSError, ValueError, AttributeError, KeyError) as error:
+        except OSError as error:
             raise self._damage(f"{FILE} cannot be read") from error
-        if seal != _seal(saved):
-            raise self._damage(f"{FILE} was changed")
+        except ValueError as error:
+            raise self._damage(f"{FILE} {error}") from error
         if saved.get("format") != FORMAT:
             raise LibraryFileError(
                 f"{str(self.folder)!r} has format {saved.get('format')!r}, and this version reads "
@@ -195,15 +195,17 @@ class Catalog:
             "documents": rows,
         }
         saved = json.loads(json.dumps(saved))
-        write_private(
-            self.folder / FILE, json.dumps({**saved, "sha256": _seal(saved)}).encode(), replace=True
-        )
-        sync(self.folder)
+        self._publish(json.dumps({**saved, "sha256": seal_list(saved)}).encode())
         used = {row["text"] for row in rows}
         for old in texts.glob("*.json"):
             if old.name not in used:
                 remove_file(old)
         return self.load()
+
+    def _publish(self, data: bytes) -> None:
+        """Put another list in the place of the one that is there: the step that counts."""
+        write_private(self.folder / FILE, data, replace=True)
+        sync(self.folder)
 
     def _text_name(self, held: HeldDocument) -> str:
         text = json.dumps(held.document.to_dict(), sort_keys=True)
@@ -275,13 +277,9 @@ def _names_of(held: HeldDocument) -> list[str]:
     return [x for x in (document.id, document.title, document.source) if x]
 
 
-def _seal(saved: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(saved, sort_keys=True).encode()).hexdigest()
-
-
 def _is_ours(folder: Path) -> bool:
     """Return True if a folder is empty, a library, or what an interrupted first change left."""
-    own = {".lock", "text", "states", "index"}
+    own = {".lock", ".copying", "text", "states", "index"}
     return (folder / FILE).is_file() or all(
         entry.name in own or entry.name.startswith(f".{FILE}-") for entry in folder.iterdir()
     )

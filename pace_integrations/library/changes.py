@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +13,11 @@ from pace_integrations.documents import Document, Report
 from pace_integrations.documents.corpus import Corpus, NothingReadError
 from pace_integrations.documents.discovery import expand_paths
 from pace_integrations.documents.options import ReadOptions
-from pace_integrations.errors import DocumentError
-from pace_integrations.library.catalog import HeldDocument, Listing, file_stamp, new_key
+from pace_integrations.errors import DocumentError, LibraryFileError
+from pace_integrations.library.catalog import Catalog, HeldDocument, Listing, file_stamp, new_key
+from pace_integrations.library.shared_catalog import ChangedMeanwhileError
+
+_ATTEMPTS = 16  # of a change, while other writers are faster
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,24 @@ class Edit:
     held: tuple[HeldDocument, ...]
     next_number: int
     change: LibraryChange
+
+
+def apply_edit(catalog: Catalog, edit: Callable[[Listing], Edit]) -> tuple[Listing, Edit]:
+    """Change a library, anew where another writer was faster; return what it held before, too.
+
+    Args:
+        catalog: Its documents.
+        edit: What to make of them.
+
+    Raises:
+        LibraryFileError: It cannot be written, or others change it all the time.
+    """
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(ChangedMeanwhileError), catalog.change() as listing:
+            made = edit(listing)
+            catalog.save(made.held, made.next_number, listing.settings)
+            return listing, made
+    raise LibraryFileError(f"{str(catalog.folder)!r} is changed all the time; try again later")
 
 
 def put_documents(listing: Listing, corpus: Corpus, *, replace: bool) -> Edit:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from pace_integrations.documents import Corpus, Document, ReadOptions
-from pace_integrations.errors import ConfigError
-from pace_integrations.library.blocks import Block, SearchView, divide_document
-from pace_integrations.library.catalog import Catalog, HeldDocument, Listing
+from pace_integrations.library.blocks import Block
+from pace_integrations.library.catalog import Listing
 from pace_integrations.library.changes import (
     Edit,
     LibraryChange,
+    apply_edit,
     join_edits,
     match_documents,
     put_documents,
@@ -24,76 +22,17 @@ from pace_integrations.library.changes import (
     remove_documents,
     scan_folder,
 )
-from pace_integrations.library.choice import Selector
 from pace_integrations.library.config import (
-    BUDGET,
-    LibraryConfig,
     LibraryStats,
-    SelectorMaker,
 )
-from pace_integrations.library.full_reader import FullReader
-from pace_integrations.library.page_store import PageStore
-from pace_integrations.library.profile import ReadingProfile, find_profile
-from pace_integrations.library.reader import BlockReader, model_key
-from pace_integrations.library.selectors import KEYED, make_selector
-from pace_integrations.model.engine import Engine
+from pace_integrations.library.reader import BlockReader
+from pace_integrations.library.searchable import SearchableLibrary
 from pace_integrations.session.citations import Passage
 from pace_integrations.session.read_job import Progress, ProgressDisplay
-from pace_integrations.store.budget import parse_size
 
 
-class Holdings:
-    """The documents of a library, and what a model holds of them.
-
-    Args:
-        engine: The model.
-        folder: The library's folder.
-        config: How it is read and kept.
-
-    Attributes:
-        folder: Where it lies.
-        attention: ``"pages"`` if every passage is read by itself and kept, ``"full"`` if chosen
-            pages are read together.
-        exact: Whether that is a way the model was trained to read.
-        profile: What the model was trained for.
-    """
-
-    def __init__(self, engine: Engine, folder: Path, config: LibraryConfig) -> None:
-        self.folder = folder
-        self._engine = engine
-        trained = config.profile or find_profile(engine.loaded)
-        by_page = trained is not None and trained.by_page
-        by_training: Literal["pages", "full"] = "pages" if by_page else "full"
-        self.attention = by_training if config.attention == "auto" else config.attention
-        self.profile = trained or ReadingProfile()
-        self.exact = self.attention == "full" or by_page
-        self._catalog = Catalog(folder, {"passage": config.passage})
-        self._key = model_key(engine, states=config.states)
-        self._lock = threading.Lock()
-        self._divided: dict[str, tuple[HeldDocument, list[Block]]] = {}
-        self._searched: tuple[str, SearchView, dict[object, Selector]] | None = None
-        self._selector: str | SelectorMaker = config.selector or self.profile.selector
-        # What reads pages by themselves, for their states or for the index alone.
-        self._single = self._make_single_reader(config)
-        self._reader = self._make_reader()
-
-    def _make_single_reader(self, config: LibraryConfig) -> BlockReader | None:
-        keeps = self.attention == "pages"
-        if not keeps and self._selector not in KEYED:
-            return None
-        self._check_keys(self._selector)
-        given = config.budget if config.budget is not None else os.environ.get("PACE_BUDGET")
-        most = parse_size(BUDGET if given is None else given)
-        packed = config.states == "int8"
-        name = self.profile.index_name
-        store = PageStore(self.folder, self._key, packed=packed, budget=most, index=name)
-        return BlockReader(self._engine, store, self.profile, keeps_states=keeps)
-
-    def _make_reader(self) -> BlockReader | FullReader:
-        if self.attention == "full":
-            return FullReader(self._engine, self._single)
-        assert self._single is not None
-        return self._single
+class Holdings(SearchableLibrary):
+    """The documents of a library, what a model holds of them, and how both change."""
 
     @property
     def documents(self) -> tuple[Document, ...]:
@@ -222,20 +161,54 @@ class Holdings:
     def _edit(
         self, change: Callable[[Listing], Edit], progress: bool | Progress, read: bool
     ) -> LibraryChange:
-        with self._catalog.change() as listing:
-            edit = change(listing)
-            self._catalog.save(edit.held, edit.next_number, listing.settings)
+        before, edit = apply_edit(self._catalog, change)
         blocks, tokens = self._view().blocks, 0
         if self._single is not None:
             store = self._single.store
             store.refresh()
             if edit.change.removed or edit.change.replaced:
-                store.keep_only({b.key for b in blocks}, {item.key for item in edit.held})
+                left = {item.key for item in edit.held}
+                gone = {item.key for item in before.held} - left
+                store.keep_only({b.key for b in blocks}, left, gone)
             if read:
-                tokens = self._read(self._single, blocks, progress)
+                tokens = self._read_blocks(self._single, blocks, progress)
         return replace(edit.change, read=tokens)
 
-    def _read(self, reader: BlockReader, blocks: Sequence[Block], progress: bool | Progress) -> int:
+    def unread_pages(self) -> tuple[int, ...]:
+        """Return the numbers of the pages that this model has not read yet, in their order."""
+        if self._single is None:
+            return ()
+        blocks = self._view().blocks
+        self._single.store.refresh()
+        return tuple(dict.fromkeys(block.number for block in self._single.unread(blocks)))
+
+    def read_pages(
+        self, numbers: Collection[int] | None = None, *, progress: bool | Progress = False
+    ) -> int:
+        """Read pages that are held and were not read yet, and return how many tokens that were.
+
+        Any number of processes may read parts of one library, on one machine or on many: what one
+        has read the others find.
+
+        Args:
+            numbers: Numbers of pages; None reads all of them.
+            progress: As in `add`.
+
+        Raises:
+            LibraryFileError: A shared store does not take what was read.
+        """
+        if self._single is None:
+            return 0
+        blocks = self._view().blocks
+        self._single.store.refresh()
+        wanted = [b for b in blocks if numbers is None or b.number in numbers]
+        read = self._read_blocks(self._single, wanted, progress)
+        self._single.store.send(must=True)
+        return read
+
+    def _read_blocks(
+        self, reader: BlockReader, blocks: Sequence[Block], progress: bool | Progress
+    ) -> int:
         blocks = reader.unread(blocks)
         if not blocks:
             return 0
@@ -247,54 +220,3 @@ class Holdings:
             for done in steps:
                 show(done, total)
         return done
-
-    # --- Searching it ---
-
-    def _view(self) -> SearchView:
-        """Return the passages as they are on disk now."""
-        with self._lock:
-            return self._find_view()[1]
-
-    def _find_selector(self, given: str | SelectorMaker | None) -> Selector:
-        """Return a selector over the passages as they are now; it is kept until they change."""
-        wanted = given or self._selector
-        self._check_keys(wanted)
-        with self._lock:
-            _, view, selectors = self._find_view()
-            if wanted not in selectors:
-                made = make_selector(wanted, view) if isinstance(wanted, str) else wanted(view)
-                selectors[wanted] = made
-            return selectors[wanted]
-
-    def _check_keys(self, selector: str | SelectorMaker) -> None:
-        """Refuse a selector that looks for keys where there are none."""
-        keyed = selector in KEYED
-        if keyed and not self.profile.index_layers:
-            raise ConfigError(
-                f"selector={selector!r} needs a model of which it is known which of its keys find "
-                "pages; take 'bm25', or find them once with pace calibrate --heads"
-            )
-        if keyed and self.attention == "full" and self._selector not in KEYED:
-            raise ConfigError(
-                f"selector={selector!r} needs an index of keys, which this library does not keep; "
-                f"open it with selector={selector!r}, or take 'bm25'"
-            )
-
-    def _find_view(self) -> tuple[str, SearchView, dict[object, Selector]]:
-        listing = self._catalog.load()
-        if self._searched is None or self._searched[0] != listing.stamp:
-            size = listing.settings["passage"] if self.attention == "pages" else None
-            blocks: list[Block] = []
-            divided: dict[str, tuple[HeldDocument, list[Block]]] = {}
-            for held in listing.held:
-                known = self._divided.get(held.key)
-                # Documents that did not change are the same objects.
-                if known is None or known[0].document is not held.document:
-                    known = (held, divide_document(held, self._key, size))
-                divided[held.key] = known
-                blocks += known[1]
-            self._divided = divided
-            reader = self._reader
-            view = SearchView(blocks, reader.count_tokens, reader.vectors, reader.query_vectors)
-            self._searched = (listing.stamp, view, {})
-        return self._searched

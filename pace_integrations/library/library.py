@@ -17,6 +17,7 @@ from pace_integrations.library.changes import LibraryChange
 from pace_integrations.library.choice import Budget, Choice
 from pace_integrations.library.config import LibraryConfig, SelectorMaker
 from pace_integrations.library.holdings import Holdings
+from pace_integrations.library.place import LibraryPlace, find_place
 from pace_integrations.library.strategy import STRATEGIES, Strategy
 from pace_integrations.library.turn import AskOptions, LibraryTurn, OnUnsupported, Question
 from pace_integrations.library.watching import watch_folder
@@ -40,8 +41,10 @@ class Library(Holdings):
         pace: The model that reads it.
     """
 
-    def __init__(self, pace: Pace, engine: Engine, folder: Path, config: LibraryConfig) -> None:
-        super().__init__(engine, folder, config)
+    def __init__(
+        self, pace: Pace, engine: Engine, place: LibraryPlace, config: LibraryConfig
+    ) -> None:
+        super().__init__(engine, place, config)
         self.pace = pace
 
     @classmethod
@@ -56,7 +59,8 @@ class Library(Holdings):
         """Open a library, or begin one.
 
         Args:
-            folder: Its folder; it is made with the first document.
+            folder: Its folder, or an address that several machines reach, such as
+                ``s3://bucket/reports``; it is made with the first document.
             pace: The model that reads it.
             config: How it is read and kept.
             **options: Fields of `LibraryConfig`, instead of `config`.
@@ -68,7 +72,7 @@ class Library(Holdings):
         if config is not None and options:
             raise ConfigError("give config= or its fields, and not both")
         made = config or LibraryConfig(**options)
-        return cls(pace, pace.engine, Path(folder).expanduser(), made)
+        return cls(pace, pace.engine, find_place(folder), made)
 
     def ask(self, question: Question, *, timeout: float | None = None, **options: Any) -> Answer:  # noqa: ANN401
         """Answer a question from the pages that fit it best.

@@ -10,12 +10,10 @@ read again when it is chosen.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -26,12 +24,22 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from pace_integrations._files import remove_file
+from pace_integrations.errors import LibraryFileError
+from pace_integrations.library.shared_shelf import SharedShelf, list_shelves
+from pace_integrations.library.state_files import (
+    document_of,
+    dtype_name,
+    hash_tensors,
+    remove_abandoned,
+    remove_shared,
+    touch_used,
+)
 from pace_integrations.library.tensor_shelf import TensorShelf
 from pace_integrations.model.kv_cache.int8 import pack_int8, unpack_int8
 from pace_integrations.model.pages import BlockState
+from pace_integrations.store.shared_folder import SharedFolder
 
-_TOUCH = 60.0  # seconds within which one use of a file is as good as another
-_ABANDONED = 3600.0  # seconds after which a file that was never moved into place is nobody's
+_SEND = 64 * 2**20  # bytes read here until they are sent to where others find them
 _log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
@@ -75,19 +83,32 @@ class PageStore:
         model: Key of the model and of how it reads.
         index: What is added to that key where an index of its own is kept for the model.
         packed: Whether states are kept in eight bits: half of bfloat16's size.
-        budget: Most bytes of states, of all models together.
+        budget: Most bytes of states on this machine, of all models together.
+        shared: The library where several machines reach it; the folder then holds copies.
     """
 
     def __init__(
-        self, folder: Path, model: str, *, packed: bool, budget: int, index: str = ""
+        self,
+        folder: Path,
+        model: str,
+        *,
+        packed: bool,
+        budget: int,
+        index: str = "",
+        shared: SharedFolder | None = None,
     ) -> None:
         self.folder = folder
         self.budget = budget
         self._packed = packed
+        self._shared = shared
         self._lock = threading.RLock()
-        self._states = TensorShelf(folder / "states" / model)
-        self._index = TensorShelf(folder / "index" / f"{model}{index}")
-        _remove_abandoned(self._states.folder, self._index.folder)
+        self._states = self._make_shelf("states", model)
+        self._index = self._make_shelf("index", f"{model}{index}")
+        remove_abandoned(self._states.folder, self._index.folder)
+
+    def _make_shelf(self, kind: str, model: str) -> TensorShelf:
+        shared = SharedShelf(self._shared, kind, model) if self._shared is not None else None
+        return TensorShelf(self.folder / kind / model, shared)
 
     def __contains__(self, key: str) -> bool:
         return key in self._states.places
@@ -109,21 +130,55 @@ class PageStore:
             states: States by the block's key; none where only the vectors are kept.
             vectors: Index vectors of the same blocks ``(tokens, heads, size)``, of unit length.
         """
+        if self._shared is None:
+            self._write_states(document, states)
+        else:  # a file of each, so that a question fetches no more than it needs
+            for key, state in states.items():
+                self._write_states(document, {key: state})
+        small = {k: (v * 127).round().to(torch.int8) for k, v in vectors.items() if v.numel()}
+        if small:
+            hashes = {key: hash_tensors([tensor]) for key, tensor in small.items()}
+            self._index.write(document, small, {"blocks": hashes})
+        if self._unsent_bytes() > _SEND:
+            self.send()
+        self.prune()
+
+    def _write_states(self, document: str, states: Mapping[str, BlockState]) -> None:
         tensors, hashes, shape = dict[str, Tensor](), dict[str, str](), dict[str, Any]()
         for key, state in states.items():
             pair = [state.keys, state.values]
-            shape = {"sizes": [t.shape[-1] for t in pair], "dtype": _dtype_name(pair[0].dtype)}
+            shape = {"sizes": [t.shape[-1] for t in pair], "dtype": dtype_name(pair[0].dtype)}
             pair = [pack_int8(t) for t in pair] if self._packed else pair
             tensors |= {f"{key}.keys": pair[0], f"{key}.values": pair[1]}
-            hashes[key] = _hash_tensors(pair)
-        facts = {"blocks": hashes, "packed": self._packed, **shape}
+            hashes[key] = hash_tensors(pair)
         if tensors:
+            facts = {"blocks": hashes, "packed": self._packed, **shape}
             self._states.write(document, tensors, facts)
-        small = {k: (v * 127).round().to(torch.int8) for k, v in vectors.items() if v.numel()}
-        if small:
-            hashes = {key: _hash_tensors([tensor]) for key, tensor in small.items()}
-            self._index.write(document, small, {"blocks": hashes})
-        self.prune()
+
+    def _unsent_bytes(self) -> int:
+        shelves = (self._states.shared, self._index.shared)
+        return sum(shelf.unsent_bytes for shelf in shelves if shelf is not None)
+
+    @_locked
+    def send(self, *, must: bool = False) -> None:
+        """Send what was read here to where other machines find it; without one, do nothing.
+
+        Args:
+            must: Whether it is an error if the store does not take it; otherwise the next call
+                tries again.
+
+        Raises:
+            LibraryFileError: The store does not take it.
+        """
+        for shelf in (self._index.shared, self._states.shared):
+            try:
+                if shelf is not None:
+                    shelf.send()
+            except OSError as error:
+                what = f"pages that were read here are not shared: {error.strerror or error}"
+                if must:
+                    raise LibraryFileError(f"{what}; check the store and read again") from error
+                _log.warning("%s", what)
 
     @_locked
     def load(self, key: str) -> BlockState | None:
@@ -131,10 +186,20 @@ class PageStore:
         path = self._states.places.get(key)
         if path is None:
             return None
+        state = self._load_from(path, key)
+        if state is None and self._shared is not None:  # the copy may be at fault
+            state = self._load_from(path, key)
+        if state is None:
+            self._states.drop(path)
+        elif self._shared is not None:
+            self.prune()
+        return state
+
+    def _load_from(self, path: Path, key: str) -> BlockState | None:
         try:
             handle, facts = self._states.open(path), self._states.read_facts(path)
             pair = [handle.get_tensor(f"{key}.{name}") for name in ("keys", "values")]
-            if _hash_tensors(pair) != facts["blocks"][key]:
+            if hash_tensors(pair) != facts["blocks"][key]:
                 raise ValueError("its bytes were changed")
             if facts["packed"]:
                 dtype = getattr(torch, facts["dtype"])
@@ -142,12 +207,12 @@ class PageStore:
                     unpack_int8(t, size, dtype)
                     for t, size in zip(pair, facts["sizes"], strict=True)
                 ]
-            _touch(path)
+            touch_used(path)
             return BlockState(*pair)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             if not isinstance(error, FileNotFoundError):
                 _log.warning("%s is damaged (%s); its pages are read again", path, error)
-            self._states.drop(path)
+            self._states.evict(path)
             return None
 
     @_locked
@@ -157,6 +222,8 @@ class PageStore:
         if path is None:
             return None
         try:
+            if self._shared is not None and not path.exists():
+                self._index.fetch_all()  # a search looks at all of them
             tensor: Tensor = self._index.open(path).get_tensor(key)
             return tensor
         except (OSError, SafetensorError):
@@ -174,34 +241,47 @@ class PageStore:
         for _, size, path in sorted(files):
             if removed >= surplus:
                 break
-            self._states.drop(path)
+            self._states.evict(path)
             removed += size
         return removed
 
     @_locked
-    def keep_only(self, keys: Collection[str], documents: Collection[str]) -> None:
+    def keep_only(
+        self, keys: Collection[str], documents: Collection[str], gone: Collection[str] = ()
+    ) -> None:
         """Remove files of documents that are gone, and those in which no block is wanted.
 
         Args:
             keys: The blocks that are wanted.
             documents: The documents of the library.
+            gone: Documents that were removed. Of any others nothing goes from a shared store:
+                another writer may have added them since.
         """
         for shelf in (self._states, self._index):
             wanted = {shelf.places[key] for key in keys if key in shelf.places}
-            for path in [p for p in shelf.sizes() if p not in wanted]:
+            if shelf.shared is not None:
+                own, kept = {*documents, *gone}, {path.name for path in wanted}
+                old = [n for n in shelf.shared.files if n not in kept and document_of(n) in own]
+                remove_shared([shelf.shared], old.__contains__)
+            for path in [p for p in {*shelf.sizes(), *shelf.places.values()} if p not in wanted]:
                 shelf.drop(path)
         for kind in ("states", "index"):  # of other models too
+            if self._shared is not None and gone:
+                remove_shared(list_shelves(self._shared, kind), lambda n: document_of(n) in gone)
             for files in self._all_shelves(kind):
                 for path in files:
-                    if path.name.split("-")[0] not in documents:
+                    if document_of(path.name) not in documents:
                         remove_file(path)
 
     @_locked
     def wipe(self) -> None:
         """Remove all states, of every model; the index and the texts stay."""
+        if self._shared is not None:
+            remove_shared(list_shelves(self._shared, "states"), lambda _: True)
         for files in self._all_shelves("states"):
             for path in files:
                 self._states.drop(path)
+        self._states.refresh()
 
     @_locked
     def size(self) -> StoreSize:
@@ -218,29 +298,3 @@ class PageStore:
                 with contextlib.suppress(OSError):
                     found[path] = path.stat()
             yield found
-
-
-def _hash_tensors(tensors: Sequence[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _touch(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        if time.time() - path.stat().st_mtime > _TOUCH:
-            os.utime(path)
-
-
-def _remove_abandoned(*folders: Path) -> None:
-    """Remove what processes that were killed left half written."""
-    for folder in folders:
-        for path in folder.glob(".*.tmp"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > _ABANDONED:
-                    remove_file(path)

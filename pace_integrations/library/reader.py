@@ -120,14 +120,17 @@ class BlockReader:
     def read(self, blocks: Sequence[Block]) -> Iterator[int]:
         """Read passages and keep them, yielding how many tokens are done."""
         done = 0
-        for group in self._group(blocks):
-            states: dict[str, BlockState] = {}
-            ids = [self.encode(block) for block in group]
-            for i, state in self.pages.read_blocks(ids):
-                states[group[i].key] = state
-                done += state.tokens
-                yield done
-            self._keep(group, states)
+        try:
+            for group in self._group(blocks):
+                states: dict[str, BlockState] = {}
+                ids = [self.encode(block) for block in group]
+                for i, state in self.pages.read_blocks(ids):
+                    states[group[i].key] = state
+                    done += state.tokens
+                    yield done
+                self._keep(group, states)
+        finally:
+            self.store.send()
 
     def _load(self, blocks: Sequence[Block]) -> Generator[int, None, tuple[list[BlockState], int]]:
         """Return the states of passages, and how many tokens had to be read."""
@@ -143,6 +146,8 @@ class BlockReader:
             self._keep(group, states)
             # As they will be found: eight bits hold less than what was read.
             found |= {key: self.store.load(key) or read for key, read in states.items()}
+        if missing:
+            self.store.send()
         kept = [own for block in blocks if (own := found[block.key]) is not None]
         return kept, sum(self.count_tokens(block) for block in missing)
 

@@ -1,8 +1,12 @@
-"""Files of tensors of one kind, each block of which is found by its key."""
+"""Files of tensors of one kind, each block of which is found by its key.
+
+On a library that several machines share the files on this one are copies, made when they are used.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import uuid
@@ -15,16 +19,23 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pace_integrations._files import make_folder, remove_file, sync
+from pace_integrations.library.shared_shelf import SharedShelf
 from pace_integrations.store.safetensors_writer import write_tensors
 
 _OPEN_FILES = 128  # most files kept mapped
 
 
 class TensorShelf:
-    """Files of one kind for one model: which block is in which file."""
+    """Files of one kind for one model: which block is in which file.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where they lie on this machine.
+        shared: The same files where several machines reach them, or None.
+    """
+
+    def __init__(self, folder: Path, shared: SharedShelf | None = None) -> None:
         self.folder = folder
+        self.shared = shared
         self.places: dict[str, Path] = {}
         self._known: set[str] = set()
         self._open: OrderedDict[Path, Any] = OrderedDict()
@@ -32,36 +43,54 @@ class TensorShelf:
 
     def refresh(self) -> None:
         """Take in what other processes have written or removed."""
-        now = {path.name: path for path in self.folder.glob("*.safetensors")}
+        here = {path.name: path for path in self.folder.glob("*.safetensors")}
+        if self.shared is not None:
+            self.shared.refresh()
+        elsewhere = self.shared.files if self.shared is not None else {}
+        now = here | {name: self.folder / name for name in elsewhere}
         if gone := self._known - now.keys():
             self.places = {k: p for k, p in self.places.items() if p.name not in gone}
             for path in [path for path in self._open if path.name in gone]:
                 del self._open[path]  # a mapped file takes up its space as long as it is mapped
         for name in now.keys() - self._known:
+            if name in elsewhere:
+                self.places |= dict.fromkeys(elsewhere[name].blocks, now[name])
+                continue
             with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError):
                 for key in self.read_facts(now[name])["blocks"]:
                     self.places[key] = now[name]
         self._known = set(now)
 
     def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Write a file atomically."""
+        """Write a file atomically, named after what it belongs to and a hash of what is in it."""
         make_folder(self.folder)
-        path = self.folder / f"{name}-{uuid.uuid4().hex[:16]}.safetensors"
-        beside = path.with_name(f".{path.name}.tmp")
+        said = json.dumps(facts)
+        content = hashlib.sha256(said.encode()).hexdigest()[:16]
+        path = self.folder / f"{name}-{content}.safetensors"
+        beside = path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}.tmp")
         try:
             parts = {name: (tensor,) for name, tensor in tensors.items()}
-            write_tensors(beside, parts, json.dumps(facts))
+            write_tensors(beside, parts, said)
             sync(beside)
             beside.replace(path)
         finally:
             remove_file(beside)
         sync(self.folder)
+        self._open.pop(path, None)
+        if self.shared is not None:
+            self.shared.note(path, [*facts["blocks"]])
         self._known.add(path.name)
         self.places |= dict.fromkeys(facts["blocks"], path)
 
     def open(self, path: Path) -> Any:  # noqa: ANN401 - safetensors is untyped
-        """Return a mapped file."""
+        """Return a mapped file, copied to this machine where it is not here.
+
+        Raises:
+            OSError: It is not there, or the store does not answer.
+        """
         if path not in self._open:
+            if self.shared is not None and not path.exists():
+                self.shared.fetch([path])
             self._open[path] = safe_open(path, framework="pt")
         self._open.move_to_end(path)
         while len(self._open) > _OPEN_FILES:
@@ -73,8 +102,26 @@ class TensorShelf:
         facts: dict[str, Any] = json.loads((self.open(path).metadata() or {})["data"])
         return facts
 
+    def fetch_all(self) -> None:
+        """Copy all files that are not here to this machine.
+
+        Raises:
+            OSError: One is not there, or the store does not answer.
+        """
+        if self.shared is not None:
+            self.shared.fetch(p for p in set(self.places.values()) if not p.exists())
+
+    def evict(self, path: Path) -> None:
+        """Remove a file from this machine; where it is shared it is found again."""
+        if self.shared is None or path.name not in self.shared.files:
+            self.drop(path)
+            return
+        self._open.pop(path, None)
+        with contextlib.suppress(OSError):  # in use, on Windows
+            remove_file(path)
+
     def drop(self, path: Path) -> None:
-        """Remove a file."""
+        """Remove a file from this machine, and forget it."""
         self._open.pop(path, None)
         self._known.discard(path.name)
         self.places = {key: place for key, place in self.places.items() if place != path}

@@ -247,7 +247,8 @@ class Pace(Inspection):
         """Open a library, or begin one: documents of any number, each page read once.
 
         Args:
-            folder: Its folder; it is made with the first document.
+            folder: Its folder, or an address that several machines reach, such as
+                ``s3://bucket/reports``; it is made with the first document.
             **options: Fields of `LibraryConfig`, as in `Library.open`.
 
         Raises:
@@ -267,9 +268,13 @@ class Pace(Inspection):
     ) -> tuple[ReadState, ReadCost]:
         place = self.sessions.path(self.fingerprint, corpus, namespace)
         lease = self.sessions.use(place)
+        if (shared := self.sessions.shared) is not None:
+            shared.fetch(place, self.fingerprint, namespace)
         keeper = self._open_folder(place, namespace)
         # A store is a help: what has been read is not lost when it cannot be kept.
         state, cost = keeper.read(corpus, config, progress, must=False)
+        if shared is not None:
+            shared.share(place)
         try:
             self.sessions.prune()
         except SessionFileError as error:

@@ -45,6 +45,7 @@ from pace_integrations.store.entries import Entry, describe_entry, last_used
 from pace_integrations.store.lease import Lease
 from pace_integrations.store.manifest import Verify, check_namespace
 from pace_integrations.store.ownership import claim_folder, is_session_folder, remove_session
+from pace_integrations.store.shared_sessions import find_shared_sessions
 
 _ENTRY = re.compile(r"[0-9a-f]{32}\.pace")
 _OWN = re.compile(r"\.lock|in-use|\.gone-[0-9a-f]{12}|[0-9a-f]{32}\.pace")
@@ -59,6 +60,8 @@ class Sessions:
             PACE_HOME names, or in the user's cache folder.
         budget: Most bytes to keep, as a number or like ``"20GB"``; None takes the environment
             variable PACE_BUDGET, or 32 GiB.
+        shared: Where machines find each other's sessions, such as ``"s3://bucket/pace"``; the
+            folder then holds copies. None takes the variable PACE_STORE, where it is set.
 
     Attributes:
         root: The folder.
@@ -66,12 +69,17 @@ class Sessions:
     """
 
     def __init__(
-        self, root: str | os.PathLike[str] | None = None, *, budget: int | str | None = None
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        budget: int | str | None = None,
+        shared: str | None = None,
     ) -> None:
         check_path(root, "root", optional=True)
         self.root = Path(root) if root is not None else cache_folder("sessions")
-        given = budget if budget is not None else os.environ.get("PACE_BUDGET", BUDGET)
-        self.budget = parse_size(given)
+        default = os.environ.get("PACE_BUDGET", BUDGET)
+        self.budget = parse_size(default if budget is None else budget)
+        self.shared = find_shared_sessions(shared)
 
     def path(
         self, fingerprint: Mapping[str, Any], corpus: Corpus, namespace: str | None = None

@@ -10,12 +10,12 @@ from pace_integrations._paths import Room, cache_folder
 
 
 def wipe_rooms() -> list[Room]:
-    """Remove what else is kept by itself: page states, neuron orders, history; models stay.
+    """Remove what else is kept by itself: page states, copies, neuron orders, history; models stay.
 
     Returns:
         The rooms that hold something which could not be removed, or shows no mark of ours.
     """
-    rooms: tuple[Room, ...] = ("pages", "experts", "history")
+    rooms: tuple[Room, ...] = ("pages", "shared", "experts", "history")
     return [room for room in rooms if not _wipe_room(cache_folder(room))]
 
 

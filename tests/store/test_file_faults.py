@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from file_faults import disturb_each_operation, interrupt_each_line
+from file_faults import disturb_each_operation, interrupt_each_line, memory_folder
 
 import pace_integrations.store
 from pace_integrations import Corpus
@@ -54,6 +55,13 @@ def read(path: Path) -> int | None:
 def is_clean(path: Path) -> bool:
     names = {file.name for file in path.iterdir()}
     return names - {".used"} == {".lock", "manifest.json"} | {f.name for f in path.glob("data-*")}
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """What is walked are operations; where they take place does not matter."""
+    with memory_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(autouse=True)
