@@ -8,6 +8,7 @@ MODEL is an adapter in PEFT's format or a whole model; everything runs with plai
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ import torch
 from recipes.train_nano import metrics, tasks
 from recipes.train_nano.tasks import Item
 from recipes.train_small.lookups import look_up
-from recipes.train_small.reading import Answerer, Reply, load_model
+from recipes.train_small.reading import Answerer, Reply, load_lookups, load_model
 
 LENGTHS = (1024, 4096, 8192)
 Line = tuple[str, int, dict[str, float]]
@@ -139,7 +140,11 @@ def table(
     yield line("recall, SQuAD 2.0 of 10", ten, lambda items: recall(answerer, items))
     yield line("recall, 2Wiki of 10", hops, lambda items: recall(answerer, items))
     if lookups:
-        yield "look-ups", lambda: look_up(answerer, *lookups)
+        count = len(load_lookups(lookups[0]))
+        each = partial(look_up, answerer, *lookups)
+        yield "look-ups, each", lambda: ("look-ups, each", count, each())
+        together = partial(each, together=True)
+        yield "look-ups, together", lambda: ("look-ups, together", count, together())
 
 
 def arguments() -> argparse.Namespace:

@@ -1,14 +1,16 @@
-"""Look-ups on real documents: passages chosen by words, asked one by one, the best reply taken."""
+"""Look-ups on real documents: passages chosen by words, asked one by one or together."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import bm25s
 
 from pace_integrations.documents import Corpus
 from pace_integrations.library.passages import split_page
+from pace_integrations.library.selectors import split_words
 from recipes.train_nano import formats
-from recipes.train_nano.metrics import CITATION
+from recipes.train_nano.metrics import CITATION, split_citation
 from recipes.train_small.reading import Answerer, Reply, load_lookups
 
 PASSAGES = 5
@@ -26,52 +28,70 @@ def read_document(path: Path) -> list[tuple[str, str]]:
     return made
 
 
-def look_up(answerer: Answerer, questions: Path, folder: Path) -> tuple[str, int, dict[str, float]]:
-    """Ask every look-up and count what is right, refused and confidently wrong."""
-    rows = load_lookups(questions)
+def look_up(
+    answerer: Answerer, questions: Path, folder: Path, *, together: bool = False
+) -> dict[str, float]:
+    """Ask every look-up and count what is right, refused and confidently wrong.
+
+    Args:
+        answerer: What answers.
+        questions: The look-ups, JSON lines.
+        folder: Where their documents lie.
+        together: Whether the passages stand in one prompt, instead of being asked one by one.
+    """
     read: dict[str, list[tuple[str, str]]] = {}
-    counts = dict.fromkeys(
-        (
-            "right",
-            "right page",
-            "refused",
-            "wrong",
-            "possible",
-            "supported right",
-            "supported wrong",
-        ),
-        0,
-    )
-    for row in rows:
-        passages = read.setdefault(row["doc"], read_document(folder / row["doc"]))
-        best, text, possible = _best(answerer, passages, row)
-        right = _right(best, row)
-        refused = best.refusal > THRESHOLD
-        counts["right"] += right and not refused
-        counts["right page"] += bool(re.search(row["evidence"], " ".join(text.split())))
-        counts["refused"] += refused
-        counts["wrong"] += not right and not refused
-        counts["possible"] += possible
-        supported = best.support > THRESHOLD and not refused
-        counts["supported right"] += supported and right
-        counts["supported wrong"] += supported and not right
-    return "look-ups", len(rows), {k: float(v) for k, v in counts.items()}
+    counts: Counter[str] = Counter()
+    for row in load_lookups(questions):
+        if row["doc"] not in read:
+            read[row["doc"]] = read_document(folder / row["doc"])
+        chosen = _choose(read[row["doc"]], row["question"])
+        ask = _ask_together if together else _ask_each
+        replies, text, best = ask(answerer, chosen, row["question"])
+        right, refused = _right(replies[best], row), replies[best].refusal > THRESHOLD
+        supported = replies[best].support > THRESHOLD and not refused
+        counts.update(
+            {
+                "asked": 1,
+                "right": right and not refused,
+                "right page": bool(re.search(row["evidence"], " ".join(text.split()))),
+                "refused": refused,
+                "wrong": not right and not refused,
+                "possible": any(_right(reply, row) for reply in replies),
+                "supported right": supported and right,
+                "supported wrong": supported and not right,
+            }
+        )
+    return {name: float(count) for name, count in counts.items()}
 
 
 def _right(reply: Reply, row: dict[str, str]) -> bool:
     return bool(re.search(row["pattern"], CITATION.sub("", reply.insisted), re.IGNORECASE))
 
 
-def _best(
-    answerer: Answerer, passages: list[tuple[str, str]], row: dict[str, str]
-) -> tuple[Reply, str, bool]:
-    """Return the best reply, its passage, and whether any of them is right."""
+def _choose(passages: list[tuple[str, str]], question: str) -> list[tuple[str, str]]:
+    """Return the passages that words find, the first ones where there are none."""
     index = bm25s.BM25()
-    words = [re.findall(r"\w+", shown.lower()) for shown, _ in passages]
-    index.index(words, show_progress=False)
-    scores = index.get_scores(re.findall(r"\w+", row["question"].lower()))
-    chosen = sorted(range(len(passages)), key=lambda i: -scores[i])[:PASSAGES]
-    replies = [answerer.answer([passages[i][0]], row["question"], by_page=True) for i in chosen]
+    index.index([split_words(shown) for shown, _ in passages], show_progress=False)
+    known = {word for shown, _ in passages for word in split_words(shown)}
+    asked = [word for word in split_words(question) if word in known]
+    scores = index.get_scores(asked).tolist() if asked else [0.0] * len(passages)
+    return [passages[i] for i in sorted(range(len(passages)), key=lambda i: -scores[i])[:PASSAGES]]
+
+
+def _ask_each(
+    answerer: Answerer, chosen: list[tuple[str, str]], question: str
+) -> tuple[list[Reply], str, int]:
+    """Return the replies to each passage, the best reply's passage and its place."""
+    replies = [answerer.answer([shown], question, by_page=True) for shown, _ in chosen]
     best = max(range(len(replies)), key=lambda i: replies[i].score)
-    possible = any(_right(reply, row) for reply in replies)
-    return replies[best], passages[chosen[best]][1], possible
+    return replies, chosen[best][1], best
+
+
+def _ask_together(
+    answerer: Answerer, chosen: list[tuple[str, str]], question: str
+) -> tuple[list[Reply], str, int]:
+    """Return the reply to all passages, and the passage that it cites."""
+    shown = [f"[{i + 1}] {one.removeprefix('[1] ')}" for i, (one, _) in enumerate(chosen)]
+    reply = answerer.answer(shown, question, by_page=True)
+    _, page = split_citation(reply.insisted)
+    return [reply], chosen[page - 1][1] if page and page <= len(chosen) else "", 0

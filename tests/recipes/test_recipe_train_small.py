@@ -371,7 +371,7 @@ def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The deposit is 5 euros.\n", encoding="utf-8")
     row = {"doc": "a.txt", "question": "How much?", "pattern": "5", "evidence": "deposit"}
     (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")
-    _, count, counts = look_up(answerer, tmp_path / "q.jsonl", tmp_path)
-    assert (
-        count == counts["right page"] == counts["refused"] + counts["right"] + counts["wrong"] == 1
-    )
+    for together in (False, True):
+        counts = look_up(answerer, tmp_path / "q.jsonl", tmp_path, together=together)
+        assert counts["refused"] + counts["right"] + counts["wrong"] == counts["asked"] == 1
+    assert look_up(answerer, tmp_path / "q.jsonl", tmp_path)["right page"] == 1
