@@ -16,6 +16,7 @@ from filelock import BaseFileLock, FileLock
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 _MARK = ".pace-cache"
+_BUFFER = 2**20  # bytes; a tensor is written in many small pieces
 # O_NOFOLLOW and O_BINARY exist where they mean something.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -44,7 +45,7 @@ def create_file(path: Path) -> BinaryIO:
     Raises:
         OSError: It is there, also as a link, or cannot be made.
     """
-    return os.fdopen(os.open(path, _NEW | _FLAGS, FILE_MODE), "wb")
+    return os.fdopen(os.open(path, _NEW | _FLAGS, FILE_MODE), "wb", _BUFFER)
 
 
 def touch_file(path: Path) -> None:

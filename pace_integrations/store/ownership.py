@@ -89,10 +89,15 @@ def note_saving(path: Path, *folders: str) -> None:
 
 
 def _saving_lines(path: Path) -> list[str]:
+    """Return the lines of the note in a folder; none where it is not there or not ours.
+
+    Raises:
+        OSError: It cannot be read: what it names is then not to be forgotten.
+    """
     file = path / _SAVING
     try:
         return [] if file.is_symlink() else file.read_text(encoding="ascii").split("\n")
-    except (OSError, ValueError):
+    except (FileNotFoundError, IsADirectoryError, ValueError):
         return []
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
+import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,16 +17,14 @@ from typing import Any, Literal
 
 from pace_integrations.errors import PaceError
 
-Fault = Literal["error", "interrupt", "interrupt after", "kill"]
+Fault = Literal["error", "interrupt", "interrupt after", "kill", "stop"]
 FAULTS: tuple[Fault, ...] = ("error", "interrupt", "interrupt after", "kill")
-OPERATIONS = (
-    "open", "close", "fsync", "mkdir", "replace", "rename", "unlink", "rmdir", "utime", "listdir",
-    "scandir", "lstat",
-)  # fmt: skip
+# An interrupt before an operation finds on disk what one after the operation before it finds.
+LIGHT: tuple[Fault, ...] = ("error", "interrupt after")
+CHANGES = ("open", "close", "fsync", "mkdir", "replace", "rename", "unlink", "rmdir", "utime")
+# They fail, but an interrupt or a kill at one finds what the operation before it left.
+LOOKS = ("stat", "lstat", "listdir", "scandir")
 KILLED = 9
-# Every operation of a library's changes takes minutes, so they are walked in strides; with
-# PACE_EVERY_STEP=1 nothing is left out.
-EVERY_STEP = os.environ.get("PACE_EVERY_STEP") == "1"
 
 
 class Faults:
@@ -30,7 +32,7 @@ class Faults:
 
     Args:
         at: Number of the operation, from 0; beyond the last, nothing happens.
-        fault: What happens there.
+        fault: What happens there. ``"stop"`` happens at each, whatever the number.
     """
 
     def __init__(self, at: int, fault: Fault) -> None:
@@ -41,13 +43,20 @@ class Faults:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Put the layer under what runs inside."""
-        before = {name: getattr(os, name) for name in (*OPERATIONS, "fdopen")}
-        for name in OPERATIONS:
+        looks = LOOKS if self.fault == "error" else ()
+        before = {name: getattr(os, name) for name in (*CHANGES, *looks, "fdopen")}
+        open_file = io.open
+        for name in (*CHANGES, *looks):
             setattr(os, name, self._wrap(before[name]))
-        os.fdopen = lambda *a, **k: _Stream(before["fdopen"](*a, **k), self)
+        os.fdopen = lambda handle, mode, buffering: io.BufferedWriter(
+            _File(handle, mode, self), buffering
+        )
+        if looks:
+            io.open = self._wrap(open_file)
         try:
             yield
         finally:
+            io.open = open_file
             for name, real in before.items():
                 setattr(os, name, real)
 
@@ -57,18 +66,27 @@ class Faults:
         return self.count > self.at
 
     def _wrap(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **kwargs: self.run(real, *args, **kwargs)
+        return lambda *args, **kwargs: self.run(lambda: real(*args, **kwargs))
 
-    def run(self, real: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Do one operation."""
+    def run(self, work: Callable[[], Any], half: Callable[[], Any] = lambda: None) -> Any:
+        """Do one operation.
+
+        Args:
+            work: Does it.
+            half: Does half of it: a process may be killed in the middle.
+        """
         here, self.count = self.count == self.at, self.count + 1
+        if self.fault == "stop":
+            half()
+            os.kill(os.getpid(), signal.SIGSTOP)
         if here and self.fault == "error":
             raise OSError(5, "Input/output error")
         if here and self.fault == "interrupt":
             raise KeyboardInterrupt
         if here and self.fault == "kill":
+            half()
             os._exit(KILLED)
-        result = real(*args, **kwargs)
+        result = work()
         if here and self.fault == "interrupt after":
             if hasattr(result, "close"):
                 result.close()  # an iterator that nobody gets
@@ -76,30 +94,35 @@ class Faults:
         return result
 
 
-class _Stream:
-    """A file whose writes count as operations."""
+class _File(io.FileIO):
+    """A file below its buffer: what goes to the system at once is one operation."""
 
-    def __init__(self, stream: Any, faults: Faults) -> None:
-        self._stream, self._faults = stream, faults
+    def __init__(self, handle: int, mode: str, faults: Faults) -> None:
+        super().__init__(handle, mode)
+        self._faults = faults
 
-    def write(self, data: bytes) -> int:
-        return int(self._faults.run(self._stream.write, data))
+    def write(self, data: Any) -> int:
+        start, write = self.tell(), super().write
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        def write_all() -> int:
+            self.seek(start)
+            return write(data)
 
-    def __enter__(self) -> _Stream:
-        return self
+        return int(self._faults.run(write_all, half=lambda: write(data[: len(data) // 2])))
 
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
+
+@contextmanager
+def memory_folder() -> Iterator[Path]:
+    """Make a folder in memory, where the system has a place for it: a disk is ten times slower."""
+    base = "/dev/shm"
+    with tempfile.TemporaryDirectory(dir=base if os.access(base, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 def disturb_each_operation(
     work: Callable[[], object],
     prepare: Callable[[], object],
     faults: tuple[Fault, ...] = FAULTS,
-    stride: int = 1,
 ) -> Iterator[tuple[Fault, int]]:
     """Do a piece of work again and again, with each fault at each of its file operations in turn.
 
@@ -107,7 +130,6 @@ def disturb_each_operation(
         work: The work; errors that it raises are its own affair.
         prepare: Called before each attempt.
         faults: The faults.
-        stride: Distance of the operations that are disturbed; 1 takes each.
 
     Yields:
         The fault and the number of its operation, for the caller to look around.
@@ -119,7 +141,37 @@ def disturb_each_operation(
             layer = Faults(at, fault)
             reached = _run_killed(work, layer) if fault == "kill" else _run_here(work, layer)
             yield fault, at
-            at += stride
+            at += 1
+
+
+def kill_at_each_operation(
+    work: Callable[[], object], prepare: Callable[[], object], folder: Path
+) -> Iterator[tuple[Fault, int]]:
+    """Show what a process leaves in a folder that is killed at each of its file operations.
+
+    One process does the work, stops at each operation and is copied there: what is on disk then is
+    all that would be left of it. Starting and killing one for each takes ten times as long.
+
+    Args:
+        work: The work, done in a forked child.
+        prepare: Called once before it.
+        folder: Holds all that the work writes.
+
+    Yields:
+        The fault and the number of its operation, with `folder` as it was there; in the end, as the
+        work left it.
+    """
+    prepare()
+    child, left = _fork(work, Faults(0, "stop")), list[Path]()
+    while os.WIFSTOPPED(status := os.waitpid(child, os.WUNTRACED)[1]):
+        left.append(shutil.copytree(folder, folder.with_name(f"{folder.name}-{len(left)}")))
+        os.kill(child, signal.SIGCONT)
+    assert os.waitstatus_to_exitcode(status) == 0
+    yield "kill", len(left)
+    for at, copy in enumerate(left):
+        shutil.rmtree(folder)
+        copy.rename(folder)
+        yield "kill", at
 
 
 def _run_here(work: Callable[[], object], faults: Faults) -> bool:
@@ -129,16 +181,23 @@ def _run_here(work: Callable[[], object], faults: Faults) -> bool:
 
 
 def _run_killed(work: Callable[[], object], faults: Faults) -> bool:
+    return os.waitstatus_to_exitcode(os.waitpid(_fork(work, faults), 0)[1]) == KILLED
+
+
+def _fork(work: Callable[[], object], faults: Faults) -> int:
+    """Do a piece of work under the layer in a child, and return its process id."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         process = os.fork()
-    if process == 0:
-        try:
-            with faults.installed():
-                work()
-        finally:
-            os._exit(KILLED if faults.reached else 0)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == KILLED
+    if process:
+        return process
+    status = 1
+    try:
+        with faults.installed():
+            work()
+        status = 0
+    finally:
+        os._exit(status)
 
 
 def interrupt_each_line(
