@@ -174,12 +174,15 @@ class Holdings(SearchableLibrary):
                 tokens = self._read_blocks(self._single, blocks, progress)
         return replace(edit.change, read=tokens)
 
-    def unread_pages(self) -> tuple[int, ...]:
-        """Return the numbers of the pages that this model has not read yet, in their order."""
+    def unread_pages(self, numbers: Collection[int] | None = None) -> tuple[int, ...]:
+        """Return the numbers of the pages that this model has not read yet, in their order.
+
+        Args:
+            numbers: Where to look; None looks at all pages.
+        """
         if self._single is None:
             return ()
-        blocks = self._view().blocks
-        self._single.store.refresh()
+        blocks = self._find_blocks(numbers)
         return tuple(dict.fromkeys(block.number for block in self._single.unread(blocks)))
 
     def read_pages(
@@ -199,12 +202,16 @@ class Holdings(SearchableLibrary):
         """
         if self._single is None:
             return 0
-        blocks = self._view().blocks
-        self._single.store.refresh()
-        wanted = [b for b in blocks if numbers is None or b.number in numbers]
-        read = self._read_blocks(self._single, wanted, progress)
+        read = self._read_blocks(self._single, self._find_blocks(numbers), progress)
         self._single.store.send(must=True)
         return read
+
+    def _find_blocks(self, numbers: Collection[int] | None) -> list[Block]:
+        """Return the passages of some pages, after a look at what others have read."""
+        assert self._single is not None
+        self._single.store.refresh()
+        wanted = None if numbers is None else set(numbers)
+        return [b for b in self._view().blocks if wanted is None or b.number in wanted]
 
     def _read_blocks(
         self, reader: BlockReader, blocks: Sequence[Block], progress: bool | Progress
