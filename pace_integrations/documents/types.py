@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from pace_integrations._checks import is_whole
+from pace_integrations._checks import check_types, is_whole
 from pace_integrations._renamed import keep_renamed
 from pace_integrations._text import repair_text
-from pace_integrations.errors import DocumentError
+from pace_integrations.errors import ConfigError, DocumentError
 
 Status = Literal["ok", "partial", "encrypted", "corrupt", "no_text_layer", "empty", "unsupported"]
 
@@ -199,6 +199,22 @@ class Report:
         """Return the report with the tokens of some files, by their paths."""
         files = tuple(replace(f, tokens=tokens.get(f.path, f.tokens)) for f in self.files)
         return replace(self, files=files)
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Report:
+        """Return the report that `to_dict` made plain.
+
+        Raises:
+            DocumentError: It is none, or one of another version.
+        """
+        try:
+            files = [FileReport(**{**f, "warnings": tuple(f["warnings"])}) for f in row["files"]]
+            report = cls(tuple(files), row.get("skipped", 0))
+            for part in (report, *files):
+                check_types(part)
+        except (AttributeError, KeyError, TypeError, ConfigError) as error:
+            raise DocumentError(f"this is no report of files ({error})") from error
+        return report
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON-ready values."""

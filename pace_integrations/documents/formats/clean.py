@@ -36,17 +36,20 @@ _CLOSED = re.compile(r"[.!?:;。！？]['\"”’)\]]*$")
 
 def clean_characters(text: str) -> str:
     """Normalize spaces, line ends, ligatures and accents; remove what is invisible."""
-    # A pair of surrogates is one character; a lone one is none and breaks UTF-8 later on.
-    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    text = _NEWLINES.sub("\n", text).translate(_HYPHENS)
-    text = _PRIVATE.sub("", _DROPPED.sub("", text))
-    text = _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
-    text = unicodedata.normalize("NFC", _SOFT_HYPHEN.sub("", text))
+    if text.isascii():
+        text = _DROPPED.sub("", _NEWLINES.sub("\n", text))
+    else:
+        # A pair of surrogates is one character; a lone one is none and breaks UTF-8 later on.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        text = _NEWLINES.sub("\n", text).translate(_HYPHENS)
+        text = _PRIVATE.sub("", _DROPPED.sub("", text))
+        text = _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
+        text = unicodedata.normalize("NFC", _SOFT_HYPHEN.sub("", text))
     lines = [line.strip() for line in _SPACES.sub(" ", text).split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
-def raise_text(before: str, raised: str, *, after_words: str = "^") -> str:
+def raise_text(before: str, raised: str) -> str:
     """Return raised text so that its meaning stays when it stands on the line.
 
     ``10^6``, ``m^2`` and ``x^n`` are powers and ``1st`` is one word; digits behind another number
@@ -55,7 +58,6 @@ def raise_text(before: str, raised: str, *, after_words: str = "^") -> str:
     Args:
         before: What stands before it on the line.
         raised: The raised text.
-        after_words: What parts it from a longer word.
     """
     tail = _TAIL.search(before)
     if tail is None or not raised or _ORDINAL.fullmatch(raised):
@@ -65,7 +67,7 @@ def raise_text(before: str, raised: str, *, after_words: str = "^") -> str:
     if tail[0][-1].isdigit():
         power = tail[0] in ("10", "2") or not raised[0].isdigit()
         return f"^{raised}" if power else f" ^{raised}"
-    return f"^{raised}" if len(tail[0]) <= 2 else after_words + raised
+    return f"^{raised}"
 
 
 def lower_text(before: str, lowered: str) -> str:

@@ -18,7 +18,7 @@ _MARKS = dict(
 )
 _ACCENT = re.compile(f"[{''.join(_MARKS)}]")
 _DOTLESS = {"\u0131": "i", "\u0237": "j"}
-_ASIDE = 0.25  # widths of a letter that the middle of its accent may stand beside it
+_ASIDE = 0.05  # widths of a letter that the middle of its accent may stand beside it
 
 
 def join_accents(text: str, get_box: Callable[[int], Box]) -> str:

@@ -19,6 +19,7 @@ _MAX_OVERLAP = 0.6
 _GLUED = 0.15  # words nearer than this have no space between them
 _NO_SPACE = 0.03
 _RAISED = 0.2
+_CLOSING = frozenset(".,;:)]")
 _SMALL = 0.86
 
 
@@ -78,9 +79,9 @@ def _is_raised(word: Word, last: Word) -> bool:
 
 
 def _is_torn(last: Word, word: Word, gap: float) -> bool:
-    """Tell whether a parser saw a space inside a word: there is no room for one."""
+    """Tell whether a parser saw a space inside a word, or before a comma, without room for one."""
     level = abs(last.bottom - word.bottom) < 0.02 * word.height
-    within = last.text[-1].islower() and word.text[0].islower()
+    within = word.text[0] in _CLOSING or (last.text[-1].islower() and word.text[0].islower())
     return within and level and abs(gap) < _NO_SPACE * word.height
 
 
@@ -90,14 +91,21 @@ def build_chunks(words: Iterable[Word]) -> list[Chunk]:
     for word in words:
         chunk = chunks[-1] if chunks else None
         last = chunk.last if chunk is not None else None
+        if chunk is not None and last is not None and _follows(chunk, last, word):
+            chunk.text += f" {word.text}"
+            chunk.words += 1
+            chunk.right, chunk.last = word.right, word
+            continue
         if chunk is None or last is None or not _goes_on(chunk, word):
             box = (word.left, word.top, word.right, word.bottom)
             chunks.append(Chunk(word.text, *box, word.height, last=word))
             continue
         gap = max(word.left - chunk.right, chunk.left - word.right)
+        # What is but symbols so far takes the height of what follows.
+        bare = is_symbol(last.text) and is_symbol(chunk.text)
         raised = gap < _MAX_SPACE / 4 * last.height and _is_raised(word, last)
         if raised:
-            chunk.text += raise_text(chunk.text, word.text, after_words="")
+            chunk.text += raise_text(chunk.text, word.text)
         else:
             spaced = (
                 gap > _GLUED * word.height
@@ -107,11 +115,30 @@ def build_chunks(words: Iterable[Word]) -> list[Chunk]:
             chunk.text += f" {word.text}" if spaced else word.text
             chunk.words += spaced
         chunk.left, chunk.right = min(chunk.left, word.left), max(chunk.right, word.right)
-        if word.height > _SMALL * chunk.height:  # raised marks do not move the line
+        if bare:
+            chunk.top, chunk.bottom, chunk.height = word.top, word.bottom, word.height
+            chunk.last = word
+        elif word.height > _SMALL * chunk.height and not is_symbol(word.text):
             chunk.top, chunk.bottom = min(chunk.top, word.top), max(chunk.bottom, word.bottom)
             chunk.height = max(chunk.height, word.height)
             chunk.last = word
     return chunks
+
+
+def is_symbol(text: str) -> bool:
+    """Tell whether a text has neither letters nor digits.
+
+    The boxes of roots, minus signs and corners of frames, from fonts of their own, may be twice
+    as high as the line and tell nothing of its place.
+    """
+    return not any(map(str.isalnum, text))
+
+
+def _follows(chunk: Chunk, last: Word, word: Word) -> bool:
+    """Tell whether a word is the next one in the line of a chunk, as nearly all words are."""
+    level = word.top == last.top and word.bottom == last.bottom
+    gap = word.left - chunk.right
+    return level and _GLUED * (word.bottom - word.top) < gap <= _MAX_SPACE * chunk.height
 
 
 def _goes_on(chunk: Chunk, word: Word) -> bool:

@@ -20,14 +20,11 @@ def is_prose(chunks: Sequence[Chunk]) -> bool:
     """Tell whether lines are those of running text that fills a column."""
     if len(chunks) < _MIN_LINES:
         return False
-    width = max(c.right for c in chunks) - min(c.left for c in chunks)
-    wordy = sum(c.words >= _MIN_WORDS for c in chunks)
-    low = sum(c.text[:1].islower() for c in chunks)
-    return (
-        wordy >= 0.6 * len(chunks)
-        and low >= _LOW_STARTS * len(chunks)
-        and median(c.right - c.left for c in chunks) >= 0.6 * width
-    )
+    if sum(c.words >= _MIN_WORDS for c in chunks) < 0.6 * len(chunks):
+        return False
+    if sum(c.text[:1].islower() for c in chunks) < _LOW_STARTS * len(chunks):
+        return False
+    return median(c.right - c.left for c in chunks) >= 0.6 * _width(chunks)
 
 
 def _find_gutters(chunks: Sequence[Chunk]) -> Iterator[float]:
@@ -76,6 +73,8 @@ def split_columns(chunks: Sequence[Chunk]) -> list[list[Chunk]] | None:
             [c for c in chunks if c.right <= gutter],
             [c for c in chunks if c.left >= gutter],
         ]
+        if min(map(len, sides)) < _MIN_LINES:
+            continue
         prose = [is_prose(side) for side in sides]
         if not any(prose) or not all(
             prose[n] or (_width(sides[n]) > _TWO * _width(sides[1 - n]) and _has_columns(sides[n]))

@@ -19,6 +19,7 @@ from pace_integrations.documents.formats.pdf.chunks import (
     Word,
     build_chunks,
     is_right_to_left,
+    is_symbol,
 )
 from pace_integrations.documents.formats.pdf.columns import is_prose, split_columns
 from pace_integrations.documents.formats.pdf.vertical import take_vertical
@@ -27,8 +28,11 @@ from pace_integrations.documents.formats.running_lines import Line
 _MAX_BLOCKS = 60
 _LEADING = re.compile(r"^\W+")
 _SORTED = 8  # words whose order is hardly chance
+_INITIALS = 20  # the same, of first letters
+_TALL = 1.5
 
 Row: TypeAlias = list[Chunk]
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(slots=True)
@@ -42,7 +46,7 @@ class _Block:
         return [chunk for row in self.rows for chunk in row]
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
+    def box(self) -> Box:
         chunks = self.chunks
         return (
             min(c.left for c in chunks),
@@ -53,10 +57,17 @@ class _Block:
 
 
 def _same_row(row: Row, chunk: Chunk) -> bool:
-    return any(
-        min(c.bottom, chunk.bottom) - max(c.top, chunk.top) > 0.5 * min(c.height, chunk.height)
-        for c in row[-2:]
-    )
+    near = [c for c in row[-2:] if _is_level(c, chunk)]
+    if near and max(c.height for c in near) > _TALL * min(c.height for c in row):
+        texts = [c for c in row if not is_symbol(c.text)][-2:]
+        return not texts or any(_is_level(c, chunk) for c in texts)
+    return bool(near)
+
+
+def _is_level(a: Chunk, b: Chunk) -> bool:
+    top = a.top if a.top > b.top else b.top
+    bottom = a.bottom if a.bottom < b.bottom else b.bottom
+    return bottom - top > 0.5 * (a.height if a.height < b.height else b.height)
 
 
 def _build_blocks(chunks: Sequence[Chunk]) -> list[_Block]:
@@ -97,6 +108,8 @@ def _merge_table(first: _Block, second: _Block) -> _Block | None:
         return None
     if (_are_entries(upper) and _are_entries(lower)) or _are_sorted([*upper, *lower]):
         return None
+    if all(_are_sorted(rows, _INITIALS, 1) for rows in (upper, lower)):
+        return None
     if is_prose([row[0] for row in upper]) or sum(c.words for c in cells) > 2.5 * len(cells):
         return None
     for row, other in pairs:
@@ -117,11 +130,17 @@ def _are_entries(rows: Sequence[Row]) -> bool:
     return 2 * mixed >= len(texts)
 
 
-def _are_sorted(rows: Sequence[Row]) -> bool:
-    """Tell whether rows are words in the order of the alphabet, as those of a list in columns."""
-    texts = (_LEADING.sub("", row[0].text.casefold()) for row in rows)
+def _are_sorted(rows: Sequence[Row], fewest: int = _SORTED, letters: int | None = None) -> bool:
+    """Tell whether rows are words in the order of the alphabet, as those of a list in columns.
+
+    Args:
+        rows: The rows.
+        fewest: How many make a list.
+        letters: How many of their letters are looked at, None for all.
+    """
+    texts = (_LEADING.sub("", row[0].text.casefold())[:letters] for row in rows)
     words = [text for text in texts if text[:1].isalpha()]
-    if len(words) < max(_SORTED, 0.9 * len(rows)):
+    if len(words) < max(fewest, 0.9 * len(rows)):
         return False
     return sum(a <= b for a, b in pairwise(words)) >= 0.8 * (len(words) - 1)
 
@@ -135,16 +154,22 @@ def _are_line_numbers(rows: Sequence[Row]) -> bool:
     return all(b - a == numbers[1] - numbers[0] > 0 for a, b in pairwise(numbers))
 
 
-def _precedes(a: _Block, b: _Block) -> bool:
+def _precedes(a: _Block, b: _Block, box: Box, second: Box) -> bool:
     """Tell whether a block is read before another, whatever the order of drawing.
 
     What stands above is, if it stands over the other one; of two columns of prose the left one.
+
+    Args:
+        a: The block.
+        b: The other one.
+        box: The place of the block.
+        second: That of the other one.
     """
-    (left, _, right, bottom), (other, top, end, _) = a.box, b.box
+    (left, upper, right, bottom), (other, top, end, lower) = box, second
     height = a.rows[0][0].height
     if bottom <= top + 0.3 * height:
         return left < end and other < right
-    if b.box[3] <= a.box[1] + 0.3 * height or right > other + 0.3 * height:
+    if lower <= upper + 0.3 * height or right > other + 0.3 * height:
         return False
     prose = is_prose(a.chunks) and is_prose(b.chunks)
     return prose and not is_right_to_left(a.rows[0][0].text)
@@ -162,7 +187,11 @@ def _order_blocks(blocks: list[_Block]) -> list[_Block]:
         else:
             merged.append(block)
     ordered: list[_Block] = []
-    before = {id(b): {id(a) for a in merged if a is not b and _precedes(a, b)} for b in merged}
+    placed = [(block, block.box) for block in merged]
+    before = {
+        id(b): {id(a) for a, box in placed if a is not b and _precedes(a, b, box, second)}
+        for b, second in placed
+    }
     while merged:
         free = next((b for b in merged if not before[id(b)]), merged[0])
         merged = [b for b in merged if b is not free]

@@ -12,8 +12,6 @@ from pace_integrations.documents.formats.pdf.pdfium_words import Piece
 def _turn_box(box: Box, turned: int, page: Box) -> Box:
     """Return left, top, right and bottom of a box as a reader who turns the page sees it."""
     left, bottom, right, top = box
-    if turned == 0:
-        return left - page[0], page[3] - top, right - page[0], page[3] - bottom
     if turned == 1:
         return bottom - page[1], left - page[0], top - page[1], right - page[0]
     if turned == 2:
@@ -21,24 +19,39 @@ def _turn_box(box: Box, turned: int, page: Box) -> Box:
     return page[3] - top, page[2] - right, page[3] - bottom, page[2] - left
 
 
-def is_inside(box: Box, area: Box) -> bool:
-    """Tell whether the middle of a box lies in an area."""
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return area[0] - 1 <= x <= area[2] + 1 and area[1] - 1 <= y <= area[3] + 1
+def take_inside(pieces: Sequence[Piece], area: Box) -> list[Piece]:
+    """Return the pieces whose middle lies in an area."""
+    left, bottom, right, top = (2 * place for place in area)
+    return [
+        piece
+        for piece in pieces
+        for (x, y, end, upper) in (piece.box,)
+        if left - 2 <= x + end <= right + 2 and bottom - 2 <= y + upper <= top + 2
+    ]
 
 
 def turn_single_letters(pieces: Sequence[Piece]) -> None:
-    """Give words of one letter, which run nowhere, the direction of the word before."""
+    """Give words of one letter, which run nowhere, the direction of the word before.
+
+    A letter that stands across that direction keeps its own.
+    """
     turned = next((piece.turned for piece in pieces if len(piece.text) > 1), 0)
     for piece in pieces:
         if len(piece.text) > 1:
             turned = piece.turned
-        else:
+        elif (piece.turned - turned) % 2 == 0:
             piece.turned = turned
 
 
 def to_words(pieces: Sequence[Piece], turned: int, page: Box) -> list[Word]:
     """Return the pieces of one direction as words of a page that is turned upright."""
+    if turned == 0:
+        left, top = page[0], page[3]
+        return [
+            Word(p.text, p.box[0] - left, top - p.box[3], p.box[2] - left, top - p.box[1], p.space)
+            for p in pieces
+            if p.turned == 0
+        ]
     return [
         Word(piece.text, *_turn_box(piece.box, turned, page), piece.space)
         for piece in pieces

@@ -44,10 +44,12 @@ _SOFT = 0.85
 _MAX_NAMES = 8
 _COVER = 2  # pages of a portfolio's cover, at most
 
-_TOKEN = re.compile(r"\S+")
-_LEADERS = re.compile(r"(?:[.·_…-]\s+){2,}[.·_…-]?")
-_LONE = re.compile(r"[^\W\d_aAIiOoyYuUeEàÀ\u2e80-\U0003ffff]|[.,:;]")
+_LEADERS = re.compile(r"(?:[.·_…-][^\S\n]+){2,}[.·_…-]?")
+_LONE = re.compile(r"(?<!\S)(?:[^\W\d_aAIiOoyYuUeEàÀ\u2e80-\U0003ffff]|[.,:;])(?!\S)")
+_OVERLONG = re.compile(r"(?<!\S)[A-Za-z]{31,}(?!\S)")
+_LONG = re.compile(r"(?<!\S)[^\W\d_]{4,}(?!\S)")
 _BROKEN_TEXT = 0.25
+_KEPT = 0.99
 _MIN_TOKENS = 20
 
 
@@ -108,18 +110,21 @@ def rate_damage(lines: Sequence[Line]) -> float:
     together, and what is no character is a font without a table.
     """
     # The dots that lead to the page numbers of a table of contents are no torn words.
-    tokens = [token for line in lines for token in _TOKEN.findall(_LEADERS.sub(" ", line.text))]
+    text = _LEADERS.sub(" ", "\n".join(line.text for line in lines))
+    tokens = text.split()
     if len(tokens) < _MIN_TOKENS:
         letters = "".join(tokens)
         odd = sum(not char.isprintable() or char == "\ufffd" for char in letters)
         return odd / len(letters) if letters else 0.0
-    bad = 0.0
-    for token in tokens:
-        if _LONE.fullmatch(token) or not token.isprintable() or "\ufffd" in token:
-            bad += 1
-        elif len(token) > 30 and token.isalpha() and token.isascii():
-            bad += len(token) / 8
+    bad = len(_LONE.findall(text)) + sum(len(token) / 8 for token in _OVERLONG.findall(text))
+    if "\ufffd" in text or not "".join(tokens).isprintable():
+        bad += sum(not token.isprintable() or "\ufffd" in token for token in tokens)
     return min(1.0, bad / len(tokens))
+
+
+def count_letters(lines: Sequence[Line]) -> int:
+    """Return how many letters stand in words of some length: torn words have fewer."""
+    return sum(len(word) for line in lines for word in _LONG.findall(line.text))
 
 
 @dataclass(slots=True)
@@ -149,7 +154,8 @@ class _SecondOpinion:
             self._failed = self._file is None
             return lines
         enough = sum(len(x.text) for x in others) > 0.3 * sum(len(x.text) for x in lines)
-        if enough and rate_damage(others) < 0.7 * damage:
+        whole = doubtful or count_letters(others) > _KEPT * count_letters(lines)
+        if enough and whole and rate_damage(others) < 0.7 * damage:
             self.pages.append(index)
             return others
         return lines

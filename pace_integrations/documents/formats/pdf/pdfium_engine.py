@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import pypdfium2
 from pace_integrations.documents.formats.pdf.layout import build_lines
 from pace_integrations.documents.formats.pdf.metadata import SCAN, Inventory
 from pace_integrations.documents.formats.pdf.page_turns import (
-    is_inside,
+    take_inside,
     to_words,
     turn_single_letters,
 )
@@ -54,7 +55,7 @@ class PdfiumFile:
     doubtful: list[int] = field(default_factory=list)
     enclosed: Enclosed = field(default_factory=Enclosed)
     visibility: VisibilityCheck = field(default_factory=VisibilityCheck)
-    _advances: Advances = field(default_factory=dict)
+    _advances: Advances = field(default_factory=lambda: defaultdict(dict))
     _open: tuple[int, pypdfium2.PdfPage] | None = None
 
     @property
@@ -83,7 +84,7 @@ class PdfiumFile:
                 self.doubtful.append(index)
         if not pieces and self._draws_text(page):
             self.doubtful.append(index)  # by a font that it does not know
-        shown = [piece for piece in pieces if is_inside(piece.box, area)]
+        shown = take_inside(pieces, area)
         if not shown:  # a wrong box, rather than a page that shows nothing of its text
             shown = pieces
         elif len(shown) < len(pieces):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -19,7 +20,9 @@ from pace_integrations.documents.formats.pdf.chunks import RIGHT_TO_LEFT
 
 raw: Any = pypdfium2.raw
 
-Advances: TypeAlias = dict[int, dict[str, float]]
+_find_box = raw.FPDFText_GetLooseCharBox
+
+Advances: TypeAlias = defaultdict[int, dict[str, float]]
 
 # What PDFium writes for a hyphen at a line's end that it takes for a broken word's.
 _BROKEN = "\ufffe\x02"
@@ -30,8 +33,10 @@ _GAP = 0.17  # letters' heights between two words or cells
 _SLACK = 0.08  # letters' heights that a word may be wider than its letters at their least
 _LONE_GAP = 0.4  # the same, where a word has but one gap
 _SPREAD = 0.6  # even gaps below it are those of a spaced number
+_OVERHANG = 0.25  # letters' heights that a slanted letter may reach into the space before it
 _FAR = 1e9
 _SMALL = 0.86
+_TALL = 1.3
 _RAISED = 0.12
 
 
@@ -71,34 +76,28 @@ class Letters:
 
     def box(self, index: int) -> Box:
         """Return left, bottom, right and top of a character, in points of the page."""
-        raw.FPDFText_GetLooseCharBox(self.handle, index, self._pointer)
+        _find_box(self.handle, index, self._pointer)
         rect = self._rect
         return rect.left, rect.bottom, rect.right, rect.top
 
-    def learn_advance(self, char: str, box: Box) -> None:
-        """Keep the least width of a character in its font."""
-        widths = self._advances.setdefault(round(box[3] - box[1]), {})
-        width = box[2] - box[0]
-        if width < widths.get(char, _FAR):
-            widths[char] = width
-
-    def expected_width(self, word: str, height: float) -> float | None:
-        """Return the least width of a word; None: not all of its letters are known yet."""
-        try:
-            return sum(map(self._advances[round(height)].__getitem__, word))
-        except KeyError:
-            return None
+    def learn_advance(self, char: str, box: Box) -> dict[str, float]:
+        """Keep the least width of a character; return the widths that are known of its font."""
+        left, bottom, right, top = box
+        widths = self._advances[round(top - bottom)]
+        if right - left < widths.get(char, _FAR):
+            widths[char] = right - left
+        return widths
 
     def quarters(self, index: int) -> int:
         """Return how far a character is turned, in quarters counterclockwise."""
         angle = raw.FPDFText_GetCharAngle(self.handle, index)
         return round(angle / (math.pi / 2)) % 4 if angle >= 0 else 0
 
-    def baseline(self, index: int) -> float:
-        """Return the height at which a character stands."""
+    def origin(self, index: int) -> tuple[float, float]:
+        """Return the place where a character begins on its line; its box may overhang it."""
         x, y = ctypes.c_double(), ctypes.c_double()
         raw.FPDFText_GetCharOrigin(self.handle, index, ctypes.byref(x), ctypes.byref(y))
-        return y.value
+        return x.value, y.value
 
 
 @dataclass(slots=True)
@@ -150,28 +149,37 @@ def find_pieces(letters: Letters) -> list[Piece]:
 
 
 def _find_words(letters: Letters) -> Iterator[Piece | _Doubtful]:
-    text, end = letters.text, -1
+    text, end, find_box, learn = letters.text, -1, letters.box, letters.learn_advance
+    right = -_FAR
     for match in _WORD.finditer(text):
         start, stop = match.span()
         word, space = match[0], start > end
         end = stop
         if word[-1] in _BROKEN:
             word = word[:-1] + "-"
-        first = letters.box(start)
+        first = find_box(start)
         if len(word) == 1:
-            yield Piece(word, first, space)
+            right = first[2]
+            yield Piece(word, first, space, letters.quarters(start))
             continue
-        last = letters.box(stop - 1)
-        letters.learn_advance(text[start], first)
-        letters.learn_advance(text[stop - 1], last)
-        turn = _find_turn(letters, start, first, last)
+        last = find_box(stop - 1)
+        learn(text[stop - 1], last)
+        widths = learn(text[start], first)
+        level = first[1] == last[1] and first[3] == last[3] and first[0] < last[0]
+        turn = 0 if level else _find_turn(letters, start, first, last)
+        reach = _OVERHANG * (first[3] - first[1])
+        if space and not turn and -reach < first[0] - right < 0.4 * reach:
+            first = (max(first[0], letters.origin(start)[0]), *first[1:])  # a slanted f
+        right = last[2]
         if turn:
             yield Piece(word, _unite(first, last), space, turn)
-        elif _is_suspicious(letters, text[start:stop], first, last):
-            boxes = [letters.box(place) for place in range(start, stop)]
-            for char, box in zip(word, boxes, strict=True):
-                letters.learn_advance(char, box)
+        elif _is_suspicious(text[start:stop], widths, first, last):
+            boxes = [first, *(find_box(place) for place in range(start + 1, stop))]
+            for char, box in zip(word[1:], boxes[1:], strict=True):
+                learn(char, box)
             yield _Doubtful(word, start, boxes, space)
+        elif level:
+            yield Piece(word, (first[0], first[1], last[2], last[3]), space)
         else:
             yield Piece(word, _unite(first, last), space)
 
@@ -197,18 +205,24 @@ def _find_turn(letters: Letters, start: int, first: Box, last: Box) -> int:
     return 2 if quarters == 2 and across < 0 else 0
 
 
-def _is_suspicious(letters: Letters, word: str, first: Box, last: Box) -> bool:
+def _is_suspicious(word: str, widths: Mapping[str, float], first: Box, last: Box) -> bool:
     """Tell whether a word may be several: a step, or more width than its letters have.
 
     Digits may also be raised, which makes them smaller and the word less wide.
+
+    Args:
+        word: The word.
+        widths: The least width of the letters of its font that are known yet.
+        first: The box of its first letter.
+        last: That of its last one.
     """
     height = first[3] - first[1]
     if abs(first[1] - last[1]) > 0.1 * height or last[0] < first[0]:
         return True
-    expected = letters.expected_width(word, height)
-    if expected is None:
+    try:
+        wider = last[2] - first[0] - sum(map(widths.__getitem__, word))
+    except KeyError:
         return True
-    wider = last[2] - first[0] - expected
     return wider > _SLACK * height or (wider < -_SLACK * height and bool(_DIGIT.search(word)))
 
 
@@ -218,7 +232,7 @@ def _split_word(letters: Letters, doubtful: _Doubtful, usual: float) -> Iterator
     space, gaps, height = doubtful.space, doubtful.gaps, doubtful.height
     heights = [box[3] - box[1] for box in boxes]
     uneven = min(heights) < _SMALL * height
-    lines = [letters.baseline(start + n) for n in range(len(word))] if uneven else []
+    lines = [letters.origin(start + n)[1] for n in range(len(word))] if uneven else []
     # Gaps that are all alike are those of a spaced font, and one alone may be.
     inner = [g for n, g in enumerate(gaps, 1) if word[n].isalnum() and word[n - 1].isalnum()]
     even = (
@@ -235,16 +249,29 @@ def _split_word(letters: Letters, doubtful: _Doubtful, usual: float) -> Iterator
             yield Piece(part, box, space, 0)
             part, box, space = word[n], here, True
             continue
+        box = _add_letter(part, box, word[n], here)
         raised = uneven and word[n].isdigit() and _is_raised(n, heights, lines)
         above = uneven and word[n - 1].isdigit() and _is_raised(n - 1, heights, lines)
         if raised and not above:
-            part += raise_text(part, word[n], after_words="")
+            part += raise_text(part, word[n])
         elif above and not raised and word[n].isalpha() and part.isdigit():
             part += f" {word[n]}"  # the mark of a note, and the note
         else:
             part += word[n]
-        box = _unite(box, here)
     yield Piece(part, box, space, 0)
+
+
+def _add_letter(part: str, box: Box, letter: str, here: Box) -> Box:
+    """Return the box of a part of a word with one letter more.
+
+    Symbols are often of fonts with high boxes, which say nothing of the line: letters do.
+    """
+    left, right = min(box[0], here[0]), max(box[2], here[2])
+    if here[3] - here[1] > _TALL * (box[3] - box[1]) and not letter.isalnum():
+        return left, box[1], right, box[3]
+    if box[3] - box[1] > _TALL * (here[3] - here[1]) and not any(map(str.isalnum, part)):
+        return left, here[1], right, here[3]
+    return left, min(box[1], here[1]), right, max(box[3], here[3])
 
 
 def _parts_words(word: str, place: int) -> bool:
