@@ -12,6 +12,7 @@ from typing import Any
 from pace_integrations._paths import folder_size
 from pace_integrations.errors import SessionFileError
 from pace_integrations.store import manifest as manifests
+from pace_integrations.store.contents import check_contents
 from pace_integrations.store.manifest import Verify
 
 
@@ -58,7 +59,7 @@ def describe_entry(path: Path, *, in_use: bool, verify: Verify) -> Entry:
     Args:
         path: Its folder.
         in_use: Whether a process uses it.
-        verify: ``"full"`` hashes every file.
+        verify: ``"full"`` hashes every file, and reads what it holds.
     """
     size, used = folder_size(path), last_used(path)
     try:
@@ -78,7 +79,10 @@ def _judge_entry(path: Path, verify: Verify) -> tuple[str, dict[str, Any], str |
     try:
         manifest = manifests.load_manifest(folder)
         facts = _manifest_facts(manifest)
-        manifests.check_files(folder, manifest, verify)
+        if verify == "full":
+            check_contents(folder, manifest)
+        else:
+            manifests.check_files(folder, manifest, verify)
     except SessionFileError as error:
         # A reading that has kept nothing yet, or never came to it, leaves an empty entry.
         if any(path.glob("data-*")) or os.path.lexists(folder / manifests.FILE):

@@ -10,9 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pace_integrations._checks import is_whole
 from pace_integrations._files import create_file, remove_file, sync
 from pace_integrations.config import MemoryConfig
-from pace_integrations.errors import ConfigError, IncompatibleSessionError, SessionFileError
+from pace_integrations.documents import Report
+from pace_integrations.errors import (
+    ConfigError,
+    DocumentError,
+    IncompatibleSessionError,
+    SessionFileError,
+)
 
 FORMAT = 2
 FILE = "manifest.json"
@@ -62,6 +69,14 @@ def load_manifest(path: Path) -> dict[str, Any]:
             raise damage_error(path, f"{FILE} says nothing of {name!r}")
     if not all(isinstance(title, str) for title in manifest["documents"]):
         raise damage_error(path, f"{FILE} names documents that have no title")
+    if CORPUS not in manifest["files"]:
+        raise damage_error(path, f"{FILE} names no {CORPUS}")
+    if not is_whole(manifest["tokens"]) or manifest["tokens"] < 0:
+        raise damage_error(path, f"{FILE} says that {manifest['tokens']!r} tokens were read")
+    try:
+        Report.from_dict(manifest["report"])
+    except DocumentError as error:
+        raise damage_error(path, f"{FILE}: {error}") from error
     for name in (manifest["data"], *manifest["files"]):
         if not _NAME.fullmatch(name):  # what is named lies inside
             raise damage_error(path, f"{FILE} names {name!r}")

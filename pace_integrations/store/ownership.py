@@ -136,12 +136,13 @@ def _find_proven_data(path: Path) -> list[str]:
     for folder in path.iterdir():
         if _DATA.fullmatch(folder.name) and not folder.is_symlink():
             with contextlib.suppress(OSError, SafetensorError):
-                if any(_names_folder(file) for file in folder.glob("*.safetensors")):
+                if any(names_folder(file) for file in folder.glob("*.safetensors")):
                     found.append(folder.name)
     return found
 
 
-def _names_folder(file: Path) -> bool:
+def names_folder(file: Path) -> bool:
+    """Return True if a save wrote the name of a tensor file's folder into it."""
     with safe_open(file, framework="numpy") as stream:
         return bool((stream.metadata() or {}).get("data") == file.parent.name)
 

@@ -22,12 +22,18 @@ from typing import Any
 
 import torch
 from filelock import Timeout
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from pace_integrations._files import create_file, make_folder, make_lock, sync
-from pace_integrations.documents import Corpus, Document, FileReport, Report
-from pace_integrations.errors import DocumentError, SessionFileError
+from pace_integrations.documents import Corpus
+from pace_integrations.errors import SessionFileError
 from pace_integrations.store import manifest as manifests
+from pace_integrations.store.contents import (
+    UNREADABLE,
+    check_tensor_file,
+    list_tensor_files,
+    load_corpus,
+)
 from pace_integrations.store.manifest import (
     CORPUS,
     Verify,
@@ -46,11 +52,6 @@ from pace_integrations.store.ownership import (
 from pace_integrations.store.safetensors_writer import Parts, write_tensors
 
 _ATTEMPTS = 64  # of a reader, while other processes replace the session under its hands
-# What reading a damaged file may raise; RuntimeError is PyTorch's for one that is gone.
-_UNREADABLE = (
-    *(SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError),
-    DocumentError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +176,17 @@ def read_session(
 def _load_contents(path: Path, manifest: Mapping[str, Any]) -> SavedSession:
     folder = path / manifest["data"]
     try:
-        lines = (folder / CORPUS).read_text(encoding="utf-8").split("\n")
-        documents = tuple(Document.from_dict(json.loads(line)) for line in lines if line)
-        corpus = Corpus(documents, _parse_report(manifest["report"]))
-        names = [name for name in manifest["files"] if name != CORPUS]
-        tensors = {name: _load_tensors(folder / name) for name in names}
+        corpus = load_corpus(path, manifest)
+        tensors = {name: _load_tensors(folder / name) for name in list_tensor_files(manifest)}
         return SavedSession(int(manifest["tokens"]), corpus, tensors)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise damage_error(path, f"{type(error).__name__}: {error}") from error
 
 
 def _load_tensors(file: Path) -> dict[str, torch.Tensor]:
     """Return tensors mapped from a file that belongs to the folder it lies in."""
+    check_tensor_file(file)
     with safe_open(file, framework="pt") as stream:
-        if (stream.metadata() or {}).get("data") != file.parent.name:
-            raise ValueError(f"{file.name} was saved with another session")
         return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - no dict
 
 
@@ -198,8 +195,3 @@ def _write_corpus(file: Path, corpus: Corpus) -> str:
     with create_file(file) as stream:
         stream.write(text.encode("ascii"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _parse_report(saved: dict[str, Any]) -> Report:
-    rows = ({**row, "warnings": tuple(row["warnings"])} for row in saved["files"])
-    return Report(tuple(FileReport(**row) for row in rows), int(saved.get("skipped", 0)))

@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, Session
 from pace_integrations.errors import IncompatibleSessionError, SessionFileError
+from pace_integrations.store.manifest import Verify
+from pace_integrations.store.store import Sessions
 
 SHORT = GenerationConfig(max_new_tokens=8)
 MEMORY = MemoryConfig(step=32, slots=16, layers=(0, 2))
@@ -79,6 +81,19 @@ def reseal_files(saved: Path) -> None:
     seal(saved, {"files": files})
 
 
+ROW = {"path": "a.pdf", "status": "ok", "pages": 2, "pages_with_text": 2, "seconds": 0.5}
+ROW |= {"warnings": ["a font without names"]}
+
+
+def status_in_store(saved: Path, verify: Verify) -> str:
+    """Status that a store gives a session which lies in it."""
+    store = Sessions(saved.parent / "store")
+    shutil.copytree(saved, store.root / f"{'0' * 32}.pace", dirs_exist_ok=True)
+    (entry,) = store.verify(verify=verify)
+    assert (entry.problem is None) == (entry.status == "whole")
+    return entry.status
+
+
 @pytest.mark.parametrize("verify", ["full", "fast"])
 @pytest.mark.parametrize("name", ["kv.safetensors", "memory.safetensors", "corpus.jsonl"])
 def test_files_swapped_between_sessions_are_refused(
@@ -132,6 +147,59 @@ def test_documents_of_another_shape_are_damage(
     reseal_files(saved)
     with pytest.raises(SessionFileError, match="is damaged"):
         pace.open(saved)
+    assert status_in_store(saved, "full") == "damaged"
+
+
+REPORTS: dict[str, object] = {
+    "nothing": {},
+    "no rows": {"files": 5},
+    "a row that is none": {"files": [5]},
+    "a row without fields": {"files": [{}]},
+    "an unknown field": {"files": [{**ROW, "invented": 1}]},
+    "an unknown status": {"files": [{**ROW, "status": "fine"}]},
+    "words for numbers": {"files": [{**ROW, "pages": "two"}]},
+    "a number that is none": {"files": [{**ROW, "seconds": float("nan")}]},
+    "warnings that are none": {"files": [{**ROW, "warnings": [1]}]},
+    "words for a count": {"files": [ROW], "skipped": "many"},
+}
+
+
+@pytest.mark.parametrize("verify", ["full", "fast"])
+@pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS.keys())
+def test_a_sealed_report_of_another_shape_is_damage_to_all_who_look(
+    pace: Pace, saved: Path, report: object, verify: Verify
+) -> None:
+    seal(saved, {"report": {"files": [ROW], "skipped": 1}})
+    assert pace.open(saved, verify=verify).corpus.report.skipped == 1
+    assert status_in_store(saved, verify) == "whole"
+    seal(saved, {"report": report})
+    with pytest.raises(SessionFileError, match="report"):
+        pace.open(saved, verify=verify)
+    assert status_in_store(saved, verify) == "damaged"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"files": {}},
+        {"tokens": -1},
+        {"tokens": True},
+        {"fingerprint": {"model": "m", "memory": {"step": "long"}}},
+        {"fingerprint": {"model": "m", "memory": 5}},
+    ],
+)
+def test_what_no_model_could_open_is_not_called_whole(
+    saved: Path, fields: dict[str, object]
+) -> None:
+    seal(saved, fields)
+    assert status_in_store(saved, "full") == "damaged"
+
+
+def test_sealed_tensors_of_another_session_are_damage(saved: Path) -> None:
+    file = data(saved) / "kv.safetensors"
+    save_file(load_file(file), file)
+    reseal_files(saved)
+    assert status_in_store(saved, "full") == "damaged"
 
 
 @pytest.mark.parametrize("version", [1, 99, "2", None])
