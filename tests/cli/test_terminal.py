@@ -64,7 +64,7 @@ def test_names_cannot_steer_the_terminal(tmp_path: Path) -> None:
     folder = tmp_path / HOSTILE
     folder.mkdir()
     for name in ("a.txt", f"{HOSTILE}.txt", f"{HOSTILE}.pdf"):
-        (folder / name).write_text("The oak stands near the pond.")
+        (folder / name).write_text(f"The oak {HOSTILE} stands near the pond.")
     assert is_plain(shown("files", folder))
     assert is_plain(shown("ask", folder, "-q", f"Where is {HOSTILE}?", "--max-new-tokens", 2))
     assert is_plain(shown("ask", folder / "none\x1b[31m", "-q", "Where?"))

@@ -61,13 +61,17 @@ def test_the_same_corpus_is_found_again(own: Pace) -> None:
 
 def test_a_saved_session_knows_its_whole_report(own: Pace, tmp_path: Path) -> None:
     (tmp_path / "oak.txt").write_text("The oak stands near the pond.")
+    head = '<title>Elm</title><meta name="author" content="A. Gardener">'
+    (tmp_path / "elm.html").write_text(f"<html><head>{head}</head><p>The elm fell.</p></html>")
     (tmp_path / "Thumbs.db").write_bytes(b"\0")
     corpus = Corpus.from_paths(tmp_path)
+    assert "A. Gardener" in str([document.metadata for document in corpus.documents])
     assert corpus.report.skipped == 1
     session = own.read(corpus, path=tmp_path / "s.pace")
     for opened in (own.open(tmp_path / "s.pace"), own.read(corpus, path=tmp_path / "s.pace")):
         assert opened.corpus is not None
         assert opened.corpus.report == session.corpus.report == corpus.report  # type: ignore[union-attr]
+        assert opened.corpus.documents == corpus.documents  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

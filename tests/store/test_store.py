@@ -10,12 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from checkpoints import save_tiny
+from file_faults import memory_folder
 from filelock import FileLock
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, Session
@@ -173,6 +174,47 @@ def test_what_is_no_session_is_refused(pace: Pace, tmp_path: Path, session: Sess
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     with pytest.raises(DocumentError, match="blank"):
         pace.blank().save(tmp_path / "blank.pace")
+
+
+@pytest.fixture
+def quick_path() -> Iterator[Path]:
+    with memory_folder() as folder:
+        yield folder
+
+
+def test_any_changed_byte_is_refused_or_harmless(quick_path: Path) -> None:
+    path = quick_path / "s.pace"
+    corpus = Corpus.from_texts({"oak": "It stands."})
+    tensors = {"kv.safetensors": {"0.keys": (torch.arange(8.0).reshape(1, 1, 2, 4),)}}
+    write_session(path, fingerprint={"model": "m"}, tokens=2, corpus=corpus, tensors=tensors)
+    files = [path / "manifest.json", *data(path).iterdir()]
+    assert len(files) == 3
+    refused = 0
+    for file in files:
+        whole = file.read_bytes()
+        for i, byte in enumerate(whole):
+            file.write_bytes(whole[:i] + bytes([byte ^ 1]) + whole[i + 1 :])
+            try:
+                saved = read_session(path, fingerprint={"model": "m"})
+            except SessionFileError:
+                refused += 1
+                continue
+            assert saved.corpus == corpus
+            assert torch.equal(
+                saved.tensors["kv.safetensors"]["0.keys"], torch.arange(8.0).reshape(1, 1, 2, 4)
+            )
+        file.write_bytes(whole)
+    assert refused > 500
+
+
+def test_a_reader_waits_for_nobody(
+    pace: Pace, corpus: Corpus, session: Session, saved: Path
+) -> None:
+    writer, reader = FileLock(saved / ".lock"), FileLock(saved / ".reading")
+    with writer, reader, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileLock, "acquire", lambda *a, **k: pytest.fail("a reader locks"))
+        assert pace.open(saved).corpus == session.corpus
+        assert pace.read(corpus, path=saved).read_cost.read == 0
 
 
 def test_another_format_is_named(pace: Pace, saved: Path) -> None:
