@@ -21,11 +21,12 @@ from pace_integrations.errors import ConfigError, IncompatibleSessionError
 from pace_integrations.langchain import ChatPace
 from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.forward import predict_next, prefill
-from pace_integrations.model.kv_cache import attention, int8_attention
+from pace_integrations.model.kv_cache import int8, int8_attention, segments
 from pace_integrations.model.kv_cache.attention import segmented_attention
 from pace_integrations.model.kv_cache.cache import fork_cache, new_cache
 from pace_integrations.model.kv_cache.int8 import pack_int8, unpack_int8
 from pace_integrations.model.kv_cache.int8_attention import attend_packed
+from pace_integrations.model.kv_cache.segments import PackedLayer, segments_returned, to_dense
 
 IDS = torch.randint(3, 128, (1, 70), generator=torch.Generator().manual_seed(0))
 QUESTIONS = ["Where is the oak?", "When does the gate open?", "Who is there?"]
@@ -117,7 +118,8 @@ def test_a_token_is_written_without_unpacking_the_past(monkeypatch: pytest.Monke
         twin = fork_cache(cache)
         longest: list[int] = []
         with monkeypatch.context() as patch:
-            patch.setattr(attention, "unpack_int8", note_lengths(longest))
+            for module in (segments, int8):
+                patch.setattr(module, "unpack_int8", note_lengths(longest))
             results.append(predict_next(model, IDS[:, :1], twin, around=nullcontext))
         unpacked.append(max(longest))
     torch.testing.assert_close(results[0], results[1], rtol=1e-3, atol=1e-3)
@@ -128,7 +130,7 @@ def note_lengths(lengths: list[int]) -> Callable[..., Tensor]:
     """Return `unpack_int8` that notes how many tokens it is given."""
 
     def unpack(packed: Tensor, *args: Any) -> Tensor:
-        lengths.append(packed.shape[2])
+        lengths.append(packed.shape[-2])
         return unpack_int8(packed, *args)
 
     return unpack
@@ -141,6 +143,37 @@ def test_plain_attention_sees_the_same_packed_tokens() -> None:
     with torch.inference_mode():
         plain = model(IDS[:, 60:], **cache_argument(model, cache), use_cache=True).logits
     torch.testing.assert_close(plain, logits("llama", 16), rtol=1e-3, atol=1e-3)
+
+
+def test_what_is_unpacked_follows_every_change() -> None:
+    """Tokens appended, cut off and selected in turn, short and long, give what is packed."""
+    generator = torch.Generator().manual_seed(0)
+    new = lambda rows, n: torch.randn(2, rows, 2, n, 16, generator=generator)  # noqa: E731
+    layer = PackedLayer()
+    layer.update(*new(1, 30))
+    layer = layer.fork()
+    moves = [("update", 5), ("update", 1), ("crop", -2), ("update", 1), ("select", 0)]
+    moves += [("update", 1), ("update", 1020), ("update", 3), ("crop", -1010), ("update", 2)]
+    moves += [("crop", -40), ("update", 4), ("fork", 0), ("update", 1)]
+    rows = 3
+    for move, count in moves:
+        if move == "crop":
+            layer.crop(count)
+        elif move == "select":
+            layer.select_rows(torch.tensor([2, 0]))
+            rows = 2
+        elif move == "fork":
+            layer = layer.fork()
+        else:
+            with segments_returned():
+                keys, values = layer.update(*new(rows, count))
+            held = [
+                torch.cat([part.expand(rows, -1, -1, -1) for part in parts], dim=2)
+                for parts in zip(*layer.list_segments(), strict=True)
+            ]
+            for got, packed in zip((keys, values), held, strict=True):
+                want = unpack_int8(packed, 16, torch.float32)
+                torch.testing.assert_close(to_dense(got), want, rtol=0, atol=0)
 
 
 @pytest.fixture(scope="module")

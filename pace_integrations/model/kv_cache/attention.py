@@ -27,7 +27,6 @@ from pace_integrations.model._transformers import (
 )
 from pace_integrations.model.kv_cache.blocked import attend_in_blocks, pays_in_blocks
 from pace_integrations.model.kv_cache.hippocampus import FreshKeys
-from pace_integrations.model.kv_cache.int8 import unpack_int8
 from pace_integrations.model.kv_cache.int8_attention import attend_packed, takes_packed
 from pace_integrations.model.kv_cache.segments import Segments, segments_returned, to_dense
 
@@ -117,16 +116,14 @@ def _attend_past(
     if value.packed is not None and takes_packed(query, pair[0]):
         yield _attend_segment(query, *pair, scale, packed=value.packed[0])
         return
-    most = pair[0].shape[2] if key.packed is None else OPENED
+    most = OPENED if pair[0].dtype == torch.int8 else pair[0].shape[2]
     for k, v in zip(*(tensor.split(most, dim=2) for tensor in pair), strict=True):
         yield _attend_segment(query, *_unpack_pair(key, value, k, v), scale)
 
 
 def _unpack_pair(key: Segments, value: Segments, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Return keys and values to compute with."""
-    if key.packed is None or value.packed is None:
-        return k, v
-    return unpack_int8(k, *key.packed, "keys"), unpack_int8(v, *value.packed, "values")
+    return key.unpack(k, "keys"), value.unpack(v, "values")
 
 
 def _attend_own(query: Tensor, key: Segments, value: Segments, scale: float) -> list[Partial]:
@@ -136,7 +133,7 @@ def _attend_own(query: Tensor, key: Segments, value: Segments, scale: float) -> 
         return [_attend_padded(query, *_unpack_pair(key, value, k, v), scale, key.padding)]
     # One query sees all of its own tokens, itself included: no causal mask, one product.
     past = k.shape[2] - (fresh if fresh > 1 else 0)
-    if fresh > 1 and (key.packed is None or k.shape[2] <= OPENED) and pays_in_blocks(query, k):
+    if fresh > 1 and (k.dtype != torch.int8 or k.shape[2] <= OPENED) and pays_in_blocks(query, k):
         past = 0  # one pass over everything: nothing to merge
     parts: list[Partial] = []
     if past:

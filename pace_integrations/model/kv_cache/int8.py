@@ -16,6 +16,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+Pair = tuple[Tensor, Tensor]  # keys and values
+Kind = tuple[int, torch.dtype]  # channels and type of what is packed
+Kinds = tuple[Kind, Kind]  # of keys and of values
+
 GROUP = 32  # most channels under one scale
 _rooms = threading.local()
 _LARGEST = torch.finfo(torch.float16).max * 127
@@ -64,6 +68,22 @@ def unpack_int8(packed: Tensor, size: int, dtype: torch.dtype, room: str | None 
         out = borrow_memory(room, shape, dtype, packed.device)
     torch.mul(integers, scales[..., None], out=out.unflatten(-1, (scales.shape[-1], -1)))
     return out
+
+
+def pack_pair(keys: Tensor, values: Tensor) -> Pair:
+    """Pack keys and values, in one pass where they are alike."""
+    if keys.shape != values.shape:
+        return pack_int8(keys), pack_int8(values)
+    packed = pack_int8(torch.stack([keys, values]))
+    return packed[0], packed[1]
+
+
+def unpack_pair(pair: Pair, kinds: Kinds) -> Pair:
+    """Unpack keys and values, in one pass where they are alike."""
+    if pair[0].shape != pair[1].shape:
+        return unpack_int8(pair[0], *kinds[0]), unpack_int8(pair[1], *kinds[1])
+    unpacked = unpack_int8(torch.stack(pair), *kinds[0])
+    return unpacked[0], unpacked[1]
 
 
 def borrow_memory(

@@ -25,8 +25,10 @@ def takes_packed(query: Tensor, packed: Tensor) -> bool:
 
     Args:
         query: ``(batch, heads, queries, size)``.
-        packed: Packed keys ``(batch, key heads, tokens, ...)``.
+        packed: Packed keys ``(batch, key heads, tokens, ...)``, or keys of another type.
     """
+    if packed.dtype != torch.int8:
+        return False
     rows = query.shape[1] // packed.shape[1] * query.shape[2] * query.shape[0] // packed.shape[0]
     if rows > MOST_ROWS or packed.shape[2] < FEWEST_KEYS or query.shape[3] % 2:
         return False

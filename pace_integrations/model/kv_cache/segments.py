@@ -16,12 +16,20 @@ import torch
 from torch import Tensor
 
 from pace_integrations.model._transformers import CacheLayer
-from pace_integrations.model.kv_cache.int8 import pack_int8, unpack_int8
+from pace_integrations.model.kv_cache.int8 import (
+    Kind,
+    Kinds,
+    Pair,
+    pack_pair,
+    unpack_int8,
+    unpack_pair,
+)
 
 ROOM = 256
 MOST_SEGMENTS = 8
+MOST_OPENED = 1024
 
-Pairs = tuple[tuple[Tensor, Tensor], ...]  # keys and values of segments, in order
+Pairs = tuple[Pair, ...]  # of segments, in order
 
 _mode = threading.local()
 
@@ -34,7 +42,8 @@ class Segments:
         own: This layer's tokens ``(batch, heads, tokens, size)``.
         fresh: How many of them the running forward added; those see each other causally.
         padding: Tokens at the start of `own` that are padding ``(batch,)``, or None.
-        packed: Channels and type of what is packed in eight bits, or None where nothing is.
+        packed: Channels and type of what is packed in eight bits, or None where nothing is. What
+            is not int8 among it is unpacked already.
     """
 
     def __init__(
@@ -43,7 +52,7 @@ class Segments:
         own: Tensor,
         fresh: int,
         padding: Tensor | None,
-        packed: tuple[int, torch.dtype] | None = None,
+        packed: Kind | None = None,
     ) -> None:
         self.shared = shared
         self.own = own
@@ -54,8 +63,13 @@ class Segments:
     def to_dense(self) -> Tensor:
         """Return all segments as one plain tensor, copied."""
         batch = self.own.shape[0]
-        whole = torch.cat([*(s.expand(batch, -1, -1, -1) for s in self.shared), self.own], dim=2)
-        return unpack_int8(whole, *self.packed) if self.packed else whole
+        parts = [self.unpack(part) for part in (*self.shared, self.own)]
+        return torch.cat([part.expand(batch, -1, -1, -1) for part in parts], dim=2)
+
+    def unpack(self, part: Tensor, room: str | None = None) -> Tensor:
+        """Return a part of it to compute with; `room` as in `unpack_int8`."""
+        is_packed = self.packed is not None and part.dtype == torch.int8
+        return unpack_int8(part, *self.packed, room) if self.packed and is_packed else part
 
 
 def to_dense(value: Segments | Tensor) -> Tensor:
@@ -113,20 +127,30 @@ class SegmentLayer(CacheLayer):
         """Append tokens; return all keys and all values."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        fresh, sizes = key_states.shape[2], (key_states.shape[-1], value_states.shape[-1])
-        packed = [(size, key_states.dtype) if self.packs else None for size in sizes]
+        fresh, dtype = key_states.shape[2], key_states.dtype
+        kinds = (key_states.shape[-1], dtype), (value_states.shape[-1], dtype)
         if self.packs:
-            key_states, value_states = pack_int8(key_states), pack_int8(value_states)
+            key_states, value_states = pack_pair(key_states, value_states)
         self._keys = _append_tokens(self._keys, key_states, self._length, self._room)
         self._values = _append_tokens(self._values, value_states, self._length, self._room)
         self._length += fresh
-        keys, values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
-        shared = tuple(zip(*self._shared, strict=True)) or ((), ())
+        shared, own = self._list_parts((key_states, value_states), kinds)
+        keys, values = zip(*shared, strict=True) if shared else ((), ())
+        packed = kinds if self.packs else (None, None)
         pair = (
-            Segments(shared[0], keys, fresh, self.padding, packed[0]),
-            Segments(shared[1], values, fresh, self.padding, packed[1]),
+            Segments(keys, own[0], fresh, self.padding, packed[0]),
+            Segments(values, own[1], fresh, self.padding, packed[1]),
         )
         return pair if getattr(_mode, "on", False) else (pair[0].to_dense(), pair[1].to_dense())
+
+    def _list_parts(self, new: Pair, kinds: Kinds) -> tuple[Pairs, Pair]:
+        """Return shared segments and all own tokens, of which `new` were just appended."""
+        assert self._keys is not None
+        assert self._values is not None
+        return self._shared, (
+            self._keys[:, :, : self._length],
+            self._values[:, :, : self._length],
+        )
 
     def reserve(self, tokens: int) -> None:
         """Announce that `tokens` more will come, so that the buffer is allocated once."""
@@ -177,9 +201,60 @@ class SegmentLayer(CacheLayer):
 
 
 class PackedLayer(SegmentLayer):
-    """One layer's keys and values in eight bits."""
+    """One layer's keys and values in eight bits.
+
+    Up to 1,024 tokens of each kind, shared and own, are also held unpacked while they are read
+    from: unpacking them anew for every token that is written would cost more than attending.
+    """
 
     packs = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened_shared: Pairs | None = None
+        self._opened: Pair | None = None
+        self._opened_length = 0
+
+    def hold_pair(self, keys: Tensor, values: Tensor) -> None:
+        """Replace what it holds by packed keys and values."""
+        super().hold_pair(keys, values)
+        self._close()
+
+    def select_rows(self, rows: Tensor) -> None:
+        """Keep some rows of its own tokens; shared ones serve any number of rows."""
+        super().select_rows(rows)
+        self._opened, self._opened_length = None, 0
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Remove the last ``-tokens_to_remove`` tokens."""
+        before = self._shared
+        super().crop(tokens_to_remove)
+        if self._shared is not before:
+            self._close()
+        self._opened_length = min(self._opened_length, self._length)
+
+    def _close(self) -> None:
+        self._opened_shared, self._opened, self._opened_length = None, None, 0
+
+    def _list_parts(self, new: Pair, kinds: Kinds) -> tuple[Pairs, Pair]:
+        shared, own = super()._list_parts(new, kinds)
+        if shared and sum(keys.shape[2] for keys, _ in shared) <= MOST_OPENED:
+            if self._opened_shared is None:
+                self._opened_shared = tuple(unpack_pair(pair, kinds) for pair in shared)
+            shared = self._opened_shared
+        if self._length > MOST_OPENED:
+            self._opened, self._opened_length = None, 0
+            return shared, own
+        length, fresh = self._opened_length, new[0].shape[2]
+        if self._opened is None or length + fresh != self._length:
+            new, length, self._opened = own, 0, None
+        held = self._opened or (None, None)
+        opened = [
+            _append_tokens(buffer, part, length, ROOM)
+            for buffer, part in zip(held, unpack_pair(new, kinds), strict=True)
+        ]
+        self._opened, self._opened_length = (opened[0], opened[1]), self._length
+        return shared, (opened[0][:, :, : self._length], opened[1][:, :, : self._length])
 
 
 def _append_tokens(buffer: Tensor | None, new: Tensor, length: int, room: int) -> Tensor:
