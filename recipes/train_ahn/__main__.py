@@ -72,9 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(given.threads)
     given.work.mkdir(parents=True, exist_ok=True)
     trainer, state = make_trainer(given), given.work / "state.pt"
-    if state.exists():
-        trainer.load_state(torch.load(state, weights_only=True))
-        print(f"resumed at step {trainer.step}", flush=True)
+    trainer.resume(state)
     trainer.run(state, given.save_seconds)
     if given.out:
         facts = {"steps": trainer.step, "length": given.length, "model": given.model}

@@ -2,23 +2,19 @@
 
 import math
 import random
-import signal
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from pace_integrations.ahn import AHNConfig
 from pace_integrations.model.hippocampus import HippocampusPatch
+from recipes.resumable_training import LOG_STEPS, ResumableTraining
 from recipes.train_ahn.objective import Weights, compute_loss
 from recipes.train_ahn.student import run_student, run_teacher
 from recipes.train_ahn.texts import Texts
-
-LOG_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class Plan:
         return AHNConfig(kind, sinks, total - sinks)  # type: ignore[arg-type]
 
 
-class Trainer:
+class Trainer(ResumableTraining):
     """One training, at some step.
 
     Args:
@@ -78,15 +74,11 @@ class Trainer:
         plan: Plan,
         weights: Weights,
     ) -> None:
-        self.model, self.patch, self.plan, self.weights = model, patch, plan, weights
-        self.step, self.curve = 0, list[float]()
-        self._texts = texts
         self._networks = nn.ModuleDict({str(i): n for i, n in patch.networks.items()})
-        self._parameters = [p for p in self._networks.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=plan.rate, betas=(0.9, 0.95), weight_decay=0.0
-        )
-        self._stopped = False
+        super().__init__((p for p in self._networks.parameters() if p.requires_grad), plan)
+        self.model, self.patch, self.plan, self.weights = model, patch, plan, weights
+        self.curve = list[float]()
+        self._texts = texts
 
     def update(self) -> float:
         """Take one step and return the divergence before it."""
@@ -101,51 +93,21 @@ class Trainer:
             loss, divergence = compute_loss(student, teacher, self.weights, self.step)
             (loss / self.plan.rows).backward()
             total += divergence / self.plan.rows
-        nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.plan.rate * self.plan.factor(self.step)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self.step += 1
+        self.apply_gradients()
         self.curve.append(total)
         return total
 
+    def progress_line(self) -> str:
+        """Return the mean divergence and the time since the start."""
+        mean = sum(self.curve[-LOG_STEPS:]) / LOG_STEPS
+        return f"kl {mean:.4f} {time.monotonic() - self._begun:.0f} s"
+
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
-        return {
-            "step": self.step,
-            "curve": self.curve,
-            "networks": self._networks.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-        }
+        return {**super().state(), "curve": self.curve, "networks": self._networks.state_dict()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-        self.step, self.curve = state["step"], list(state["curve"])
+        super().load_state(state)
+        self.curve = list(state["curve"])
         self._networks.load_state_dict(state["networks"])
-        self._optimizer.load_state_dict(state["optimizer"])
-
-    def save(self, path: Path) -> None:
-        """Write the state beside its place and move it there."""
-        beside = path.with_suffix(".writing")
-        torch.save(self.state(), beside)
-        beside.replace(path)
-
-    def run(self, path: Path, seconds: float = 120.0) -> None:
-        """Train to the end, saving the state now and then and on SIGTERM."""
-        former = signal.signal(signal.SIGTERM, self._stop)
-        begun = saved = time.monotonic()
-        while self.step < self.plan.steps and not self._stopped:
-            self.update()
-            now = time.monotonic()
-            if self.step % LOG_STEPS == 0:
-                mean = sum(self.curve[-LOG_STEPS:]) / LOG_STEPS
-                print(f"step {self.step} kl {mean:.4f} {now - begun:.0f} s", flush=True)
-            if now - saved > seconds:
-                self.save(path)
-                saved = now
-        self.save(path)
-        signal.signal(signal.SIGTERM, former)
-
-    def _stop(self, *_: object) -> None:
-        self._stopped = True

@@ -113,9 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     layers = tuple(given.layers)
     trainer = Trainer(Reader(base, adapter, layers), tokenizer, mixture.row, schedule)
     state = given.work / "state.pt"
-    if state.exists():
-        trainer.load_state(torch.load(state, weights_only=True))
-        print(f"resumed at step {trainer.step}", flush=True)
+    trainer.resume(state)
     trainer.run(state, given.save_seconds)
     if given.out:
         write_adapter(adapter.named(), given.out, layers)

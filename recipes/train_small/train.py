@@ -1,23 +1,21 @@
 """Training: AdamW on the adapter, resumable after a kill."""
 
 import random
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from recipes.resumable_training import ResumableTraining
 from recipes.train_small.index import MOST_QUESTIONS, contrast
 from recipes.train_small.model import Reader
 from recipes.train_small.rows import Row
 
 CONTRAST_WEIGHT = 0.3
-LOG_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Tally:
         return " ".join(f"{n} {a / max(1, b):.3f}/{b:.0f}" for n, (a, b) in self.counts.items())
 
 
-class Trainer:
+class Trainer(ResumableTraining):
     """One training, at some step.
 
     Args:
@@ -83,14 +81,10 @@ class Trainer:
         compose: Callable[[int, int, int], Row],
         schedule: Schedule,
     ) -> None:
-        self.reader, self.schedule, self.step = reader, schedule, schedule.first
+        super().__init__(reader.adapter.parameters(), schedule, schedule.first)
+        self.reader, self.schedule = reader, schedule
         self._tokenizer, self._compose = tokenizer, compose
-        self._parameters = list(reader.adapter.parameters())
-        self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=schedule.rate, betas=(0.9, 0.95), weight_decay=0.0
-        )
-        self.tally = Tally()
-        self._stopped = False
+        self.tally, self._tokens = Tally(), 0
 
     def update(self) -> int:
         """Take one step and return the number of tokens read."""
@@ -100,14 +94,18 @@ class Trainer:
         total = sum(sum(row.weights) for row in rows)
         for index, row in enumerate(rows):
             self._backward(row, total, count, random.Random(f"{self.step}-{index}"))
-        nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.schedule.rate * self.schedule.factor(self.step)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.apply_gradients()
         self.reader.refresh()
-        self.step += 1
-        return sum(len(row.ids) for row in rows)
+        read = sum(len(row.ids) for row in rows)
+        self._tokens += read
+        return read
+
+    def progress_line(self) -> str:
+        """Return tokens per second and what was right, and start counting anew."""
+        now = time.monotonic()
+        line = f"{self._tokens / (now - self._begun):.0f} tokens/s {self.tally.line()}"
+        self.tally, self._tokens, self._begun = Tally(), 0, now
+        return line
 
     def _backward(self, row: Row, total: float, count: int, rng: random.Random) -> None:
         ids, weights = torch.tensor(row.ids), torch.tensor(row.weights)
@@ -141,42 +139,11 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
-        return {
-            "step": self.step,
-            "adapter": {n: p.detach() for n, p in self.reader.adapter.named().items()},
-            "optimizer": self._optimizer.state_dict(),
-        }
+        adapter = {n: p.detach() for n, p in self.reader.adapter.named().items()}
+        return {**super().state(), "adapter": adapter}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
-        self.step = state["step"]
+        super().load_state(state)
         self.reader.adapter.load_named(state["adapter"])
-        self._optimizer.load_state_dict(state["optimizer"])
         self.reader.refresh()
-
-    def save(self, path: Path) -> None:
-        """Write the state beside its place and move it there."""
-        beside = path.with_suffix(".writing")
-        torch.save(self.state(), beside)
-        beside.replace(path)
-
-    def run(self, path: Path, seconds: float = 240.0) -> None:
-        """Train to the end, saving the state now and then and on SIGTERM."""
-        former = signal.signal(signal.SIGTERM, self._stop)
-        begun = saved = time.monotonic()
-        tokens = 0
-        while self.step < self.schedule.steps and not self._stopped:
-            tokens += self.update()
-            now = time.monotonic()
-            if self.step % LOG_STEPS == 0:
-                rate = tokens / (now - begun)
-                print(f"step {self.step} {rate:.0f} tokens/s {self.tally.line()}", flush=True)
-                self.tally, tokens, begun = Tally(), 0, now
-            if now - saved > seconds:
-                self.save(path)
-                saved = now
-        self.save(path)
-        signal.signal(signal.SIGTERM, former)
-
-    def _stop(self, *_: object) -> None:
-        self._stopped = True
