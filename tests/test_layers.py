@@ -32,6 +32,7 @@ LAYERS = [
     {"library"},
     {"adapters", "evaluation"},
     {"langchain", "llama_index", "server"},
+    {"ray"},
     {"cli"},
     {"entry"},
 ]
@@ -88,7 +89,7 @@ def test_import_is_light() -> None:
     probe = (
         "import sys, pace_integrations; "
         "print([m for m in ('torch', 'transformers', 'langchain_core', 'llama_index', 'pypdf', "
-        "'typer') if m in sys.modules])"
+        "'typer', 'ray', 'fsspec') if m in sys.modules])"
     )
     result = subprocess.run(
         [sys.executable, "-c", probe], capture_output=True, text=True, check=True

@@ -23,6 +23,7 @@ from pace_integrations.cli.commands.library import library
 from pace_integrations.cli.commands.mcp import mcp
 from pace_integrations.cli.commands.memory import memory
 from pace_integrations.cli.commands.models import models
+from pace_integrations.cli.commands.read import read
 from pace_integrations.cli.commands.serve import serve
 from pace_integrations.cli.commands.sessions import sessions
 from pace_integrations.cli.conversation import converse
@@ -141,6 +142,7 @@ app.command("eval")(evaluate)
 app.add_typer(sessions)
 app.add_typer(models)
 app.add_typer(library)
+app.command("read")(read)
 app.command("serve")(serve)
 app.command("mcp")(mcp)
 

@@ -68,9 +68,14 @@ class SearchableLibrary:
         self._check_keys(self._selector)
         given = config.budget if config.budget is not None else os.environ.get("PACE_BUDGET")
         most = parse_size(BUDGET if given is None else given)
-        packed = config.states == "int8"
-        names = {"index": self.profile.index_name, "shared": self._shared}
-        store = PageStore(self.folder, self._key, packed=packed, budget=most, **names)
+        store = PageStore(
+            self.folder,
+            self._key,
+            packed=config.states == "int8",
+            budget=most,
+            index=self.profile.index_name,
+            shared=self._shared,
+        )
         return BlockReader(self._engine, store, self.profile, keeps_states=keeps)
 
     def _make_reader(self) -> BlockReader | FullReader:

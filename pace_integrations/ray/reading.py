@@ -67,12 +67,13 @@ class PageReader:
     def __init__(
         self, place: str, load: Mapping[str, Any], settings: Mapping[str, Any], threads: int
     ) -> None:
-        import torch
+        import torch  # in the actor alone
 
+        from pace_integrations.library import Library
         from pace_integrations.session import Pace
 
         torch.set_num_threads(threads)
-        self._library = Pace.load(**load).library(place, **settings)
+        self._library = Library.open(place, Pace.load(**load), **settings)
 
     def parse(self, paths: Sequence[str], options: ReadOptions) -> Corpus:
         """Return the documents of files; what could not be read is in the report."""

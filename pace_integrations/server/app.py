@@ -18,6 +18,7 @@ from pace_integrations import __version__
 from pace_integrations.server.core import ServerCore
 from pace_integrations.server.errors import ApiError
 from pace_integrations.server.gate import Gate, make_error_response
+from pace_integrations.server.library_backend import LocalBackends
 from pace_integrations.server.routes import (
     chat,
     files,
@@ -56,8 +57,11 @@ def make_app(pace: Pace, settings: ServerSettings | None = None) -> FastAPI:
         pace: The model.
         settings: Limits and permissions.
     """
-    core = ServerCore(pace, settings or ServerSettings())
+    return serve_core(ServerCore(pace, settings or ServerSettings(), LocalBackends(pace)))
 
+
+def serve_core(core: ServerCore) -> FastAPI:
+    """Return the application of a core, whatever answers behind it."""
     sessions = _make_mcp_sessions(core)
 
     @asynccontextmanager

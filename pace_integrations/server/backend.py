@@ -107,6 +107,57 @@ class Backend(Protocol):
         ...
 
 
+class TextBackend(Backend, Protocol):
+    """Pages that may be held as text alone, and are read when a question needs them."""
+
+    def set_texts(self, corpus: Corpus) -> None:
+        """Hold these documents and no others."""
+        ...
+
+
+class ServedModel(Protocol):
+    """What the server itself asks of a model; a `Pace` is one."""
+
+    @property
+    def name(self) -> str:
+        """Return the name or path it was asked for by."""
+        ...
+
+    @property
+    def context_window(self) -> int:
+        """Return the most tokens of documents, question and answer together."""
+        ...
+
+    @property
+    def knows_tools(self) -> bool:
+        """Return True where it was trained to call tools."""
+        ...
+
+    def token_ids(self, text: str) -> list[int]:
+        """Return the token ids of a text."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text has."""
+        ...
+
+
+class Backends(Protocol):
+    """Makes what answers: in this process, or elsewhere."""
+
+    def make_backend(self, folder: Path, namespace: str) -> Backend:
+        """Return what answers from the documents kept in a folder."""
+        ...
+
+    def make_joint(self, folder: Path) -> TextBackend:
+        """Return what answers from several libraries at once."""
+        ...
+
+    def make_blank(self) -> Backend:
+        """Return the model without documents."""
+        ...
+
+
 class SessionBackend:
     """All pages in one context: for what fits a model's window.
 

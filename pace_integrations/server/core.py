@@ -11,8 +11,7 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pace_integrations.adapters.answer_format import ToolPolicy
 from pace_integrations.answer import Answer, Citation
@@ -21,18 +20,14 @@ from pace_integrations.documents.discovery import expand_paths
 from pace_integrations.documents.formats.sniffing import is_supported
 from pace_integrations.model.prompts import UNANSWERABLE
 from pace_integrations.server.admission import Admission
-from pace_integrations.server.backend import Backend, Call, SessionBackend
+from pace_integrations.server.backend import Backend, Backends, Call, ServedModel
 from pace_integrations.server.errors import ApiError, not_found
 from pace_integrations.server.libraries import LibraryShelf
-from pace_integrations.server.library_backend import GrowingBackend, LibraryBackend
 from pace_integrations.server.metrics import Metrics
 from pace_integrations.server.records import Library
 from pace_integrations.server.requests import Turn
 from pace_integrations.server.settings import ServerSettings
 from pace_integrations.server.uploads import UploadStore
-
-if TYPE_CHECKING:
-    from pace_integrations.session import Pace
 
 DEFAULT_MODEL = "pace"
 _MAX_RESPONSES = 1000
@@ -76,6 +71,7 @@ class ServerCore:
     Args:
         pace: The model; the core does not close it.
         settings: Limits and permissions.
+        backends: What makes the libraries' backends.
 
     Attributes:
         pace: The model.
@@ -87,7 +83,7 @@ class ServerCore:
         created_at: When it was started, in seconds since 1970.
     """
 
-    def __init__(self, pace: Pace, settings: ServerSettings) -> None:
+    def __init__(self, pace: ServedModel, settings: ServerSettings, backends: Backends) -> None:
         self.pace = pace
         self.settings = settings
         self.metrics = Metrics(self)
@@ -95,12 +91,12 @@ class ServerCore:
         self.libraries = LibraryShelf(
             settings.data / "libraries",
             self.uploads,
-            self._make_backend,
-            lambda folder: LibraryBackend(pace, folder),
+            backends.make_backend,
+            backends.make_joint,
         )
         self.admission = Admission(settings)
         self.created_at = int(time.time())
-        self._blank = SessionBackend(pace, None, None)
+        self._blank = backends.make_blank()
         self._responses: OrderedDict[tuple[str, str], StoredResponse] = OrderedDict()
         self._secret = secrets.token_bytes(32)
         self._readers: dict[str, str] = {}
@@ -110,9 +106,6 @@ class ServerCore:
     def close(self) -> None:
         """End the reading."""
         self.libraries.close()
-
-    def _make_backend(self, folder: Path, namespace: str) -> Backend:
-        return GrowingBackend(self.pace, folder, namespace or None)
 
     @property
     def tool_policy(self) -> ToolPolicy:

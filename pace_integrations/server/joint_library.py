@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pace_integrations.documents import Corpus
-from pace_integrations.server.backend import Backend
-from pace_integrations.server.library_backend import LibraryBackend
+from pace_integrations.server.backend import Backend, TextBackend
 from pace_integrations.server.records import Library
 
 JOINT = ","  # between the ids of libraries that are asked together
@@ -29,12 +28,13 @@ class JointLibrary(Library):
         self,
         parts: Sequence[Library],
         folder: Path,
-        make_backend: Callable[[Path], LibraryBackend],
+        make_backend: Callable[[Path], TextBackend],
     ) -> None:
         name = " and ".join(part.name for part in parts)
         super().__init__(JOINT.join(part.id for part in parts), name, parts[-1].namespace, folder)
         self.parts = tuple(parts)
         self._make_backend = make_backend
+        self._texts: TextBackend | None = None
         self._held: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
@@ -54,9 +54,9 @@ class JointLibrary(Library):
             for document in (backend.corpus.documents if backend.corpus else ())
         }
         with self._lock:
-            opened = self.backend
-            if not isinstance(opened, LibraryBackend):
-                opened = self.backend = self._make_backend(self.folder)
+            opened = self._texts
+            if opened is None:
+                opened = self.backend = self._texts = self._make_backend(self.folder)
             if self._held != tuple(documents):
                 opened.set_texts(Corpus(tuple(documents.values())))
                 self._held = tuple(documents)

@@ -14,10 +14,9 @@ from typing import Any
 from pace_integrations import _files
 from pace_integrations.documents import Corpus, NothingReadError
 from pace_integrations.errors import PaceError
-from pace_integrations.server.backend import Backend, remove_documents
+from pace_integrations.server.backend import Backend, TextBackend, remove_documents
 from pace_integrations.server.errors import ApiError, not_found
 from pace_integrations.server.joint_library import JOINT, MOST_PARTS, JointLibrary
-from pace_integrations.server.library_backend import LibraryBackend
 from pace_integrations.server.records import (
     RECORD,
     SHARED,
@@ -49,7 +48,7 @@ class LibraryShelf:
         folder: Path,
         uploads: UploadStore,
         make_backend: Callable[[Path, str], Backend],
-        make_joint: Callable[[Path], LibraryBackend],
+        make_joint: Callable[[Path], TextBackend],
     ) -> None:
         self._folder = folder
         self._uploads = uploads

@@ -24,10 +24,10 @@ class LibraryBackend:
 
     Args:
         pace: The model.
-        folder: Where the library is kept.
+        folder: Where the library is kept, or its address.
     """
 
-    def __init__(self, pace: Pace, folder: Path) -> None:
+    def __init__(self, pace: Pace, folder: Path | str) -> None:
         self._library = Library.open(folder, pace)
 
     @property
@@ -149,3 +149,26 @@ class GrowingBackend:
     async def start_stream(self, call: Call) -> AnswerPieces:
         """Answer a call piece by piece."""
         return await self.current.start_stream(call)
+
+
+class LocalBackends:
+    """Makes what answers in this process.
+
+    Args:
+        pace: The model.
+    """
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+
+    def make_backend(self, folder: Path, namespace: str) -> GrowingBackend:
+        """Return what answers from the documents kept in a folder."""
+        return GrowingBackend(self._pace, folder, namespace or None)
+
+    def make_joint(self, folder: Path) -> LibraryBackend:
+        """Return what answers from several libraries at once."""
+        return LibraryBackend(self._pace, folder)
+
+    def make_blank(self) -> SessionBackend:
+        """Return the model without documents."""
+        return SessionBackend(self._pace, None, None)

@@ -15,6 +15,7 @@ from serving import GATE, RunningServer, serve
 from pace_integrations import Pace
 from pace_integrations.server import ServerSettings, assistant_tools, make_app
 from pace_integrations.server.core import ServerCore
+from pace_integrations.server.library_backend import LocalBackends
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the SDK's own
 READING = ["list_libraries", "ask", "find_pages", "read_page", "status"]
@@ -73,7 +74,7 @@ async def test_documents_are_added_below_a_root_only(nano: Pace, tmp_path: Path)
     (tmp_path / "secret.txt").write_bytes(b"The password is oak.")
     (tmp_path / "in" / "link.txt").symlink_to(tmp_path / "secret.txt")
     settings = ServerSettings(data=tmp_path / "data", roots=(tmp_path / "in",))
-    core = ServerCore(nano, settings)
+    core = ServerCore(nano, settings, LocalBackends(nano))
     async with make_client(core) as client:
         add = "add_documents"
         assert add in [tool.name for tool in (await client.list_tools()).tools]

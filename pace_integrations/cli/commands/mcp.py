@@ -28,6 +28,7 @@ def mcp(
         from pace_integrations.server import ServerSettings
         from pace_integrations.server.assistant_tools import run_stdio
         from pace_integrations.server.core import ServerCore
+        from pace_integrations.server.library_backend import LocalBackends
 
         settings = ServerSettings(
             folders=tuple(folders or ()),
@@ -38,4 +39,4 @@ def mcp(
         check_options((), output, model, **asdict(context))
         pace = load_model(output, model, memory=memory.make_config(), **asdict(context))
         with pace:
-            run_stdio(ServerCore(pace, settings))
+            run_stdio(ServerCore(pace, settings, LocalBackends(pace)))

@@ -58,6 +58,20 @@ MaxQueue = Annotated[
 MaxPerKey = Annotated[
     int | None, typer.Option(min=1, help="Most requests of one key at once; default: no limit.")
 ]
+Ray = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Answer with N replicas on a Ray cluster; default: this process."
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        envvar="PACE_STORE",
+        help="With --ray: where replicas keep libraries, such as s3://bucket/pace.",
+    ),
+]
 Timeout = Annotated[float | None, typer.Option(help="Most seconds of an answer; default: none.")]
 
 
@@ -88,6 +102,8 @@ def serve(
     max_queue: MaxQueue = None,
     max_per_key: MaxPerKey = None,
     timeout: Timeout = None,
+    ray: Ray = None,
+    store: Store = None,
 ) -> None:
     """Serve documents to browsers, to OpenAI's clients and to assistants (MCP at /mcp)."""
     output = Output(json=False)
@@ -112,7 +128,12 @@ def serve(
             slots=slots,
             **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
         )
-        _run(output, settings, model, memory, context)
+        if ray is not None:
+            _run_replicas(
+                output, settings, ray, store, memory, {**asdict(model), **asdict(context)}
+            )
+        else:
+            _run(output, settings, model, memory, context)
 
 
 def _run(
@@ -137,3 +158,24 @@ def _run(
 
         with pace:
             run_server(make_app(pace, settings), opened, announce)
+
+
+def _run_replicas(
+    output: Output,
+    settings: ServerSettings,
+    replicas: int,
+    store: str | None,
+    memory: MemoryOptions,
+    load: dict[str, object],
+) -> None:
+    require_packages("replicas on a cluster", "ray", "ray")
+    from pace_integrations.ray.serving import run_replicas
+
+    def announce(url: str) -> None:
+        output.show_notes([f"{replicas} replicas answer on {url} (Ctrl-C ends it)"])
+
+    slots = {"slots": settings.slots, "max_queue": settings.queue_length}
+    run_replicas(
+        settings, announce, replicas=replicas, store=store, memory=memory.make_config(),
+        **slots, **load,
+    )  # fmt: skip
