@@ -239,3 +239,15 @@ def test_scripts_without_spaces_have_words():
     found = best_quote(page, "家賃は九百ユーロです", "家賃はいくらですか")
     assert found.text.startswith("家賃は月九百ユーロ")
     assert found.score > 0.4
+
+
+def test_cells_and_words_outside_of_a_table_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        "<!doctype html>Rates<tr>first <td>second<td> third<table><td><td>alpha</td>aside</td>"
+        "<tr>beta<td>gamma</table>"
+    )
+    document, _ = read_file(tmp_path / "a.html")
+    words = document.pages[0].text.replace("|", " ").split()
+    assert sorted(words) == sorted(
+        ["Rates", "first", "second", "third", "alpha", "aside", "beta", "gamma"]
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.charts import chart_lines
 from pace_integrations.documents.formats.clean import clean_characters, lower_text, raise_text
 from pace_integrations.documents.formats.docx_styles import Look, Numbering, Styles
 from pace_integrations.documents.formats.docx_xml import (
@@ -27,7 +28,6 @@ from pace_integrations.documents.formats.docx_xml import (
 from pace_integrations.documents.formats.markup_writer import format_row
 from pace_integrations.documents.formats.ooxml import (
     Package,
-    chart_lines,
     drawing_paragraphs,
     find_all,
     find_child,

@@ -132,6 +132,8 @@ class MarkupWriter:
             text = clean_characters("".join(self._frames.pop().parts))
             if self._tables:
                 self._tables[-1].add_cell(text, columns, rows)
+            elif text:  # a cell outside of any table is text like any other
+                self._write_raw(f" | {text}" if self.line.strip() else text)
 
     def end_row(self) -> None:
         """End a row and write it."""
@@ -141,8 +143,11 @@ class MarkupWriter:
                 table.skip_covered()
             cells, table.cells = table.cells, []
             for line in format_row(cells):
+                self.end_line()  # words between the cells, where a file has any
                 self._write_raw(line)
                 self.end_line()
+        else:
+            self.end_line()
 
     def end_table(self) -> None:
         """End a table."""

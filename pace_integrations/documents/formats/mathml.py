@@ -5,6 +5,11 @@ from __future__ import annotations
 from lxml import etree
 
 from pace_integrations.documents.formats.archives import local_name
+from pace_integrations.documents.formats.equations import (
+    format_fraction,
+    format_root,
+    format_scripts,
+)
 
 _SOURCES = ("tex", "starmath")
 _MAX_DEPTH = 60
@@ -33,17 +38,17 @@ def format_math(element: etree._Element, depth: int = 0) -> str:
         return " ".join((element.text or "").split())
     padded = [*parts, "", "", ""]
     if name == "mfrac":
-        return f"{_group(padded[0])}/{_group(padded[1])}"
+        return format_fraction(padded[0], padded[1])
     if name in ("msup", "mover"):
-        return _script(padded[0], "", padded[1])
+        return format_scripts(padded[0], "", padded[1])
     if name in ("msub", "munder"):
-        return _script(padded[0], padded[1], "")
+        return format_scripts(padded[0], padded[1], "")
     if name in ("msubsup", "munderover"):
-        return _script(padded[0], padded[1], padded[2])
+        return format_scripts(padded[0], padded[1], padded[2])
     if name == "msqrt":
-        return f"sqrt({''.join(parts)})"
+        return format_root("", "".join(parts))
     if name == "mroot":
-        return f"root{padded[1]}({padded[0]})"
+        return format_root(padded[1], padded[0])
     if name == "mtable":
         return f"[{'; '.join(parts)}]"
     if name in ("mtr", "mlabeledtr"):
@@ -52,15 +57,3 @@ def format_math(element: etree._Element, depth: int = 0) -> str:
         listed = (element.get("separators") or ",").strip()[:1].join(parts)
         return f"{element.get('open') or '('}{listed}{element.get('close') or ')'}"
     return (element.text or "").strip() + "".join(parts)
-
-
-def _group(text: str) -> str:
-    return text if len(text) <= 1 or text.isalnum() else f"({text})"
-
-
-def _script(base: str, below: str, above: str) -> str:
-    """Return a base with what stands below and above it; accents follow their letter."""
-    lower = f"_{_group(below)}" if below else ""
-    accent = len(above) == 1 and not above.isalnum() and above not in "*+-−∞†"
-    upper = above if accent else f"^{_group(above)}" if above else ""
-    return f"{base}{lower}{upper}"

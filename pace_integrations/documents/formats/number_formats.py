@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from functools import lru_cache
 
 _PARTS = re.compile(
     r'"(?P<quoted>[^"]*)"|\\(?P<single>.)|\[\$(?P<money>[^\]-]*)[^\]]*\]|(?P<skipped>\[[^\]]*\]|_.|\*.)'
@@ -35,6 +36,35 @@ def format_value(value: object, code: str = "General") -> str:
     if not isinstance(value, int | float):
         return str(value)
     return _format_number(value, code)
+
+
+@lru_cache(maxsize=1024)
+def _find_kind(code: str) -> tuple[bool, bool]:
+    """Return whether a format is that of dates, and of durations."""
+    from openpyxl.styles.numbers import is_date_format, is_timedelta_format
+
+    return is_date_format(code), is_timedelta_format(code)
+
+
+def format_stored(value: str, code: str = "General", *, from_1904: bool = False) -> str:
+    """Return a number that an Office file stores as text as the file shows it.
+
+    Args:
+        value: The number; whatever else it is comes back as it is.
+        code: The format's code.
+        from_1904: Whether days are counted from 1904, as old files of one system do.
+    """
+    try:
+        number: float = int(value) if value.lstrip("-").isdigit() else float(value)
+        is_date, is_duration = _find_kind(code)
+        if not is_date:
+            return format_value(number, code)
+        from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
+
+        epoch = CALENDAR_MAC_1904 if from_1904 else CALENDAR_WINDOWS_1900
+        return format_value(from_excel(number, epoch, timedelta=is_duration), code)
+    except (ValueError, OverflowError):
+        return value
 
 
 def _format_duration(value: datetime.timedelta) -> str:

@@ -25,6 +25,11 @@ from pace_integrations.documents.formats.clean import (
     lower_text,
     raise_text,
 )
+from pace_integrations.documents.formats.equations import (
+    format_fraction,
+    format_root,
+    format_scripts,
+)
 
 _LONGEST = 200
 _MAX_DEPTH = 100
@@ -139,28 +144,21 @@ def math_text(element: etree._Element, depth: int = 0) -> str:
         found = find_child(element, child)
         return math_text(found, depth + 1) if found is not None else ""
 
-    def grouped(text: str) -> str:
-        return text if len(text) <= 1 or text.isalnum() else f"({text})"
-
     if name == "f":
-        return f"{grouped(part('num'))}/{grouped(part('den'))}"
-    if name == "sSup":
-        return f"{part('e')}^{grouped(part('sup'))}"
-    if name == "sSub":
-        return f"{part('e')}_{grouped(part('sub'))}"
-    if name == "sSubSup":
-        return f"{part('e')}_{grouped(part('sub'))}^{grouped(part('sup'))}"
+        return format_fraction(part("num"), part("den"))
+    if name in ("sSup", "sSub", "sSubSup"):
+        return format_scripts(part("e"), part("sub"), part("sup"))
     if name == "rad":
-        degree = part("deg")
-        return f"root{degree}({part('e')})" if degree else f"sqrt({part('e')})"
+        return format_root(part("deg"), part("e"))
     if name == "d":
         inner = ", ".join(math_text(c, depth + 1) for c in element if local_name(c) == "e")
         return f"({inner})"
     if name == "nary":
         sign = next((get_attribute(c, "val") or "" for c in find_all(element, "chr")), "∫")
-        return f"{sign}_{grouped(part('sub'))}^{grouped(part('sup'))} {part('e')}"
+        return f"{format_scripts(sign, part('sub'), part('sup'))} {part('e')}"
     if name in ("limLow", "limUpp"):
-        return f"{part('e')}{'_' if name == 'limLow' else '^'}{grouped(part('lim'))} "
+        below, above = (part("lim"), "") if name == "limLow" else ("", part("lim"))
+        return f"{format_scripts(part('e'), below, above)} "
     if name == "func":
         return f"{part('fName').rstrip()} {part('e')}"
     if name == "acc":
@@ -224,23 +222,3 @@ def _drawing_run(element: etree._Element, before: str) -> str:
         chosen = next((c for c in element if len(c)), None)
         return "".join(_drawing_run(c, before) for c in chosen) if chosen is not None else ""
     return math_text(element) if name in ("oMath", "oMathPara", "m") else ""
-
-
-def chart_lines(root: etree._Element) -> Iterator[str]:
-    """Yield a chart's titles, and for each series its name with categories and values."""
-    titles = [text for title in find_all(root, "title") for text in drawing_paragraphs(title)]
-    if titles:
-        yield f"[Chart: {'; '.join(titles)}]"
-    for series in find_all(root, "ser"):
-        names = find_child(series, "tx")
-        labels, values = (
-            next((part for part in series if local_name(part) in kinds), None)
-            for kinds in (("cat", "xVal"), ("val", "yVal"))
-        )
-        name, keys, numbers = (
-            [v.text or "" for v in find_all(part, "v")] if part is not None else []
-            for part in (names, labels, values)
-        )
-        keys += [""] * (len(numbers) - len(keys))
-        pairs = (f"{key} {number}".strip() for key, number in zip(keys, numbers, strict=False))
-        yield f"[Series {' '.join(name)}: {', '.join(pairs)}]"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from lxml import etree
 
 from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.charts import chart_lines
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.markup_writer import format_row
 from pace_integrations.documents.formats.ooxml import (
     Package,
-    chart_lines,
     drawing_paragraphs,
     find_all,
     find_child,

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.charts import chart_lines
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.csv_table import slice_rows
 from pace_integrations.documents.formats.ooxml import (
     Package,
-    chart_lines,
     drawing_paragraphs,
     find_all,
     find_child,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lxml import etree
-from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format, is_timedelta_format
-from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
+from openpyxl.styles.numbers import BUILTIN_FORMATS
 
 from pace_integrations.documents.formats.archives import get_attribute, local_name
 from pace_integrations.documents.formats.clean import lower_text, raise_text
-from pace_integrations.documents.formats.number_formats import format_value
+from pace_integrations.documents.formats.number_formats import format_stored
 from pace_integrations.documents.formats.ooxml import Package, find_all, find_child
 
 
@@ -41,15 +39,14 @@ class CellReader:
     Attributes:
         strings: The strings that cells share.
         codes: The format's code of every cell style.
-        epoch: The day from which dates count.
+        from_1904: Whether days are counted from 1904.
         uncomputed: Formulas without a stored value, so far.
     """
 
     strings: Sequence[str]
     codes: Sequence[str]
-    epoch: datetime.datetime
+    from_1904: bool
     uncomputed: int = 0
-    _dates: dict[str, tuple[bool, bool]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, package: Package, workbook: etree._Element, strings: Sequence[str]) -> CellReader:
@@ -70,7 +67,7 @@ class CellReader:
                 codes.append(own.get(key, known))
         settings = find_child(workbook, "workbookPr")
         old = settings is not None and settings.get("date1904") in ("1", "true")
-        return cls(strings, codes, CALENDAR_MAC_1904 if old else CALENDAR_WINDOWS_1900)
+        return cls(strings, codes, old)
 
     def read(self, cell: etree._Element) -> str:
         """Return what a cell shows."""
@@ -93,18 +90,5 @@ class CellReader:
             return value
         style = cell.get("s") or "0"
         known = style.isdigit() and int(style) < len(self.codes)
-        return self._format(value, self.codes[int(style)] if known else "General")
-
-    def _format(self, value: str, code: str) -> str:
-        if code not in self._dates:
-            self._dates[code] = (is_date_format(code), is_timedelta_format(code))
-        is_date, is_duration = self._dates[code]
-        try:
-            whole = value.lstrip("-").isdigit()
-            number: float = int(value) if whole else float(value)
-            if is_date:
-                shown = from_excel(number, self.epoch, timedelta=is_duration)
-                return format_value(shown, code)
-            return format_value(number, code)
-        except (ValueError, OverflowError):
-            return value
+        code = self.codes[int(style)] if known else "General"
+        return format_stored(value, code, from_1904=self.from_1904)
