@@ -21,6 +21,38 @@ _LEAST = 1e-6  # probabilities below it are taken for it
 
 
 @dataclass(frozen=True, slots=True)
+class Signals:
+    """What is known of an answer, from which its support is estimated.
+
+    Attributes:
+        likelihood: Geometric mean of the probabilities of its tokens.
+        refusal: Probability with which the model refuses to answer.
+        verdict: Probability with which it confirms the answer, or None.
+        agreement: Likelihood of the answer where all passages stand in one prompt, or None where
+            that is how it was written.
+        coverage: Share of the question's words that its passages hold.
+    """
+
+    likelihood: float
+    refusal: float
+    verdict: float | None = None
+    agreement: float | None = None
+    coverage: float = 0.0
+
+    def to_features(self) -> dict[str, float]:
+        """Return what a curve of support weighs, by the names of its weights."""
+        agreement = self.likelihood if self.agreement is None else self.agreement
+        return {
+            "bias": 1.0,
+            "log_likelihood": math.log(max(_LEAST, self.likelihood)),
+            "refusal_log_odds": _log_odds(self.refusal),
+            "verdict_log_odds": 0.0 if self.verdict is None else _log_odds(self.verdict),
+            "log_agreement": math.log(max(_LEAST, agreement)),
+            "coverage": self.coverage,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingProfile:
     """The training of a model to read pages.
 
@@ -37,9 +69,10 @@ class ReadingProfile:
         yes: The word with which it confirms.
         no: The word with which it does not.
         support: Weights of a logistic curve fitted to how often answers are right: ``bias``,
-            ``log_likelihood``, ``refusal_log_odds`` and ``verdict_log_odds``. None takes
-            (1 - refusal) times likelihood, which orders answers and is no probability: answers
-            give it only where there is a `threshold` that was measured for it.
+            ``log_likelihood``, ``refusal_log_odds``, ``verdict_log_odds``, ``log_agreement`` and
+            ``coverage``, of which any may be missing; see `Signals`. None takes (1 - refusal)
+            times likelihood, which orders answers and is no probability: answers give it only
+            where there is a `threshold` that was measured for it.
         index_heads: The key heads of them that do, as 0-based pairs of layer and key head; none
             takes all of them.
         by_page: Whether it was trained to read page by page. Others read chosen pages together,
@@ -84,6 +117,11 @@ class ReadingProfile:
         """Return True if the model is asked whether its answers are right."""
         return self.verification is not None and self.support is not None
 
+    @property
+    def compares(self) -> bool:
+        """Return True if an answer from one passage is held against all of them together."""
+        return self.support is not None and "log_agreement" in self.support
+
     def is_supported(self, support: float) -> bool | None:
         """Return whether an answer counts as supported, or None where nobody has measured that."""
         least = self.threshold
@@ -91,23 +129,12 @@ class ReadingProfile:
             least = 0.5 if self.support is not None else None
         return None if least is None else support >= least
 
-    def estimate_support(self, likelihood: float, refusal: float, verdict: float | None) -> float:
-        """Return how well the pages support an answer, 0 to 1.
-
-        Args:
-            likelihood: Geometric mean of the probabilities of its tokens.
-            refusal: Probability with which the model refuses to answer.
-            verdict: Probability with which it confirms the answer, or None.
-        """
+    def estimate_support(self, signals: Signals) -> float:
+        """Return how well the pages support an answer, 0 to 1."""
         if self.support is None:
-            return (1.0 - refusal) * likelihood
-        seen = {
-            "bias": 1.0,
-            "log_likelihood": math.log(max(_LEAST, likelihood)),
-            "refusal_log_odds": _log_odds(refusal),
-            "verdict_log_odds": 0.0 if verdict is None else _log_odds(verdict),
-        }
-        total = sum(self.support.get(name, 0.0) * value for name, value in seen.items())
+            return (1.0 - signals.refusal) * signals.likelihood
+        seen = signals.to_features()
+        total = sum(weight * seen.get(name, 0.0) for name, weight in self.support.items())
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, total))))
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from typing import Literal
 
-import torch
-
 from pace_integrations.answer import Answer, Selection, Timings, Usage
 from pace_integrations.config import GenerationConfig
 from pace_integrations.errors import DocumentError
@@ -17,12 +15,12 @@ from pace_integrations.library.blocks import Block
 from pace_integrations.library.choice import Budget, Choice, Selector
 from pace_integrations.library.describe import cite_blocks, describe_blocks, find_evidence
 from pace_integrations.library.prepared import GroupReader, Prepared
-from pace_integrations.library.profile import ReadingProfile
+from pace_integrations.library.profile import ReadingProfile, Signals
+from pace_integrations.library.signals import compare_answer, measure_coverage, verify_answer
 from pace_integrations.library.steps import run_silently
 from pace_integrations.library.strategy import Strategy, choose_strategy
 from pace_integrations.model.candidates import Candidate, write_candidates
 from pace_integrations.model.decode import TextDelta
-from pace_integrations.model.forward import predict_next
 from pace_integrations.model.kv_cache.cache import drop_tokens
 from pace_integrations.model.page_weights import weigh_pages
 from pace_integrations.model.prompts import UNANSWERABLE, Message
@@ -123,12 +121,10 @@ class LibraryTurn:
         self._candidates = candidates
         complete = [i for i in range(len(blocks)) if candidates[i].complete]
         ranked = sorted(complete, key=lambda i: -candidates[i].score)
-        supports = {i: self._judge(candidates[i]) for i in ranked}
-        if self.options.profile.verifies:
-            supports = {}
-            for i in ranked[:_VERIFIED]:
-                verdict = yield from self._verify([blocks[i]], candidates[i].text)
-                supports[i] = self._judge(candidates[i], verdict)
+        supports = {}
+        for i in ranked[: _VERIFIED if self.options.profile.verifies else 1]:
+            signals = yield from self._collect_signals(candidates[i], blocks[i], blocks)
+            supports[i] = self._judge(candidates[i], signals)
         best = max(supports, key=supports.__getitem__)
         winner, self._support, self._answering = candidates[best], supports[best], [blocks[best]]
         text = winner.text
@@ -144,10 +140,9 @@ class LibraryTurn:
         self._answering = blocks
         (prepared,) = yield from self._prepare([blocks])
         candidate, last = yield from self._stream(prepared)
-        verdict = None
-        if self.options.profile.verifies and not candidate.text.startswith(UNANSWERABLE):
-            verdict = yield from self._verify(blocks, candidate.text)
-        self._support = self._judge(candidate, verdict)
+        if not candidate.text.startswith(UNANSWERABLE):
+            signals = yield from self._collect_signals(candidate, None, blocks)
+            self._support = self._judge(candidate, signals)
         self._weights = self._weigh(prepared, blocks, candidate)
         if self.options.on_unsupported == "refuse":
             text = UNANSWERABLE if self._is_refused() else candidate.text
@@ -195,19 +190,24 @@ class LibraryTurn:
             insist=insist and self.options.generation.constraint is None,
         )
 
-    def _verify(self, blocks: Sequence[Block], answer: str) -> Generator[TextDelta, None, float]:
-        """Return how likely the model confirms an answer when it is asked about it."""
-        profile, engine = self.options.profile, self.reader.engine
-        assert profile.verification is not None
-        asked = self.question if not isinstance(self.question, str) else [_user(self.question)]
-        turns = [*asked, Message(role="assistant", content=answer), _user(profile.verification)]
-        (prepared,) = yield from run_silently(self.reader.prepare([blocks]))
-        ids = torch.tensor([engine.prompts.encode_suffix(turns)], device=engine.loaded.model.device)
-        logits = predict_next(
-            engine.loaded.model, ids, prepared.rows.cache, around=prepared.around
-        )[0]
-        words = [engine.prompts.encode_text(word)[0] for word in (profile.yes, profile.no)]
-        return float(logits[words].softmax(-1)[0])
+    def _collect_signals(
+        self, candidate: Candidate, block: Block | None, blocks: Sequence[Block]
+    ) -> Generator[TextDelta, None, Signals]:
+        """Return what is known of an answer that was made from one passage, or from all of them."""
+        profile, verdict, agreement = self.options.profile, None, None
+        seen = blocks if block is None else [block]
+        if profile.verifies:
+            verdict = yield from run_silently(
+                verify_answer(self.reader, profile, self.question, seen, candidate.text)
+            )
+        if profile.compares and block is not None:
+            ordered = sorted(blocks, key=_reading_order)
+            answer = _MARKS.sub("", candidate.text).strip()
+            agreement = yield from run_silently(
+                compare_answer(self.reader, self._tail, ordered, answer)
+            )
+        coverage = measure_coverage(self._words, seen)
+        return Signals(candidate.likelihood, candidate.refusal, verdict, agreement, coverage)
 
     def _weigh(
         self, prepared: Prepared, blocks: Sequence[Block], candidate: Candidate
@@ -233,13 +233,9 @@ class LibraryTurn:
             around=prepared.around,
         )
 
-    def _judge(self, candidate: Candidate, verdict: float | None = None) -> float:
+    def _judge(self, candidate: Candidate, signals: Signals) -> float:
         """Return how well an answer is supported."""
-        if not candidate.text.strip():
-            return 0.0
-        return self.options.profile.estimate_support(
-            candidate.likelihood, candidate.refusal, verdict
-        )
+        return self.options.profile.estimate_support(signals) if candidate.text.strip() else 0.0
 
     def _is_refused(self) -> bool:
         unsupported = self.options.profile.is_supported(self._support) is False
@@ -274,10 +270,6 @@ class LibraryTurn:
                 read=self._read,
             ),
         )
-
-
-def _user(text: str) -> Message:
-    return Message(role="user", content=text)
 
 
 def _reading_order(block: Block) -> tuple[int, int]:

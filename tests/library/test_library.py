@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from masks import mask_blocks
 
 from pace_integrations import Answer, Constraint, Corpus, GenerationConfig, Pace
 from pace_integrations.errors import (
@@ -419,18 +420,13 @@ def test_pages_stitched_answer_as_one_prompt_under_the_mask_of_blocks(
     for number, place in ((1, "harbor"), (2, "bakery")):
         blocks.append(prompts.encode_passage(number, f"About the {place}", None, page_text(place)))
     ids = [token for block in blocks for token in block] + prompts.encode_suffix(question)
-    seen = torch.ones(len(ids) + 8, len(ids) + 8, dtype=torch.bool).tril()
-    start = 0
-    for block in blocks:
-        seen[start : start + len(block), :start] = False
-        start += len(block)
-    mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)
+    mask = mask_blocks([len(block) for block in blocks], len(ids) + 8)
     written: list[int] = []
     with torch.inference_mode():
         while len(written) < 8:
             size = len(ids) + len(written)
             logits = model(
-                torch.tensor([ids + written]), attention_mask=mask[None, None, :size, :size]
+                torch.tensor([ids + written]), attention_mask=mask[:, :, :size, :size]
             ).logits[0, -1]
             written.append(int(logits.argmax()))
     expected = reader.engine.loaded.tokenizer.decode(written, skip_special_tokens=True)

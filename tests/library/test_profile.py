@@ -7,14 +7,16 @@ import math
 from pathlib import Path
 
 import pytest
+import torch
 from checkpoints import save_tiny
+from masks import mask_blocks
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import ModelLoadError
 from pace_integrations.library import Library, ReadingProfile
-from pace_integrations.library.profile import FILE
+from pace_integrations.library.profile import FILE, Signals
 
 
 def test_a_checkpoint_says_how_it_reads(tmp_path: Path) -> None:
@@ -51,11 +53,11 @@ def test_an_adapter_brings_its_profile_and_the_curve_of_support(tmp_path: Path) 
         library.add(Corpus.from_texts({"a": "A bell.", "b": "A door."}))
         answer = library.ask("What rings?", generation=short, strategy="each")
         best = max(
-            library.profile.estimate_support(page.likelihood, page.refusal, None)
-            for page in answer.selection.pages
-            if page.likelihood is not None
+            (page for page in answer.selection.pages if page.likelihood is not None),
+            key=lambda page: page.likelihood * (1 - page.refusal),
         )
-        assert answer.support == pytest.approx(best)
+        estimated = library.profile.estimate_support(Signals(best.likelihood, best.refusal))
+        assert answer.support == pytest.approx(estimated)
         assert answer.supported is (answer.support >= 0.5)
     # Without the adapter nobody knows.
     with Pace.load(base, memory=None) as pace:
@@ -79,7 +81,7 @@ def test_a_profile_that_cannot_be_read_is_named(tmp_path: Path, content: str) ->
 
 def test_support_follows_a_fitted_curve_where_there_is_one() -> None:
     plain = ReadingProfile()
-    assert plain.estimate_support(0.5, 0.2, None) == pytest.approx(0.4)
+    assert plain.estimate_support(Signals(0.5, 0.2)) == pytest.approx(0.4)
     assert plain.is_supported(0.0) is None
     assert ReadingProfile(threshold=0.3).is_supported(0.2) is False
     weights = {
@@ -87,10 +89,55 @@ def test_support_follows_a_fitted_curve_where_there_is_one() -> None:
         "log_likelihood": 2.0,
         "refusal_log_odds": -1.0,
         "verdict_log_odds": 1.0,
+        "log_agreement": 3.0,
+        "coverage": 4.0,
     }
     fitted = ReadingProfile(support=weights)
     assert (fitted.is_supported(0.4), fitted.is_supported(0.6)) == (False, True)
     odds = 0.5 + 2 * math.log(0.5) - math.log(0.2 / 0.8) + math.log(0.9 / 0.1)
-    assert fitted.estimate_support(0.5, 0.2, 0.9) == pytest.approx(1 / (1 + math.exp(-odds)))
-    for likelihood, refusal, verdict in ((0.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1e-300, 0.5, None)):
-        assert 0.0 <= fitted.estimate_support(likelihood, refusal, verdict) <= 1.0
+    odds += 3 * math.log(0.4) + 4 * 0.75
+    estimated = fitted.estimate_support(Signals(0.5, 0.2, 0.9, 0.4, 0.75))
+    assert estimated == pytest.approx(1 / (1 + math.exp(-odds)))
+    # Written from all passages, an answer agrees with them as far as it was likely.
+    assert fitted.estimate_support(Signals(0.5, 0.2)) == fitted.estimate_support(
+        Signals(0.5, 0.2, agreement=0.5)
+    )
+    for signals in (Signals(0.0, 1.0, 0.0, 0.0), Signals(1.0, 0.0, 1.0, 1.0, 1.0)):
+        assert 0.0 <= fitted.estimate_support(signals) <= 1.0
+
+
+def test_agreement_is_the_answers_likelihood_among_all_passages(tmp_path: Path) -> None:
+    base = save_tiny(tmp_path / "model", "llama")
+    weights = {"bias": 0.0, "log_agreement": 1.0}
+    (base / FILE).write_text(json.dumps({"index_layers": [1], "support": weights}))
+    short = GenerationConfig(max_new_tokens=3)
+    texts = {"a": "A bell rings.", "b": "The bell is a door."}
+    with Pace.load(base, memory=None, dtype="float32") as pace:
+        library = Library.open(tmp_path / "lib", pace)
+        library.add(Corpus.from_texts(texts))
+        answer = library.ask("What bell rings?", generation=short, strategy="each")
+        prompts, model = pace.engine.prompts, pace.engine.loaded.model
+        blocks = [prompts.encode_prefix()]
+        for number, (title, text) in enumerate(texts.items(), 1):
+            blocks.append(prompts.encode_passage(number, title, None, text))
+        ids = [i for block in blocks for i in block] + prompts.encode_suffix("What bell rings?")
+        written = prompts.encode_text(answer.text)
+        mask = mask_blocks([len(block) for block in blocks], len(ids) + len(written))
+        with torch.inference_mode():
+            logits = model(torch.tensor([ids + written]), attention_mask=mask).logits[0]
+        logs = logits[len(ids) - 1 : -1].log_softmax(-1)
+    mean = sum(float(logs[i, token]) for i, token in enumerate(written)) / len(written)
+    assert answer.support == pytest.approx(1 / (1 + math.exp(-mean)), abs=1e-4)
+
+
+def test_coverage_is_the_share_of_the_questions_words(tmp_path: Path) -> None:
+    base = save_tiny(tmp_path / "model", "llama")
+    weights = {"bias": 0.0, "coverage": 1.0}
+    (base / FILE).write_text(json.dumps({"index_layers": [1], "support": weights}))
+    short = GenerationConfig(max_new_tokens=2)
+    with Pace.load(base, memory=None) as pace:
+        library = Library.open(tmp_path / "lib", pace)
+        library.add(Corpus.from_texts({"a": "The red bell rings at noon."}))
+        answer = library.ask("When does the blue bell ring at noon?", generation=short)
+    # Of blue, bell, ring and noon the page has three.
+    assert answer.support == pytest.approx(1 / (1 + math.exp(-0.75)), abs=1e-6)
