@@ -44,10 +44,10 @@ def look_up(
     for row in load_lookups(questions):
         if row["doc"] not in read:
             read[row["doc"]] = read_document(folder / row["doc"])
-        chosen = _choose(read[row["doc"]], row["question"])
-        ask = _ask_together if together else _ask_each
+        chosen = choose_passages(read[row["doc"]], row["question"])
+        ask = _ask_together if together else ask_each
         replies, text, best = ask(answerer, chosen, row["question"])
-        right, refused = _right(replies[best], row), replies[best].refusal > THRESHOLD
+        right, refused = matches(replies[best].insisted, row), replies[best].refusal > THRESHOLD
         supported = replies[best].support > THRESHOLD and not refused
         counts.update(
             {
@@ -56,7 +56,7 @@ def look_up(
                 "right page": bool(re.search(row["evidence"], " ".join(text.split()))),
                 "refused": refused,
                 "wrong": not right and not refused,
-                "possible": any(_right(reply, row) for reply in replies),
+                "possible": any(matches(reply.insisted, row) for reply in replies),
                 "supported right": supported and right,
                 "supported wrong": supported and not right,
             }
@@ -64,11 +64,12 @@ def look_up(
     return {name: float(count) for name, count in counts.items()}
 
 
-def _right(reply: Reply, row: dict[str, str]) -> bool:
-    return bool(re.search(row["pattern"], CITATION.sub("", reply.insisted), re.IGNORECASE))
+def matches(answer: str, row: dict[str, str]) -> bool:
+    """Say whether an answer is what a look-up wants."""
+    return bool(re.search(row["pattern"], CITATION.sub("", answer), re.IGNORECASE))
 
 
-def _choose(passages: list[tuple[str, str]], question: str) -> list[tuple[str, str]]:
+def choose_passages(passages: list[tuple[str, str]], question: str) -> list[tuple[str, str]]:
     """Return the passages that words find, the first ones where there are none."""
     index = bm25s.BM25()
     index.index([split_words(shown) for shown, _ in passages], show_progress=False)
@@ -78,7 +79,7 @@ def _choose(passages: list[tuple[str, str]], question: str) -> list[tuple[str, s
     return [passages[i] for i in sorted(range(len(passages)), key=lambda i: -scores[i])[:PASSAGES]]
 
 
-def _ask_each(
+def ask_each(
     answerer: Answerer, chosen: list[tuple[str, str]], question: str
 ) -> tuple[list[Reply], str, int]:
     """Return the replies to each passage, the best reply's passage and its place."""

@@ -1,49 +1,123 @@
-"""How likely an answer is right: a logistic curve over what the model says of its answer.
+"""How likely an answer is right: a logistic curve over what is known of it.
 
-python -m recipes.train_small.support ADAPTER --base BASE --data DATA
+python -m recipes.train_small.support ADAPTER --base BASE --data EVAL
 
-With `--verdict` the model's own verdict is among what the curve sees, and is asked for later too.
-
-The curve is fitted on questions that people wrote, each asked of one passage, a third of them of
-a passage that does not answer it, and is written into the adapter's `reading.json`.
+The curve is fitted on questions that people wrote about articles the model was not trained on, a
+third of them unanswerable. Each is asked as a library asks: of the passages that words find, one by
+one. Curve and threshold are written into the adapter's `reading.json`.
 """
 
 import argparse
 import json
-import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pace_integrations.documents.quotes.words import content_keys, word_keys
+from pace_integrations.library.passages import split_page
+from pace_integrations.library.profile import ReadingProfile, Signals
 from recipes.train_nano import formats, metrics
+from recipes.train_nano.tasks import read_rows
 from recipes.train_small.evaluate import order_chance
-from recipes.train_small.natural import Natural
-from recipes.train_small.reading import Answerer, Reply, load_model
+from recipes.train_small.lookups import (
+    THRESHOLD,
+    ask_each,
+    choose_passages,
+    load_lookups,
+    matches,
+    read_document,
+)
+from recipes.train_small.reading import Answerer, load_model
 
-NAMES = ("bias", "log_likelihood", "refusal_log_odds", "verdict_log_odds")
-SEED = "support"
+NAMES = ("bias", "refusal_log_odds", "log_likelihood", "log_agreement", "coverage")
+SEED = 11
 RIGHT_OVERLAP = 0.5
+PRECISION = 0.9  # of the answers that count as supported
 
 
-def log_odds(chance: float) -> float:
-    """Return the log odds of a probability, kept finite."""
-    kept = min(1 - 1e-6, max(1e-6, chance))
-    return math.log(kept / (1 - kept))
+@dataclass(frozen=True)
+class Judged:
+    """An answer with what is known of it.
+
+    Args:
+        signals: What is known.
+        right: Whether it is right.
+    """
+
+    signals: Signals
+    right: bool
 
 
-def features(reply: Reply) -> list[float]:
-    """Return what the curve sees of an answer, by `NAMES`; the verdict only if it was asked for."""
-    likelihood = math.log(max(1e-6, reply.likelihood))
-    seen = [1.0, likelihood, log_odds(reply.refusal)]
-    return seen if math.isnan(reply.support) else [*seen, log_odds(reply.support)]
+def ask(
+    answerer: Answerer, passages: list[tuple[str, str]], question: str
+) -> tuple[Signals, str] | None:
+    """Ask as a library does; return what is known of the answer and its text, None if refused."""
+    chosen = choose_passages(passages, question)
+    replies, text, best = ask_each(answerer, chosen, question)
+    reply = replies[best]
+    if reply.refusal > THRESHOLD:
+        return None
+    answer, _ = metrics.split_citation(reply.insisted)
+    shown = [f"[{i + 1}] {one.removeprefix('[1] ')}" for i, (one, _) in enumerate(chosen)]
+    asked = content_keys(question)
+    coverage = len(asked & word_keys(text)) / max(1, len(asked))
+    agreement = answerer.agree(shown, question, answer)
+    return Signals(reply.likelihood, reply.refusal, None, agreement, coverage), answer
 
 
-def fit_curve(rows: Sequence[Sequence[float]], right: Sequence[bool]) -> Tensor:
+def ask_articles(answerer: Answerer, path: Path, count: int) -> list[Judged]:
+    """Ask questions of SQuAD 2.0 about whole articles."""
+    rows = read_rows(path, 100_000)
+    articles: dict[str, dict[str, None]] = {}
+    for row in rows:
+        articles.setdefault(row["title"], {})[row["context"]] = None
+    passages = {
+        title: [
+            (formats.passage(1, title, None, part.text), part.text)
+            for context in contexts
+            for part in split_page(context)
+        ]
+        for title, contexts in articles.items()
+    }
+    judged = []
+    for row in _mix(rows)[:count]:
+        known = ask(answerer, passages[row["title"]], row["question"])
+        if known:
+            right = metrics.token_f1(known[1], row["answers"]) if row["answers"] else 0.0
+            judged.append(Judged(known[0], right > RIGHT_OVERLAP))
+    return judged
+
+
+def _mix(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return two answerable questions to each unanswerable one, in a fixed random order."""
+    random.Random(SEED).shuffle(rows)
+    known, unknown = [r for r in rows if r["answers"]], [r for r in rows if not r["answers"]]
+    triples = zip(known[::2], known[1::2], unknown, strict=False)
+    return [row for triple in triples for row in triple]
+
+
+def ask_lookups(answerer: Answerer, questions: Path, folder: Path) -> list[Judged]:
+    """Ask look-ups on real documents, which no curve was fitted on."""
+    read: dict[str, list[tuple[str, str]]] = {}
+    judged = []
+    for row in load_lookups(questions):
+        if row["doc"] not in read:
+            read[row["doc"]] = read_document(folder / row["doc"])
+        known = ask(answerer, read[row["doc"]], row["question"])
+        if known:
+            judged.append(Judged(known[0], matches(known[1], row)))
+    return judged
+
+
+def fit_curve(judged: Sequence[Judged]) -> dict[str, float]:
     """Fit the weights by maximum likelihood, slightly held to zero."""
-    x, y = torch.tensor(rows), torch.tensor(right, dtype=torch.float32)
+    rows = [[one.signals.to_features()[name] for name in NAMES] for one in judged]
+    x, y = torch.tensor(rows), torch.tensor([float(one.right) for one in judged])
     weights = torch.zeros(x.shape[1], requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=200)
 
@@ -55,29 +129,30 @@ def fit_curve(rows: Sequence[Sequence[float]], right: Sequence[bool]) -> Tensor:
         return value
 
     optimizer.step(loss)
-    return weights.detach()
+    return dict(zip(NAMES, weights.tolist(), strict=True))
 
 
-def ask_questions(
-    answerer: Answerer, natural: Natural, count: int
-) -> tuple[list[list[float]], list[bool]]:
-    """Ask questions of one passage each and say which answers are right."""
-    rng = random.Random(SEED)
-    rows: list[list[float]] = []
-    right: list[bool] = []
-    while len(rows) < count:
-        passages = [p for p in natural.draw(rng, 3, 0.6) if p.asked]
-        for passage in passages:
-            asked, hidden = rng.choice(passage.asked), rng.random() < 1 / 3
-            shown = rng.choice(passages) if hidden else passage
-            if hidden and not asked.is_missing_in(shown.text):
-                continue
-            text = formats.passage(1, shown.title, shown.label, shown.text)
-            reply = answerer.answer([text], asked.question, by_page=True)
-            answer, _ = metrics.split_citation(reply.insisted)
-            rows.append(features(reply))
-            right.append(not hidden and metrics.token_f1(answer, [asked.answer]) > RIGHT_OVERLAP)
-    return rows, right
+def choose_threshold(supports: Sequence[float], right: Sequence[bool]) -> float:
+    """Return the least support from which answers are right often enough, 0.5 if there is none."""
+    for least in sorted(set(supports)):
+        kept = [r for s, r in zip(supports, right, strict=True) if s >= least]
+        if sum(kept) >= PRECISION * len(kept):
+            return round(least, 3)
+    return 0.5
+
+
+def describe(judged: Sequence[Judged], support: Mapping[str, float], threshold: float) -> str:
+    """Return how well the curve tells right answers from wrong ones."""
+    profile = ReadingProfile(support=support)
+    supports = [profile.estimate_support(one.signals) for one in judged]
+    right = [s for s, one in zip(supports, judged, strict=True) if one.right]
+    wrong = [s for s, one in zip(supports, judged, strict=True) if not one.right]
+    kept, caught = sum(s >= threshold for s in right), sum(s < threshold for s in wrong)
+    shown = kept + len(wrong) - caught
+    return (
+        f"{len(right)} right, {len(wrong)} wrong; of {shown} supported {kept} right, of the wrong "
+        f"{caught} marked; area {order_chance(right, wrong):.3f}"
+    )
 
 
 def main() -> None:
@@ -85,25 +160,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("adapter", type=Path)
     parser.add_argument("--base", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="evaluation rows")
     parser.add_argument("--rows", type=int, default=300)
-    parser.add_argument("--verdict", action="store_true", help="let the model judge its answers")
+    parser.add_argument("--lookups", type=Path, help="questions of look-ups, to test the curve on")
+    parser.add_argument("--documents", type=Path, help="folder of their documents")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    answerer = Answerer(load_model(given.adapter, given.base), given.base, verify=given.verdict)
-    rows, right = ask_questions(answerer, Natural(given.data / "qa.xz"), given.rows)
-    half = len(rows) // 2
-    fitted = torch.tensor(rows[half:]) @ fit_curve(rows[:half], right[:half])
-    chances = list(zip(fitted.tolist(), right[half:], strict=True))
-    area = order_chance([c for c, r in chances if r], [c for c, r in chances if not r])
-    weights = dict(zip(NAMES, fit_curve(rows, right).tolist(), strict=False))
-    print(f"{len(rows)} answers, {sum(right)} right, area on the other half {area:.3f}: {weights}")
+    answerer = Answerer(load_model(given.adapter, given.base), given.base)
+    judged = ask_articles(answerer, given.data / "squad_dev.jsonl", given.rows)
+    half = len(judged) // 2
+    first = ReadingProfile(support=fit_curve(judged[:half]))
+    rest = judged[half:]
+    threshold = choose_threshold(
+        [first.estimate_support(one.signals) for one in rest], [one.right for one in rest]
+    )
+    assert first.support is not None
+    print("other half:", describe(rest, first.support, threshold))
+    weights = fit_curve(judged)
+    print("all:", describe(judged, weights, threshold))
+    if given.lookups:
+        found = ask_lookups(answerer, given.lookups, given.documents)
+        print("look-ups:", describe(found, weights, threshold))
     path = given.adapter / "reading.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    content |= {"support": weights}
-    if not given.verdict:  # a verdict that the curve does not use is not worth asking for
-        content |= {"verification": None}
+    # A verdict that the curve does not use is not worth asking for.
+    content |= {"support": weights, "threshold": threshold, "verification": None}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(f"threshold {threshold}: {weights}")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from pace_integrations.library.profile import ReadingProfile, Signals
 from pace_integrations.model.prompts import Message, Prompts
 from recipes.train_nano import formats, tasks
 from recipes.train_nano.tasks import Item
@@ -39,6 +40,14 @@ from recipes.train_small.natural import Natural
 from recipes.train_small.reading import Answerer, Reply, load_model
 from recipes.train_small.records import Records
 from recipes.train_small.rows import VERIFICATION, WRONG, Page, Row, Turn
+from recipes.train_small.support import (
+    NAMES,
+    Judged,
+    ask_articles,
+    ask_lookups,
+    choose_threshold,
+    fit_curve,
+)
 from recipes.train_small.train import Schedule, Trainer
 from recipes.train_small.written import Written
 
@@ -375,3 +384,37 @@ def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
         counts = look_up(answerer, tmp_path / "q.jsonl", tmp_path, together=together)
         assert counts["refused"] + counts["right"] + counts["wrong"] == counts["asked"] == 1
     assert look_up(answerer, tmp_path / "q.jsonl", tmp_path)["right page"] == 1
+    dev = [
+        {
+            "title": "a",
+            "context": "A bell rings at noon.",
+            "question": "When?",
+            "answers": ["noon"],
+        },
+        {"title": "a", "context": "The door is red.", "question": "Which color?", "answers": []},
+    ]
+    dev.append({**dev[0], "question": "What rings?"})
+    (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, dev)), encoding="utf-8")
+    judged = ask_articles(answerer, tmp_path / "dev.jsonl", 3)
+    judged += ask_lookups(answerer, tmp_path / "q.jsonl", tmp_path)
+    assert all(0 <= j.signals.agreement <= 1 and 0 <= j.signals.coverage <= 1 for j in judged)
+
+
+def test_support_is_fitted_to_what_is_right() -> None:
+    rng = random.Random(1)
+    judged = []
+    for _ in range(400):
+        coverage = rng.random()
+        signals = Signals(rng.random(), rng.random(), None, rng.random(), coverage)
+        judged.append(Judged(signals, rng.random() < coverage**2))
+    weights = fit_curve(judged)
+    assert (
+        weights["coverage"]
+        > 2 * max(abs(weights[n]) for n in NAMES if n not in ("bias", "coverage"))
+        > 0
+    )
+    profile = ReadingProfile(support=weights)
+    right = [one for one in judged if profile.estimate_support(one.signals) > 0.5]
+    assert sum(one.right for one in right) > 0.6 * len(right)
+    assert choose_threshold([0.2, 0.4, 0.6, 0.8], [False, True, True, True]) == 0.4
+    assert choose_threshold([0.2, 0.8], [True, False]) == 0.5
