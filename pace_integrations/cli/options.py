@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -65,6 +65,17 @@ Model = Annotated[
 Quantized = Annotated[Quantization | None, typer.Option(help="Quantize the model.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, auto; default: the best.")]
+Beyond = Annotated[
+    Overflow,
+    typer.Option(
+        help="Beyond the context: refuse, stretch the positions, slide a window over it, or read "
+        "with AHN."
+    ),
+]
+Held = Annotated[int | None, typer.Option(help="Most tokens held; default: the model's.")]
+Networks = Annotated[
+    str | None, typer.Option(help="Name or path of trained networks, for --overflow ahn.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +98,12 @@ class ModelOptions:
 class ContextOptions:
     """How much the model holds: arguments of `Pace.load`."""
 
-    overflow: Annotated[
-        Overflow,
-        typer.Option(
-            help="Beyond the context: refuse, stretch the positions, slide a window over it, or "
-            "read with AHN."
-        ),
-    ] = "error"
-    context: Annotated[int | None, typer.Option(help="Most tokens held; default: the model's.")] = (
-        None
-    )
+    overflow: Beyond = "error"
+    context: Held = None
     kv: Annotated[KvDtype, typer.Option(help="KV cache precision: the model's dtype, or int8.")] = (
         "full"
     )
-    ahn: Annotated[
-        str | None, typer.Option(help="Name or path of trained networks, for --overflow ahn.")
-    ] = None
+    ahn: Networks = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +256,9 @@ GROUPS = (
 
 
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command that takes the fields of its groups as options of its own."""
+    """Return a command that takes the fields of its groups, dataclasses, as options of its own."""
     hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, type] = {name: kind for name, kind in hints.items() if kind in GROUPS}
+    groups: dict[str, type] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:

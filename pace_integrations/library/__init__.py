@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pace_integrations._lazy import offer_names
 
 if TYPE_CHECKING:
+    from pace_integrations.library.ask_settings import AskSettings
     from pace_integrations.library.blocks import Block, SearchView
     from pace_integrations.library.changes import LibraryChange
     from pace_integrations.library.choice import Budget, Choice, ScoredBlock, Selector
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "SELECTORS": "selectors",
+    "AskSettings": "ask_settings",
     "Block": "blocks",
     "Budget": "choice",
     "Choice": "choice",
@@ -39,6 +41,7 @@ _HOMES = {
 
 __all__ = [
     "SELECTORS",
+    "AskSettings",
     "Block",
     "Budget",
     "Choice",

@@ -13,13 +13,13 @@ from pace_integrations.answer import Answer
 from pace_integrations.config import GenerationConfig
 from pace_integrations.documents import ReadOptions
 from pace_integrations.errors import ConfigError, DocumentError
+from pace_integrations.library.ask_settings import AskSettings
 from pace_integrations.library.changes import LibraryChange
 from pace_integrations.library.choice import Budget, Choice
 from pace_integrations.library.config import LibraryConfig, SelectorMaker
 from pace_integrations.library.holdings import Holdings
 from pace_integrations.library.place import LibraryPlace, find_place
-from pace_integrations.library.strategy import STRATEGIES, Strategy
-from pace_integrations.library.turn import AskOptions, LibraryTurn, OnUnsupported, Question
+from pace_integrations.library.turn import AskOptions, LibraryTurn, Question
 from pace_integrations.library.watching import watch_folder
 from pace_integrations.model.deadlines import Deadline
 from pace_integrations.model.engine import Engine
@@ -80,7 +80,7 @@ class Library(Holdings):
         Args:
             question: The question, or a conversation that ends with one.
             timeout: Seconds the whole answer may take; None waits for as long as it takes.
-            **options: As for `stream`.
+            **options: Fields of `AskSettings`, such as ``strategy`` or ``on_unsupported``.
 
         Raises:
             QuestionError: The question is empty or the conversation malformed.
@@ -94,46 +94,22 @@ class Library(Holdings):
         self,
         question: Question,
         *,
-        strategy: Strategy = "auto",
-        selector: str | SelectorMaker | None = None,
-        budget: int | None = None,
-        passages: int | None = None,
-        on_unsupported: OnUnsupported = "show",
-        search: str | None = None,
-        generation: GenerationConfig | None = None,
         timeout: float | None = None,
+        **options: Any,  # noqa: ANN401 - fields of AskSettings
     ) -> AnswerStream:
         """Answer a question piece by piece; asked one by one, the answer comes in one piece.
 
         Args:
             question: The question, or a conversation that ends with one.
-            strategy: ``"each"`` asks the best passages one by one and takes the best answer,
-                ``"together"`` puts them in one prompt, ``"auto"`` goes by the question.
-            selector: What chooses them instead of the library's own selector.
-            budget: Most tokens of passages in one prompt; None is a quarter of the context.
-            passages: Most passages; None takes 5 one by one, and together what the budget holds.
-            on_unsupported: ``"show"`` gives an answer that the pages do not support, marked so;
-                ``"refuse"`` says that the documents do not say.
-            search: Words that pages are looked for by, where the question also says how to answer;
-                None takes those of the question.
-            generation: Length, sampling and stop strings; the default is greedy.
             timeout: Seconds the whole answer may take.
+            **options: Fields of `AskSettings`, such as ``strategy`` or ``on_unsupported``.
 
         Raises:
             QuestionError: The question is empty or the conversation malformed.
             DocumentError: The library is empty.
             ConfigError: An option is of no known kind, or the model's support was not measured.
         """
-        turn = self._make_turn(
-            question,
-            strategy=strategy,
-            selector=selector,
-            budget=budget,
-            passages=passages,
-            on_unsupported=on_unsupported,
-            search=search,
-            generation=generation,
-        )
+        turn = self._make_turn(question, **options)
         pieces = self._engine.thread.stream(turn.run(), Deadline(timeout))
         return AnswerStream(pieces, turn.finish)
 
@@ -252,45 +228,28 @@ class Library(Holdings):
         # The question is read by the model, which works on its own thread.
         return next(self._engine.thread.stream(chosen.select(q, budget) for q in [question]))
 
-    def _make_turn(
-        self,
-        question: Question,
-        *,
-        strategy: Strategy = "auto",
-        selector: str | SelectorMaker | None = None,
-        budget: int | None = None,
-        passages: int | None = None,
-        on_unsupported: OnUnsupported = "show",
-        search: str | None = None,
-        generation: GenerationConfig | None = None,
-    ) -> LibraryTurn:
-        if strategy not in STRATEGIES:
-            raise ConfigError(f"strategy must be one of {[*STRATEGIES]}, got {strategy!r}")
-        if on_unsupported not in ("show", "refuse"):
-            raise ConfigError(f"on_unsupported must be 'show' or 'refuse', not {on_unsupported!r}")
-        if on_unsupported == "refuse" and not self.profile.measures:
+    def _make_turn(self, question: Question, **options: Any) -> LibraryTurn:  # noqa: ANN401
+        asked = AskSettings(**options)
+        if asked.on_unsupported == "refuse" and not self.profile.measures:
             raise ConfigError(
                 f"on_unsupported='refuse' needs to know how well the pages must support an answer, "
                 f"and for {self.pace.name!r} nobody has measured that; take 'show', or give a "
                 "profile with a threshold"
             )
-        for name, value in (("budget", budget), ("passages", passages)):
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
-        if strategy == "auto" and self.attention == "full":
-            strategy = "together"  # what is read for a question alone is read once
-        options = AskOptions(
-            strategy,
-            budget or max(1, self.pace.context_window // _SHARE),
-            passages,
-            on_unsupported,
-            generation or GenerationConfig(),
+        # What is read for a question alone is read once.
+        whole = asked.strategy == "auto" and self.attention == "full"
+        settings = AskOptions(
+            "together" if whole else asked.strategy,
+            asked.budget or max(1, self.pace.context_window // _SHARE),
+            asked.passages,
+            asked.on_unsupported,
+            asked.generation or GenerationConfig(),
             self.exact,
             self.profile,
-            search,
+            asked.search,
         )
         if not self._view().blocks:
             raise DocumentError(
                 f"the library in {str(self.folder)!r} is empty; add documents first"
             )
-        return LibraryTurn(self._reader, self._find_selector(selector), question, options)
+        return LibraryTurn(self._reader, self._find_selector(asked.selector), question, settings)

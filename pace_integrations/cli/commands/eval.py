@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pace_integrations.cli.options import CHUNK, Chunk, Device, Dtype, Model, Quantized
+from pace_integrations.cli.options import (
+    CHUNK,
+    Beyond,
+    Chunk,
+    Device,
+    Dtype,
+    Held,
+    Model,
+    Networks,
+    Quantized,
+    expand_groups,
+)
 from pace_integrations.cli.output import Output, report_errors
-from pace_integrations.config import Overflow
 from pace_integrations.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,17 +50,25 @@ Share = Annotated[float, typer.Option(help="Budget of 'window' and 'bm25', as a 
 Limit = Annotated[int, typer.Option(help="Most tokens of an answer, whatever the task allows.")]
 Prefix = Annotated[bool, typer.Option(help="End questions with the task's answer prefix.")]
 Seed = Annotated[int, typer.Option(help="Seed of the generated rows.")]
-Beyond = Annotated[
-    Overflow, typer.Option("--overflow", help="Beyond the context: refuse, stretch, slide or AHN.")
-]
-Held = Annotated[
-    int | None, typer.Option("--context", help="Most tokens held; default: the model's.")
-]
-Networks = Annotated[
-    str | None, typer.Option("--ahn", help="Name or path of trained networks, for --overflow ahn.")
-]
 
 DEFAULT_ARMS = "released,slotwise,scale_only,permuted"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What all arms have in common: fields of `RunSettings`."""
+
+    model: Model = None
+    share: Share = 0.25
+    max_new_tokens: Limit = 128
+    prefix: Prefix = False
+    chunk: Chunk = CHUNK
+    quantization: Quantized = None
+    dtype: Dtype = "auto"
+    device: Device = None
+    overflow: Beyond = "error"
+    context: Held = None
+    ahn: Networks = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +83,10 @@ class _RowRequest:
     on: Path | None
 
 
+@expand_groups
 def evaluate(
     report: Into,
     tasks: Tasks = None,
-    model: Model = None,
     arms: Arms = DEFAULT_ARMS,
     lengths: Lengths = "1024,2048",
     rows: Rows = 20,
@@ -76,17 +94,9 @@ def evaluate(
     on: On = None,
     haystack: Haystack = "prose",
     processes: Processes = 1,
-    share: Share = 0.25,
-    max_new_tokens: Limit = 128,
-    prefix: Prefix = False,
     seed: Seed = 0,
-    chunk: Chunk = CHUNK,
-    quantization: Quantized = None,
-    dtype: Dtype = "auto",
-    device: Device = None,
-    overflow: Beyond = "error",
-    context: Held = None,
-    ahn: Networks = None,
+    *,
+    run: RunOptions,
 ) -> None:
     """Compare memory rules and controls on the same questions, and report what was found.
 
@@ -103,19 +113,7 @@ def evaluate(
         if tasks:
             command = reports.format_command(sys.argv[1:])
             wanted = _RowRequest(tasks, _parse_numbers(lengths), rows, seed, haystack, on)
-            setting = RunSettings(
-                model=model,
-                dtype=dtype,
-                device=device,
-                quantization=quantization,
-                overflow=overflow,
-                context=context,
-                ahn=ahn,
-                chunk=chunk,
-                share=share,
-                max_new_tokens=max_new_tokens,
-                prefix=prefix,
-            )
+            setting = RunSettings(**asdict(run))
             _run_arms(wanted, _split_words(arms), report, setting, orders, processes, output)
         for file in reports.write_report(report, command=command):
             output.show_notes([f"written: {file}"])

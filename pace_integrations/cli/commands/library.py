@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,51 +54,48 @@ Folder = Annotated[
 Every = Annotated[
     float, typer.Option(min=0.1, metavar="SECONDS", help="Time between two looks at the files.")
 ]
-Later = Annotated[
-    bool, typer.Option("--later", help="Keep the text now, and read pages when they are asked.")
-]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOptions:
+    """How a library is changed, and how that is told."""
+
+    later: Annotated[
+        bool, typer.Option("--later", help="Keep the text now, and read pages when they are asked.")
+    ] = False
+    json: Json = False
 
 
 @library.command("add")
 @expand_groups
 def add_documents(
-    place: Place,
-    paths: Paths,
-    model: ModelOptions,
-    files: FileOptions,
-    later: Later = False,
-    json: Json = False,
+    place: Place, paths: Paths, model: ModelOptions, files: FileOptions, how: ChangeOptions
 ) -> None:
     """Add documents and read their pages; newer versions of files take the place of older ones."""
-    output = Output(json=json)
+    output = Output(json=how.json)
     with report_errors(output):
         options = files.make_options()
         check_options(paths, output, model)
         corpus = open_corpus(paths, output, options)
         opened = _open_library(place, output, model)
         with output.track_progress("reading", "tokens") as show:
-            change = opened.replace(corpus, progress=show, read=not later)
+            change = opened.replace(corpus, progress=show, read=not how.later)
         _show_change(output, change)
 
 
 @library.command("sync")
 @expand_groups
 def sync_folder(
-    place: Place,
-    folder: Folder,
-    model: ModelOptions,
-    files: FileOptions,
-    later: Later = False,
-    json: Json = False,
+    place: Place, folder: Folder, model: ModelOptions, files: FileOptions, how: ChangeOptions
 ) -> None:
     """Make a library hold what a folder holds; only what is new or changed is opened and read."""
-    output = Output(json=json)
+    output = Output(json=how.json)
     with report_errors(output):
         options = files.make_options()
         check_options([folder], output, model)
         opened = _open_library(place, output, model)
         with output.track_progress("reading", "tokens") as show:
-            change = opened.sync(folder, options=options, progress=show, read=not later)
+            change = opened.sync(folder, options=options, progress=show, read=not how.later)
         _show_change(output, change)
 
 
@@ -108,20 +106,19 @@ def watch_folder(
     folder: Folder,
     model: ModelOptions,
     files: FileOptions,
+    how: ChangeOptions,
     every: Every = 2.0,
-    later: Later = False,
-    json: Json = False,
 ) -> None:
     """Follow a folder until Ctrl-C: sync at once, and again whenever its files have changed.
 
     With --json, each change is one line.
     """
-    output = Output(json=json)
+    output = Output(json=how.json)
     with report_errors(output):
         options = files.make_options()
         check_options([folder], output, model)
         opened = _open_library(place, output, model)
-        changes = opened.watch(folder, interval=every, options=options, read=not later)
+        changes = opened.watch(folder, interval=every, options=options, read=not how.later)
         with contextlib.suppress(KeyboardInterrupt):  # the usual end
             for change in changes:
                 _show_change(output, change)
