@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from docx.enum.text import WD_BREAK
 from hypothesis import given
 from hypothesis import strategies as st
 from pdfs import encrypted, labelled, scanned, typeset, without_pages
-from samples import book, chapter
+from samples import book, chapter, paragraph
+from samples import word as raw_word
 
 from pace_integrations.documents import Corpus, ReadLimits, ReadOptions
 from pace_integrations.documents.formats.sniffing import detect_format
@@ -243,3 +245,39 @@ def test_a_corpus_mixes_kinds(tmp_path):
 def test_settings_outside_their_range_are_refused(wrong):
     with pytest.raises(ConfigError):
         wrong()
+
+
+def test_a_notebook_shows_what_objects_show_of_themselves(tmp_path) -> None:
+    outputs = [
+        {"text/plain": "<IPython.core.display.HTML object>", "text/html": "<b>Low tide</b> at six"},
+        {"text/plain": "<IPython.core.display.Math object>", "text/latex": "$x^2 + 1$"},
+        {"text/plain": "<Figure object at 0x7f3c>", "application/vnd.plotly.v1+json": "{}"},
+    ]
+    shown = [{"output_type": "display_data", "data": data} for data in outputs]
+    trace = ["\x1b[0;31mKeyError\x1b[0m  Traceback", "----> 3 tide['noon']", "KeyError: 'noon'"]
+    shown.append(
+        {"output_type": "error", "ename": "KeyError", "evalue": "'noon'", "traceback": trace}
+    )
+    cells = [
+        {"cell_type": "code", "source": "show()", "outputs": shown},
+        {"cell_type": "markdown", "source": "A map:", "attachments": {"map.png": {}}},
+    ]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"nbformat": 4, "cells": cells}))
+    document, report = read_file(tmp_path / "a.ipynb")
+    text = document.pages[0].text
+    assert all(said in text for said in ("Low tide at six", "$x^2 + 1$", "----> 3 tide['noon']"))
+    assert "object" not in text
+    assert text.count("KeyError: 'noon'") == 1
+    assert report.warnings == (
+        "outputs that need a program to show them, not read: 1",
+        "pictures in cells, not read: 1",
+    )
+
+
+def test_headers_that_no_section_shows_are_named(tmp_path) -> None:
+    (tmp_path / "a.docx").write_bytes(
+        raw_word(paragraph("The ferry."), header1=paragraph("Draft 3"))
+    )
+    document, report = read_file(tmp_path / "a.docx")
+    assert document.pages[0].text == "The ferry."
+    assert report.warnings == ("headers and footers that no section shows, not read: 1",)

@@ -19,8 +19,8 @@ from reportlab.pdfgen.canvas import Canvas
 
 from pace_integrations.documents import ReadOptions
 from pace_integrations.documents.formats.pdf.chunks import Word
+from pace_integrations.documents.formats.pdf.damage import rate_damage
 from pace_integrations.documents.formats.pdf.layout import build_lines
-from pace_integrations.documents.formats.pdf.parser import rate_damage
 from pace_integrations.documents.formats.printed_labels import find_printed_labels
 from pace_integrations.documents.formats.running_lines import Line
 from pace_integrations.documents.ingest import read_file

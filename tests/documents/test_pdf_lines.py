@@ -10,8 +10,8 @@ from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 
 from pace_integrations.documents.formats.pdf.chunks import Word
+from pace_integrations.documents.formats.pdf.damage import count_letters
 from pace_integrations.documents.formats.pdf.layout import build_lines
-from pace_integrations.documents.formats.pdf.parser import count_letters
 from pace_integrations.documents.formats.running_lines import Line
 from pace_integrations.documents.ingest import read_file
 

@@ -39,6 +39,23 @@ def _margin_lines(walk: DocxWalk, body: etree._Element, kind: str) -> list[str]:
     return list(dict.fromkeys(line for line in lines if line and not line.isdigit()))
 
 
+def _count_unused(walk: DocxWalk, body: etree._Element) -> None:
+    """Count the headers and footers with words that no section of the document shows."""
+    package, used = walk.package, set[str]()
+    relations = package.relations(package.main)
+    for reference in find_all(body, "headerReference", "footerReference"):
+        used.add(relations.get(get_attribute(reference, "id") or "", ("", ""))[1])
+    for kind, target in relations.values():
+        if kind in ("header", "footer") and target not in used:
+            root = package.read(target)
+            if root is not None and any(_is_words(e.text or "") for e in find_all(root, "t")):
+                walk.left_out["headers and footers that no section shows"] += 1
+
+
+def _is_words(text: str) -> bool:
+    return bool(text.strip()) and not text.strip().isdigit()
+
+
 def parse_docx(data: bytes, job: ParseJob) -> ParseResult:
     """Read a Word document, page by page where Word left its page breaks, else in sections."""
     package = open_package(data, job.options.limits.expanded, "word/document.xml")
@@ -50,6 +67,7 @@ def parse_docx(data: bytes, job: ParseJob) -> ParseResult:
         rendered = next(find_all(body, "lastRenderedPageBreak"), None) is not None
         notes, styles = _load_notes(package), Styles.load(package)
         walk = DocxWalk(package, styles, Numbering.load(package), notes, rendered)
+        _count_unused(walk, body)
         header, footer = (_margin_lines(walk, body, kind) for kind in ("header", "footer"))
         pages = _make_pages(walk, body, header, footer)
         emitted = 0

@@ -17,6 +17,8 @@ from pace_integrations.documents.formats.text import clean_text, markdown_title
 from pace_integrations.documents.types import LimitExceededError, ParseResult
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.+)")
+_OBJECT = re.compile(r"<(?:[\w.]+ object|[^<>]* at 0x[0-9a-f]+)[^<>]*>")
+_COLOR = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
 _EMPTY = "The notebook has no cells with text."
 
 
@@ -31,22 +33,30 @@ def _output_text(output: dict[str, Any], left_out: Counter[str]) -> str:
     if kind == "stream":
         return _join_source(output.get("text"))
     if kind == "error":
-        return f"{output.get('ename')}: {output.get('evalue')}"
+        error = f"{output.get('ename')}: {output.get('evalue')}"
+        trace = _COLOR.sub("", "\n".join(map(str, output.get("traceback") or ())))
+        return trace if error in trace else f"{trace}\n{error}".strip()
     data = output.get("data") or output  # format 3 has no data between
     if any(str(name).startswith("image/") or name in ("png", "jpeg", "svg") for name in data):
         left_out["pictures among the outputs"] += 1
     kinds = ("text/markdown", "markdown", "text/plain", "text", "text/latex", "latex")
-    plain = next((text for kind in kinds if (text := _join_source(data.get(kind)))), "")
+    texts = [text for kind in kinds if (text := _join_source(data.get(kind)))]
+    # What Python calls an object that shows itself in another way says nothing of it.
+    plain = next((text for text in texts if not _OBJECT.fullmatch(text.strip())), "")
     page = _join_source(data.get("text/html") or data.get("html"))
     # Tables come as HTML too, and better than in columns of spaces.
     if page.strip() and ("<table" in page or not plain):
         return read_element(parse_tree(page)).writer.text() or plain
+    if not plain and any("/vnd." in str(name) or "json" in str(name) for name in data):
+        left_out["outputs that need a program to show them"] += 1
     return plain
 
 
 def _make_blocks(cells: list[dict[str, Any]], left_out: Counter[str]) -> Iterator[Block]:
     for number, cell in enumerate(cells, 1):
         source = _join_source(cell.get("source") or cell.get("input"))
+        if cell.get("attachments"):
+            left_out["pictures in cells"] += len(cell["attachments"])
         if cell.get("cell_type") == "code":
             outputs = [_output_text(output, left_out) for output in cell.get("outputs") or ()]
             parts = [f"In [{number}]:", source]
@@ -65,7 +75,9 @@ def parse_notebook(data: bytes, job: ParseJob) -> ParseResult:
     notebook = json.loads(data)
     cells = notebook.get("cells")
     if cells is None:  # format 3
-        cells = [cell for sheet in notebook.get("worksheets", ()) for cell in sheet["cells"]]
+        cells = [
+            cell for sheet in notebook.get("worksheets", ()) for cell in sheet.get("cells", ())
+        ]
     left_out: Counter[str] = Counter()
     count, title = 0, None
     for page in split_sections(_make_blocks(cells, left_out)):
