@@ -30,6 +30,7 @@ from pace_integrations.model.loading import LoadedModel, LoadSettings, load_mode
 from pace_integrations.session.arguments import check_load_arguments, check_read_arguments
 from pace_integrations.session.diagnostics.inspection import Inspection
 from pace_integrations.session.read_job import Progress, ReadJob
+from pace_integrations.session.remote import RemoteDoor
 from pace_integrations.session.resume import SessionFolder
 from pace_integrations.session.session import Session
 from pace_integrations.session.state import ReadCost, ReadState
@@ -41,7 +42,7 @@ _READ = ReadConfig()
 _log = logging.getLogger(__name__)
 
 
-class Pace(Inspection):
+class Pace(Inspection, RemoteDoor):
     """A loaded language model with the activation memory attached. Made by `Pace.load`.
 
     Usable as a context manager; leaving it ends the model's thread.
