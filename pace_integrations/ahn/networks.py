@@ -208,10 +208,6 @@ class ArtificialHippocampus(nn.Module):
         network, weight = self.fn, self.fn.o_proj.weight
         return weight.new_zeros(batch, network.heads, network.head_dim, network.head_dim)
 
-    def compute_gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return how tokens will be written (see `RecurrentNetwork.compute_gates`)."""
-        return self.fn.compute_gates(x)
-
     def chunk(
         self,
         q: Tensor,
@@ -231,7 +227,7 @@ class ArtificialHippocampus(nn.Module):
             v: Their values.
             x: What the attention gets for the reading tokens ``(batch, tokens, D)``.
             state: What left before; None is nothing. It is left as it is.
-            gates: What `compute_gates` gave for the leaving tokens; None where these are the
+            gates: What `fn.compute_gates` gave for the leaving tokens; None where these are the
                 reading tokens themselves.
             valid: False where a leaving token is padding ``(batch, tokens)``.
 
@@ -239,7 +235,7 @@ class ArtificialHippocampus(nn.Module):
             What is added to the attention's output ``(batch, heads, tokens, d)``, and the state.
         """
         network, dtype = self.fn, self.fn.o_proj.weight.dtype
-        decay, write = self.compute_gates(x) if gates is None else gates
+        decay, write = network.compute_gates(x) if gates is None else gates
         if valid is not None:
             decay, write = (gate * valid[:, None].to(gate.dtype) for gate in (decay, write))
         form = run_recurrence if k.shape[2] == 1 else scan_chunks

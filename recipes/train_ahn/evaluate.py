@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,21 +37,19 @@ Run = Callable[[Tensor, Tensor, int], Tensor]
 class SwappedState(ArtificialHippocampus):
     """A network whose state takes in the tokens of the next row instead of its own."""
 
-    def chunk(
+    def chunk(  # type: ignore[override]
         self,
         q: Tensor,
         k: Tensor,
         v: Tensor,
         x: Tensor,
-        state: Tensor | None = None,
-        *,
-        gates: tuple[Tensor, Tensor] | None = None,
-        valid: Tensor | None = None,
+        *state: Tensor | None,
+        **options: Any,  # noqa: ANN401 - those of the base class
     ) -> tuple[Tensor, Tensor]:
         """Take in what leaves the next row's window (see `ArtificialHippocampus.chunk`)."""
-        decay, write = self.compute_gates(x) if gates is None else gates
-        k, v, decay, write = (tensor.roll(1, dims=0) for tensor in (k, v, decay, write))
-        return super().chunk(q, k, v, x, state, gates=(decay, write), valid=valid)
+        gates = options.pop("gates", None) or self.fn.compute_gates(x)
+        k, v, decay, write = (tensor.roll(1, dims=0) for tensor in (k, v, *gates))
+        return super().chunk(q, k, v, x, *state, gates=(decay, write), **options)
 
 
 def make_arms(model: PreTrainedModel, ahn: Path, config: AHNConfig) -> dict[str, Run]:

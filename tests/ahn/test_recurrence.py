@@ -42,7 +42,7 @@ def one_by_one(
     """The equations as they are written down, one row, one head, one token at a time."""
     outs = torch.zeros_like(q)
     states = net.new_state(q.shape[0])
-    decay, write = net.compute_gates(leaving)
+    decay, write = net.fn.compute_gates(leaving)
     for row in range(q.shape[0]):
         for head in range(HEADS):
             memory = states[row, head]
@@ -62,7 +62,7 @@ def one_by_one(
 def test_chunks_equal_the_recurrence(kind: str, batch: int, chunk: int) -> None:
     net, (q, k, v, leaving, reading) = network(kind), stream(batch, 150)
     wanted, state = one_by_one(net, q, k, v, leaving, reading)
-    gates = net.compute_gates(leaving)
+    gates = net.fn.compute_gates(leaving)
     got, end = scan_chunks(
         net.fn.normalize(q),
         net.fn.normalize(k),
@@ -85,7 +85,7 @@ def test_a_state_is_carried_through_calls_of_any_length(kind: str) -> None:
     state, outs, start = net.new_state(2), [], 0
     for count in (1, 1, 5, 70, 0, 1, 72):
         at = slice(start, start + count)
-        gates = net.compute_gates(leaving[:, at])
+        gates = net.fn.compute_gates(leaving[:, at])
         part = (x[:, :, at] for x in (q, k, v))
         out, state = net.chunk(*part, reading[:, at], state, gates=gates)
         outs.append(out)
@@ -98,7 +98,7 @@ def test_a_state_is_carried_through_calls_of_any_length(kind: str) -> None:
 def test_a_step_is_a_chunk_of_one(kind: str) -> None:
     """Decoding goes token by token; tokens may also write and read for themselves."""
     net, (q, k, v, leaving, reading) = network(kind), stream(2, 70)
-    gates = net.compute_gates(leaving)
+    gates = net.fn.compute_gates(leaving)
     told = net.chunk(q, k, v, reading, gates=gates), net.chunk(q, k, v, reading)
     for own, (wanted, last) in zip((gates, None), told, strict=True):
         state, outs = None, []
@@ -127,7 +127,7 @@ def test_padding_leaves_no_trace(kind: str, side: str) -> None:
     counts = torch.tensor(lengths)[:, None]
     valid = places >= longest - counts if side == "left" else places < counts
     q, k, v, leaving, reading = padded
-    gates = net.compute_gates(leaving)
+    gates = net.fn.compute_gates(leaving)
     got, end = net.chunk(q, k, v, reading, gates=gates, valid=valid)
     for i, (row, length) in enumerate(zip(rows, lengths, strict=True)):
         wanted, state = one_by_one(net, *row)
@@ -142,7 +142,7 @@ def test_gradients_are_those_of_the_recurrence(kind: str) -> None:
     made = []
     for form in (run_recurrence, scan_chunks):
         inputs = [x.clone().requires_grad_() for x in (q, k, v, leaving)]
-        gates = net.compute_gates(inputs[3])
+        gates = net.fn.compute_gates(inputs[3])
         state = net.new_state()
         out, _ = form(*inputs[:3], *gates, state, delta=net.fn.delta, scale=net.fn.scale)
         made.append(torch.autograd.grad((out * reading[0, :, :SIZE]).sum(), inputs))
@@ -154,7 +154,7 @@ def test_gradients_are_those_of_the_recurrence(kind: str) -> None:
 def test_strong_decay_overflows_nowhere(kind: str) -> None:
     net, (q, k, v, leaving, reading) = network(kind).float(), stream(1, 200)
     q, k, v, leaving, reading = (x.float() for x in (q, k, v, leaving, reading))
-    decay, write = net.compute_gates(leaving)
+    decay, write = net.fn.compute_gates(leaving)
     out, state = net.chunk(q, k, v, reading, gates=(decay - 50, write))
     assert out.isfinite().all()
     assert state.isfinite().all()
@@ -163,7 +163,7 @@ def test_strong_decay_overflows_nowhere(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_untrained_network_adds_nothing(kind: str) -> None:
     net, (q, k, v, leaving, reading) = network(kind, silent=True), stream(2, 80)
-    out, state = net.chunk(q, k, v, reading, gates=net.compute_gates(leaving))
+    out, state = net.chunk(q, k, v, reading, gates=net.fn.compute_gates(leaving))
     assert not out.any()
     assert state.any()
 

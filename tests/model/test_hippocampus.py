@@ -63,7 +63,7 @@ def written_out(patch: HippocampusPatch) -> Iterator[None]:
         out = scores.softmax(-1) @ v
         layer, x = module.layer_idx, inputs[module.layer_idx]
         if network := patch.networks.get(layer):
-            state, gates = network.new_state(len(q)), network.compute_gates(x)
+            state, gates = network.new_state(len(q)), network.fn.compute_gates(x)
             for now in range(config.lossless, q.shape[2]):
                 gone = slice(now - config.window, now - config.window + 1)
                 at = slice(now, now + 1)
@@ -134,9 +134,9 @@ def test_a_network_with_nothing_written_is_the_bare_window_bit_for_bit(
 ) -> None:
     patch = patched(kind=kind)
     for network in patch.networks.values():
-        gates = network.compute_gates
+        gates = network.fn.compute_gates
         monkeypatch.setattr(
-            network,
+            network.fn,
             "compute_gates",
             lambda x, gates=gates: (gates(x)[0], torch.zeros_like(gates(x)[1])),
         )

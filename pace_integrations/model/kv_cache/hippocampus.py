@@ -131,7 +131,7 @@ class HippocampusLayer(CacheLayer):
     ) -> Tensor:
         """Write the first `gone` keys of the window into the state, and add what is read."""
         x = self._site.take_input()
-        gates = network.compute_gates(x[:, head:])
+        gates = network.fn.compute_gates(x[:, head:])
         if self._gates is not None:
             gates = tuple(torch.cat(pair, dim=2) for pair in zip(self._gates, gates, strict=True))  # type: ignore[assignment]  # two of them
         if gone:
