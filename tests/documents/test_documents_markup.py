@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from samples import book, chapter
+from samples import archive, book, chapter
 
 from pace_integrations.documents import Corpus, ReadLimits, ReadOptions
 from pace_integrations.documents.ingest import read_file
@@ -250,4 +252,30 @@ def test_cells_and_words_outside_of_a_table_are_read(tmp_path: Path) -> None:
     words = document.pages[0].text.replace("|", " ").split()
     assert sorted(words) == sorted(
         ["Rates", "first", "second", "third", "alpha", "aside", "beta", "gamma"]
+    )
+
+
+def test_what_stands_behind_the_end_of_a_page_is_read(read):
+    page = "<html><head><title>Ferry</title></head><body><p>At six.</p></body></html>"
+    text, _, document = read(
+        f"{page}\n<!-- added --><script>x</script><p>Not on Sundays.", "a.html"
+    )
+    assert (text, document.title) == ("At six.\n\nNot on Sundays.", "Ferry")
+    text, _, _ = read(f"{page}{page.replace('six', 'nine')}", "b.html")
+    assert text.split() == ["At", "six.", "At", "nine."]
+
+
+def test_a_book_that_names_places_in_its_chapters_is_whole(read):
+    chapters = {name: chapter(name, f"At {name}.") for name in ("six", "nine")}
+    with zipfile.ZipFile(BytesIO(book(chapters, ["six", "six", "map"]))) as file:
+        members = {name: file.read(name).decode() for name in file.namelist()}
+    package = members["OPS/book.opf"].replace("text/six.xhtml", "text/six.xhtml#start")
+    package = package.replace(
+        "</manifest>", '<item id="map" href="map.svg" media-type="image/svg+xml"/></manifest>'
+    )
+    text, report, _ = read(archive({**members, "OPS/book.opf": package}), "a.epub")
+    assert (text, report.status) == ("six\n\nAt six.", "ok")
+    assert report.warnings == (
+        "chapters outside of the book's order, not read: 1",
+        "pages that are pictures, not read: 1",
     )

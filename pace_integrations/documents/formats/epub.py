@@ -22,7 +22,9 @@ from pace_integrations.documents.formats.sectioning import Block, format_path, s
 from pace_integrations.documents.types import Page, ParseResult, Status
 
 _CONTAINER = "META-INF/container.xml"
-_CHAPTERS = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
+_CHAPTERS = frozenset(
+    {"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"}
+)
 _DUBLIN = "{http://purl.org/dc/elements/1.1/}"
 _PROPERTIES = {"creator": "author", "language": "language", "publisher": "publisher"}
 _LONGEST = 200
@@ -62,7 +64,29 @@ def _walk_spine(package: etree._Element, folder: str) -> Iterator[str]:
         if item is None or item.get("media-type") not in _CHAPTERS:
             continue
         if "nav" not in (item.get("properties") or "").split():
-            yield posixpath.normpath(posixpath.join(folder, unquote(item.get("href") or "")))
+            yield _join_path(folder, item)
+
+
+def _join_path(folder: str, item: etree._Element) -> str:
+    """Return the path of an item; some books name places within their chapters."""
+    href = (item.get("href") or "").partition("#")[0]
+    return posixpath.normpath(posixpath.join(folder, unquote(href)))
+
+
+def _count_pictures(package: etree._Element) -> int:
+    """Return how many pages in the order of a book are pictures."""
+    kinds = {item.get("id"): item.get("media-type") or "" for item in package.iter("{*}item")}
+    order = (kinds.get(entry.get("idref"), "") for entry in package.iter("{*}itemref"))
+    return sum(kind.startswith("image/") for kind in order)
+
+
+def _find_loose(package: etree._Element, folder: str, chapters: list[str]) -> set[str]:
+    """Return the chapters that a book holds outside of its order."""
+    return {
+        _join_path(folder, item)
+        for item in package.iter("{*}item")
+        if item.get("media-type") in _CHAPTERS and "nav" not in (item.get("properties") or "")
+    } - set(chapters)
 
 
 def _read_metadata(package: etree._Element) -> dict[str, str]:
@@ -149,7 +173,7 @@ def parse_epub(data: bytes, job: ParseJob) -> ParseResult:
     """
     with open_archive(data, job.options.limits.expanded) as archive:
         package, folder = _open_book(archive)
-        chapters = list(_walk_spine(package, folder))
+        chapters = list(dict.fromkeys(_walk_spine(package, folder)))
         if _is_locked(archive, chapters):
             return ParseResult("encrypted", len(chapters), remedy=_LOCKED)
         metadata = _read_metadata(package)
@@ -173,7 +197,9 @@ def parse_epub(data: bytes, job: ParseJob) -> ParseResult:
                 job.emit(replace(page, index=index))
             label = next((b.label for b in reversed(blocks) if b.label is not None), label)
             job.report_progress(index, max(index, len(chapters)))
-    warnings += [f"{what}, not read: {count}" for what, count in left_out.items()]
+    left_out["chapters outside of the book's order"] += len(_find_loose(package, folder, chapters))
+    left_out["pages that are pictures"] += _count_pictures(package)
+    warnings += [f"{what}, not read: {count}" for what, count in left_out.items() if count]
     failed = any("could not be read" in line for line in warnings)
     if not read:
         status: Status = "corrupt" if failed else "empty"

@@ -44,6 +44,11 @@ def parse_tree(text: str) -> etree._Element:
     """
     parser = lxml_html.HTMLParser(no_network=True, remove_comments=False, huge_tree=True)
     root = lxml_html.document_fromstring(_DECLARATION.sub("", text), parser=parser)
+    # What comes behind the end of the page, as browsers show it, is a root of its own.
+    for other in list(root.itersiblings()):
+        if isinstance(other.tag, str):
+            other.tag = "div"
+            root.append(other)
     if not is_cut(parser):
         return root
     # All but the marks of paragraphs goes, and with it the depth.
