@@ -18,8 +18,9 @@ from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.sectioning import Block, split_sections
 from pace_integrations.documents.types import LimitExceededError, ParseResult, Status
 
-_HEADERS = ("From", "To", "Cc", "Bcc", "Date", "Subject")
-_SHARE = 0.5
+_HEADERS = ("From", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject")
+_SHARE = 0.1  # of a text's words that may be missing from another one that says the same
+_PLAIN_WORD = re.compile(r"https?://\S+|(\w+)")
 _ENCRYPTED = ("application/pgp-encrypted", "application/pkcs7-mime", "application/x-pkcs7-mime")
 _FROM = re.compile(rb"^From \S+.*\d{4}.*$", re.MULTILINE)
 _QUOTED_FROM = re.compile(rb"^>(?=>*From )", re.MULTILINE)
@@ -50,17 +51,31 @@ def _part_text(part: EmailMessage) -> str:
 
 
 def _choose_alternatives(part: EmailMessage) -> Iterator[EmailMessage]:
-    """Yield of alternatives the plain text, or the last one where it says more; and invitations."""
+    """Yield of alternatives those that say something of their own; and invitations.
+
+    "Please see the HTML version" says nothing of what it stands for, and a plain text without the
+    table of the other one not enough.
+    """
     parts = [p for p in part.iter_parts() if isinstance(p, EmailMessage)]
     others = [p for p in parts if p.get_content_type() != "text/calendar"]
     texts = [(_text_of(p), p) for p in others]
     plain = [(text, p) for text, p in texts if p.get_content_type() == "text/plain"]
     if texts:
         rich, last = texts[-1]
-        # "Please see the HTML version" says nothing of what it stands for.
-        short = not plain or len(plain[0][0].split()) < _SHARE * len(rich.split())
-        yield last if short else plain[0][1]
+        short = not plain or _says_more(rich, plain[0][0], fewest=3)
+        if plain and (not short or _says_more(plain[0][0], rich, fewest=5)):
+            yield plain[0][1]
+        if short:
+            yield last
     yield from (p for p in parts if p.get_content_type() == "text/calendar")
+
+
+def _says_more(text: str, than: str, *, fewest: int) -> bool:
+    """Tell whether a text has words that another one lacks, beside addresses of links."""
+    words, others = (
+        {word.casefold() for word in _PLAIN_WORD.findall(each) if word} for each in (text, than)
+    )
+    return len(words - others) > max(fewest, _SHARE * len(words))
 
 
 def _text_of(part: EmailMessage) -> str:
@@ -102,6 +117,11 @@ class _Walk:
         elif kind == "multipart/alternative":
             for chosen in _choose_alternatives(part):
                 yield from self._part(chosen)
+        elif kind == "message/delivery-status":
+            inner_parts = part.get_payload()
+            for inner in inner_parts if isinstance(inner_parts, list) else ():
+                if isinstance(inner, Message):
+                    yield Block("\n".join(f"{k}: {v}" for k, v in inner.items()) + "\n\n")
         elif part.is_multipart():
             for inner in part.iter_parts():
                 if isinstance(inner, EmailMessage):
