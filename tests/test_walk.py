@@ -20,7 +20,7 @@ PACKAGE = Path(pace_integrations.__file__).parent
 ROOT = PACKAGE.parent
 END = "model/_transformers.py"  # the loop leaves the package there
 TOLD = re.search(
-    r"open (\d+) files in this order: (.+?)\.\n", (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    r"open (\d+) files in this order: (.+?)\.\s", (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 )
 assert TOLD
 WALK = re.findall(r"`([\w/]+\.\w+)`", TOLD[2])

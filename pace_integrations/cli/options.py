@@ -258,7 +258,7 @@ GROUPS = (
 def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
     """Return a command that takes the fields of its groups, dataclasses, as options of its own."""
     hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, type] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    groups = {n: k for n, k in hints.items() if isinstance(k, type) and is_dataclass(k)}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:

@@ -14,9 +14,11 @@ import typer
 
 from pace_integrations import GenerationConfig, MemoryConfig, Pace, ReadConfig
 from pace_integrations.cli import app
+from pace_integrations.cli.commands.eval import RunOptions
 from pace_integrations.cli.options import GROUPS, FileOptions
 from pace_integrations.cli.spelling import to_shell_words
 from pace_integrations.documents import ReadLimits, ReadOptions
+from pace_integrations.evaluation.arm_runner import RunSettings
 
 # Settings that the shell leaves to programs, and why.
 NOT_IN_SHELL = {
@@ -70,6 +72,11 @@ def test_an_option_stands_for_a_setting_and_has_its_default(name: str) -> None:
     assert setting in SETTINGS, f"--{name} stands for no setting"
     default = SETTINGS[setting]
     assert OPTIONS[name].default == (None if default == () else default)
+
+
+def test_a_run_of_the_evaluation_has_an_option_for_each_setting() -> None:
+    options = {field.name: field.default for field in fields(RunOptions)}
+    assert options == {field.name: field.default for field in fields(RunSettings)}
 
 
 def test_the_limit_of_memory_is_in_mebibytes() -> None:
