@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from file_faults import disturb_each_operation, interrupt_each_line, memory_folder
+from file_faults import (
+    disturb_each_operation,
+    interrupt_each_line,
+    kill_at_each_operation,
+    memory_folder,
+)
 
 import pace_integrations.store
 from pace_integrations import Corpus
@@ -89,6 +95,24 @@ def test_a_disturbed_save_leaves_the_old_session_or_the_new_one(tmp_path: Path, 
         assert is_clean(path), (fault, at, sorted(path.iterdir()))
         assert len(list(path.glob("data-*"))) == 1, (fault, at)
     assert seen == {before, NEW}
+
+
+def list_sizes(path: Path) -> list[tuple[str, int]]:
+    """Files and their bytes; the time in a manifest may be longer or shorter."""
+    files = [f for f in path.rglob("*") if f.is_file()]
+    return sorted(
+        (re.sub(r"data-\w{12}", "data", str(f)), "manifest" not in f.name and f.stat().st_size)
+        for f in files
+    )
+
+
+def test_a_stopped_process_shows_what_a_killed_one_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "s.pace"
+    made = lambda: write(path, NEW), lambda: prepare(path, True)
+    killed = {at: list_sizes(path) for _, at in disturb_each_operation(*made, ("kill",))}
+    stopped = {at: list_sizes(path) for _, at in kill_at_each_operation(*made, path)}
+    assert len(killed) > 30
+    assert stopped == killed
 
 
 def test_a_save_interrupted_at_any_line_leaves_the_old_session_or_the_new_one(
