@@ -7,7 +7,7 @@ itself, so there are no states here: the pages of each question are sent with it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -80,7 +80,7 @@ class Endpoint:
         messages: Sequence[Mapping[str, str]],
         generation: GenerationConfig,
         timeout: float | None,
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk]:
         """Ask; yields what is written. Closing the iterator closes the connection.
 
         Args:
@@ -172,7 +172,7 @@ def _parse_event(data: str) -> Chunk:
         event = json.loads(data)
         if "error" in event:
             raise PaceError(f"the endpoint failed: {event['error'].get('message')}; ask again")
-        choice = next(iter(event.get("choices") or ()), {})
+        choice: dict[str, Any] = next(iter(event.get("choices") or ()), {})
         text = (choice.get("delta") or {}).get("content") or ""
         reason = choice.get("finish_reason")
         finish = None if reason is None else "length" if reason == "length" else "stop"

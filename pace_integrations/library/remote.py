@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
@@ -178,7 +178,8 @@ class RemoteLibrary:
         if not blocks:
             raise DocumentError("no page of the library fits the question; add documents first")
         given = generation or GenerationConfig()
-        messages = [{"role": "system", "content": _write_pages(blocks)}, *map(dict, turns)]
+        system: dict[str, str] = {"role": "system", "content": _write_pages(blocks)}
+        messages = [system, *({"role": t["role"], "content": t["content"]} for t in turns)]
 
         def finish(text: str, usage: Usage, timings: Timings, why: Any) -> Answer:  # noqa: ANN401
             refuses = text.startswith(UNANSWERABLE)
@@ -239,7 +240,7 @@ class RemoteStream(Iterator[str]):
         generation: GenerationConfig,
         timeout: float | None,
         finish: Callable[[str, Usage, Timings, Any], Answer],
-    ) -> Iterator[str]:
+    ) -> Generator[str]:
         start, first, text, why, told = time.perf_counter(), 0.0, "", "stop", None
         with closing(endpoint.stream(messages, generation, timeout)) as chunks:
             for chunk in chunks:
@@ -272,7 +273,7 @@ class RemoteStream(Iterator[str]):
 
     def close(self) -> None:
         """Close the connection, which ends the generation."""
-        self._pieces.close()  # type: ignore[attr-defined]
+        self._pieces.close()
 
     def __enter__(self) -> Self:
         return self

@@ -72,7 +72,7 @@ class SharedShelf:
             try:
                 listed[name.rpartition("/")[2]] = _parse_part(data)
             except (ValueError, KeyError, TypeError) as error:
-                _log.warning("%s/%s is damaged and passed over: %s", self._shared.url, name, error)
+                _log.warning("%s/%s is damaged, it is not read: %s", self._shared.url, name, error)
         self._listed = listed
 
     def fetch(self, paths: Iterable[Path]) -> None:

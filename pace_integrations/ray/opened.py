@@ -33,7 +33,7 @@ class Place:
 
     @property
     def session_id(self) -> str:
-        """What requests are routed by: those of one library go to one replica."""
+        """Return the key of routing: requests of one library go to one replica."""
         return f"{self.namespace}/{self.folder}"
 
 
@@ -68,7 +68,7 @@ class OpenedBackends:
 
     @property
     def names(self) -> list[str]:
-        """Which are open, the one used longest ago first."""
+        """Return the places that are open, the one used longest ago first."""
         return [*self._held]
 
     def get(self, place: Place) -> Backend:

@@ -1,7 +1,7 @@
 """Documents parsed and read by actors on many machines, into one library.
 
-Pages are read independently of each other, so whoever reads them, in whatever order, the states are
-the same. What is kept on the way is what a library keeps: a reading that was interrupted goes on.
+Pages are read independently of each other: the states do not depend on which process reads them, or
+in which order. What is kept on the way is what a library keeps, so an interrupted reading goes on.
 """
 
 from __future__ import annotations

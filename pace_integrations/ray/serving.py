@@ -90,18 +90,13 @@ def deployment(
     import_ray()
     serve = importlib.import_module("ray.serve")
     given = replace(settings or ServerSettings(), slots=slots * most, max_queue=max_queue)
-    scaling: dict[str, Any] = {"num_replicas": least}
-    if most > least:
-        bounds = {"min_replicas": least, "max_replicas": most}
-        target = max(1, slots // 2)
-        scaling = {"autoscaling_config": {**bounds, "target_ongoing_requests": target}}
     engine = serve.deployment(
         Engine,
         name="Engine",
         max_ongoing_requests=slots,
         max_queued_requests=max_queue,
         ray_actor_options=dict(options or {"num_cpus": 1}),
-        **scaling,
+        **_scale(least, most, slots),
         **_find_router(),
     )
     ingress = serve.deployment(
@@ -112,6 +107,14 @@ def deployment(
         ray_actor_options={"num_cpus": 0.1},
     )
     return ingress.bind(engine.bind(load, budget), given, store)
+
+
+def _scale(least: int, most: int, slots: int) -> dict[str, Any]:
+    """Return how many replicas Ray Serve keeps."""
+    if most == least:
+        return {"num_replicas": least}
+    bounds = {"min_replicas": least, "max_replicas": most}
+    return {"autoscaling_config": {**bounds, "target_ongoing_requests": max(1, slots // 2)}}
 
 
 def _find_router() -> dict[str, Any]:

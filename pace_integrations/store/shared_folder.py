@@ -1,7 +1,7 @@
 """Objects that several machines reach: a few operations on whatever fsspec opens.
 
 ``s3://bucket/pace``, ``gs://...``, ``file:///mnt/share/pace`` or ``memory://pace`` (for tests). An
-object is there whole or not at all, and never changes unless it is written over; there are no
+object is there completely or absent, and never changes unless it is written over; there are no
 locks. What must not happen twice is therefore created under a name that only one writer can take.
 """
 
@@ -139,7 +139,7 @@ class SharedFolder:
         _run_together(send, files.items())
 
     def download(self, name: str, path: Path, seal: Seal | None = None) -> None:
-        """Copy an object to this machine; the file is there whole or not at all.
+        """Copy an object to this machine; the file is there completely or absent.
 
         Args:
             name: The object.

@@ -2,7 +2,7 @@
 
 ``URL/sessions/<key>/manifest.json`` is written last, under a name that one writer alone can take;
 ``URL/sessions/<key>/data-.../`` holds the files it names. The key is a hash of model, documents and
-namespace, so whoever comes second has read the same and sends nothing.
+namespace, so a second writer has read the same and sends nothing.
 """
 
 from __future__ import annotations
