@@ -356,7 +356,8 @@ def test_what_the_system_refuses_is_one_line(notes: Path, tmp_path: Path) -> Non
             assert result.stderr == "pace: No space left on device\n"
     gone = tmp_path / "gone"
     gone.mkdir()
-    command = f"exec '{sys.executable}' -c '{SCRIPT}' files"
+    # As the installed script, which does not import from the working directory either.
+    command = f"exec '{sys.executable}' -P -c '{SCRIPT}' files"
     result = run_in_shell(f"cd {gone}; rmdir {gone}; {command} x.txt")
     assert result.returncode == 2
     assert "Traceback" not in result.stderr

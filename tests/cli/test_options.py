@@ -108,13 +108,13 @@ def test_ask_and_chat_take_the_same_options() -> None:
 
 @pytest.mark.parametrize("owner", [GenerationConfig, ReadConfig, MemoryConfig, ReadOptions])
 def test_every_field_is_documented(owner: type) -> None:
-    documented = re.findall(r"^ {8}(\w+): ", (inspect.getdoc(owner) and owner.__doc__) or "", re.M)
+    documented = re.findall(r"^ {4}(\w+): ", inspect.getdoc(owner) or "", re.M)
     assert [field.name for field in fields(owner)] == documented
 
 
 def test_every_argument_of_load_is_documented() -> None:
     hints = [name for name in get_type_hints(Pace.load) if name != "return"]
-    documented = re.findall(r"^ {12}(\w+): ", Pace.load.__doc__ or "", re.M)
+    documented = re.findall(r"^ {4}(\w+): ", inspect.getdoc(Pace.load) or "", re.M)
     assert [name for name in hints if name not in documented] == []
 
 
