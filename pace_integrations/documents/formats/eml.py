@@ -118,10 +118,10 @@ class _Walk:
             for chosen in _choose_alternatives(part):
                 yield from self._part(chosen)
         elif kind == "message/delivery-status":
-            inner_parts = part.get_payload()
-            for inner in inner_parts if isinstance(inner_parts, list) else ():
-                if isinstance(inner, Message):
-                    yield Block("\n".join(f"{k}: {v}" for k, v in inner.items()) + "\n\n")
+            reports = part.get_payload()
+            for report in reports if isinstance(reports, list) else ():
+                if isinstance(report, Message):
+                    yield Block("\n".join(f"{k}: {v}" for k, v in report.items()) + "\n\n")
         elif part.is_multipart():
             for inner in part.iter_parts():
                 if isinstance(inner, EmailMessage):
