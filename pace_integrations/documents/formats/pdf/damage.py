@@ -10,7 +10,10 @@ from pace_integrations.documents.formats.running_lines import Line
 _LEADERS = re.compile(r"(?:[.·_…-][^\S\n]+){2,}[.·_…-]?")
 _LONE = re.compile(r"(?<!\S)(?:[^\W\d_aAIiOoyYuUeEàÀ\u2e80-\U0003ffff]|[.,:;])(?!\S)")
 _OVERLONG = re.compile(r"(?<!\S)[A-Za-z]{31,}(?!\S)")
-_LONG = re.compile(r"(?<!\S)[^\W\d_]{4,}(?!\S)")
+# Scripts without spaces, which engines put between their characters or not, do not count.
+_LONG = re.compile(
+    r"(?<![^\s\u2e80-\U0003ffff])[^\W\d_\u2e80-\U0003ffff]{4,}(?![^\s\u2e80-\U0003ffff])"
+)
 _MIN_TOKENS = 20
 
 

@@ -45,7 +45,7 @@ _MAX_NAMES = 8
 _COVER = 2  # pages of a portfolio's cover, at most
 
 _BROKEN_TEXT = 0.25
-_KEPT = 0.99
+_KEPT = 0.985
 
 
 def parse_pdf(data: bytes, job: ParseJob) -> ParseResult:
