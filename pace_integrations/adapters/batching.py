@@ -10,10 +10,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pace_integrations.adapters.expected_calls import (
+    ExpectedCalls,
+    is_expecting_calls,
+    note_arrival,
+)
 from pace_integrations.answer import Answer
 from pace_integrations.errors import DeadlineExceededError, PaceError
 
@@ -23,59 +27,7 @@ if TYPE_CHECKING:
 # Seconds without a change after which calls that were announced are no longer waited for.
 _PATIENCE = 0.5
 _POLL = 0.01
-
-
-class ExpectedCalls:
-    """Calls that were announced and have neither come nor ended without asking.
-
-    Args:
-        count: How many there are.
-        limit: Most of them that run at once.
-    """
-
-    def __init__(self, count: int, limit: int | None = None) -> None:
-        self.limit = limit or count
-        self.open = count
-        self._lock = threading.Lock()
-
-    def count_arrival(self) -> None:
-        """Note that one has come, or has ended without asking."""
-        with self._lock:
-            self.open -= 1
-
-
-_expected: ContextVar[ExpectedCalls | None] = ContextVar("expected_calls", default=None)
-# Whether the current call has come; a list, so that tasks and threads below it share it.
-_arrived: ContextVar[list[bool] | None] = ContextVar("arrived", default=None)
-
-
-@contextmanager
-def expect_calls(count: int, limit: int | None = None) -> Iterator[None]:
-    """Announce that so many calls come at once, so that they are waited for."""
-    token = _expected.set(ExpectedCalls(count, limit) if count > 1 else None)
-    try:
-        yield
-    finally:
-        _expected.reset(token)
-
-
-@contextmanager
-def expected_call() -> Iterator[None]:
-    """Surround one of the calls that were announced: nobody waits for it after its end."""
-    expected = _expected.get()
-    mark = [False]
-    token = _arrived.set(mark)
-    try:
-        yield
-    finally:
-        _arrived.reset(token)
-        if expected is not None and not mark[0]:
-            expected.count_arrival()
-
-
-def is_expecting_calls() -> bool:
-    """Return whether this call is one of several that were announced."""
-    return _expected.get() is not None
+_TURNS = 2  # of the event loop, in which calls that were begun together come
 
 
 @dataclass(eq=False)
@@ -95,8 +47,9 @@ class _Waiter:
 class AnswerBatcher:
     """Answers the calls of one session that wait at the same time, and are written alike, together.
 
-    A call that finds the model free is answered at once and alone, unless several were announced
-    by `expect_calls`.
+    A call that finds the model free is answered at once and alone, unless others come in the same
+    turns of the event loop, as with `asyncio.gather`, or were announced by `announce` or
+    `expect_calls`.
 
     Args:
         max_batch: Most calls of one batch; 1 answers each alone.
@@ -106,7 +59,20 @@ class AnswerBatcher:
         self._max_batch = max_batch
         self._busy: set[object] = set()
         self._waiting: defaultdict[object, list[_Waiter]] = defaultdict(list)
+        self._begun: dict[object, list[_Waiter]] = {}
+        self._coming = 0
         self._changed = threading.Condition()
+
+    @contextmanager
+    def announce(self) -> Iterator[None]:
+        """Announce a call that comes when the context ends: those that are there wait for it."""
+        with self._changed:
+            self._coming += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._coming -= 1
 
     def ask(self, request: ChatRequest) -> Answer:
         """Answer a call that was announced with others."""
@@ -126,19 +92,46 @@ class AnswerBatcher:
         """Answer a call; see the class."""
         if self._max_batch < 2:
             return await request.aask_alone()
-        if not is_expecting_calls() and self._occupy(request):
+        if is_expecting_calls():
+            return await self._await_answer(self._enqueue(request))
+        waiter = _Waiter(request, _deadline_of(request))
+        begun = await self._await_siblings(waiter)
+        if begun == [waiter] and self._occupy(request):
             try:
                 return await request.aask_alone()
             finally:
                 self._release(request)
-        waiter = self._enqueue(request)
+        if begun:
+            self._enqueue_all(begun)
+        return await self._await_answer(waiter)
+
+    async def _await_siblings(self, waiter: _Waiter) -> list[_Waiter]:
+        """Return the calls that began together with a call; nothing if another one returns them."""
+        key = asyncio.get_running_loop(), waiter.request.batch_key
+        begun = self._begun.setdefault(key, [])
+        begun.append(waiter)
+        if len(begun) > 1:
+            return []
+        try:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            limit = time.monotonic() + _PATIENCE
+            while self._coming and time.monotonic() < limit:
+                await asyncio.sleep(_POLL / 10)
+        except BaseException:  # canceled: the others still wait
+            begun.remove(waiter)
+            self._enqueue_all(self._begun.pop(key))
+            raise
+        return self._begun.pop(key)
+
+    async def _await_answer(self, waiter: _Waiter) -> Answer:
         try:
             async with asyncio.timeout(waiter.seconds_left()):
                 return await asyncio.wrap_future(waiter.future)
         except TimeoutError as error:
             if isinstance(error, PaceError):
                 raise
-            raise _deadline_error(request) from None
+            raise _deadline_error(waiter.request) from None
         finally:
             waiter.gone = True
 
@@ -158,20 +151,23 @@ class AnswerBatcher:
         self._start_worker(key, None)
 
     def _enqueue(self, request: ChatRequest) -> _Waiter:
-        key, waiter = request.batch_key, _Waiter(request, _deadline_of(request))
+        waiter = _Waiter(request, _deadline_of(request))
+        self._enqueue_all([waiter])
+        return waiter
+
+    def _enqueue_all(self, waiters: list[_Waiter]) -> None:
+        """Let calls of one kind wait, and see that somebody answers them."""
+        if not waiters:
+            return
+        key = waiters[0].request.batch_key
         with self._changed:
-            self._waiting[key].append(waiter)
+            self._waiting[key] += waiters
             self._changed.notify_all()
             start = key not in self._busy
             self._busy.add(key)
-        expected, mark = _expected.get(), _arrived.get()
-        if expected is not None:
-            expected.count_arrival()
-            if mark is not None:
-                mark[0] = True
+        expected = note_arrival()
         if start:
             self._start_worker(key, expected)
-        return waiter
 
     def _start_worker(self, key: object, expected: ExpectedCalls | None) -> None:
         args = (key, expected)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pace_integrations.adapters.answer_format import AnswerFormat
-from pace_integrations.adapters.batching import AnswerBatcher, is_expecting_calls
+from pace_integrations.adapters.batching import AnswerBatcher
 from pace_integrations.adapters.call_settings import CallSettings
 from pace_integrations.adapters.citations import MarkRewriter
+from pace_integrations.adapters.expected_calls import is_expecting_calls
 from pace_integrations.adapters.prefix_cache import PrefixCache
 from pace_integrations.answer import Answer
 

@@ -14,8 +14,9 @@ from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
 
-from pace_integrations.adapters.batching import answer_together, expect_calls, expected_call
+from pace_integrations.adapters.batching import answer_together
 from pace_integrations.adapters.chat_request import ChatRequest
+from pace_integrations.adapters.expected_calls import expect_calls, expected_call
 from pace_integrations.answer import Answer
 
 Prepare = Callable[[Sequence[BaseMessage]], ChatRequest]

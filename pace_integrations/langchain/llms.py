@@ -11,8 +11,9 @@ from langchain_core.language_models import BaseLLM, LangSmithParams
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
 from pace_integrations.adapters.answer_format import History
-from pace_integrations.adapters.batching import answer_together, expect_calls
+from pace_integrations.adapters.batching import answer_together
 from pace_integrations.adapters.chat_request import ChatRequest
+from pace_integrations.adapters.expected_calls import expect_calls
 from pace_integrations.adapters.lazy_session import LazySession
 from pace_integrations.answer import Answer
 from pace_integrations.langchain.base import LangChainFields

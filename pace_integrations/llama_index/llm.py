@@ -154,7 +154,8 @@ class PaceLLM(PaceFields, ToolCallingLLM):
         **kwargs: Any,  # noqa: ANN401
     ) -> CompletionResponse:
         """Answer a prompt without blocking the event loop."""
-        request = await asyncio.to_thread(self._make_prompt_request, prompt, kwargs)
+        with self._batcher.announce():
+            request = await asyncio.to_thread(self._make_prompt_request, prompt, kwargs)
         return make_completion(dispatch_memory_use(await request.aask()))
 
     @llm_completion_callback()
@@ -184,7 +185,8 @@ class PaceLLM(PaceFields, ToolCallingLLM):
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:  # noqa: ANN401
         """Answer a conversation without blocking the event loop."""
-        request = await asyncio.to_thread(self._make_chat_request, messages, kwargs)
+        with self._batcher.announce():
+            request = await asyncio.to_thread(self._make_chat_request, messages, kwargs)
         answer = dispatch_memory_use(await request.aask())
         return make_response(request, answer, turn=len(messages))
 

@@ -12,11 +12,11 @@ import torch
 from house import QUESTION
 from langchain_core.messages import HumanMessage
 from langchain_core.output_parsers import StrOutputParser
-from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.base.llms.types import ChatMessage, CompletionResponse
 from pydantic import BaseModel
 
 from pace_integrations import Session
-from pace_integrations.adapters.batching import expect_calls
+from pace_integrations.adapters.expected_calls import expect_calls
 from pace_integrations.errors import ContextOverflowError
 from pace_integrations.langchain import ChatPace
 from pace_integrations.langchain import PaceLLM as LangChainLLM
@@ -75,12 +75,25 @@ async def test_calls_of_llama_index_that_wait_together_are_one_batch(
     asked = ([ChatMessage(question, role="user")] for question in QUESTIONS)
     chats = await asyncio.gather(*(llm.achat(messages) for messages in asked))
     assert [one.message.content for one in chats] == expected
-    assert sum(sizes) >= 2 * (len(QUESTIONS) - 2)
-    assert max(sizes) >= len(QUESTIONS) - 2  # the first did not wait for the others
+    assert sizes == [len(QUESTIONS)] * 2
     sizes.clear()
     alone = PaceLLM(session=house_session, max_new_tokens=6, batch_size=1)
     await asyncio.gather(*(alone.acomplete(question) for question in QUESTIONS))
     assert sizes == []
+
+
+async def test_a_call_that_is_given_up_leaves_the_others_of_its_batch(
+    house_session: Session, sizes: list[int], expected: list[str]
+) -> None:
+    llm = PaceLLM(session=house_session, max_new_tokens=6)
+    await llm.acomplete(QUESTION)  # alone, and at once
+    assert sizes == []
+    calls = [asyncio.ensure_future(llm.acomplete(question)) for question in QUESTIONS]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    made = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(made[0], asyncio.CancelledError)
+    assert [one.text for one in made[1:] if isinstance(one, CompletionResponse)] == expected[1:]
 
 
 class Sign(BaseModel):

@@ -22,7 +22,7 @@ from llama_support import citing
 
 import pace_integrations
 from pace_integrations import Session
-from pace_integrations.adapters.batching import expect_calls
+from pace_integrations.adapters.expected_calls import expect_calls
 from pace_integrations.errors import DeadlineExceededError
 from pace_integrations.langchain import ChatPace
 from pace_integrations.llama_index import PaceLLM
