@@ -1,6 +1,6 @@
 """Runs the benchmarks and writes one report, as JSON and as Markdown.
 
-    python -m recipes.bench --out REPORT_FOLDER            # all of it, about an hour on one core
+    python -m recipes.bench --out REPORT_FOLDER            # all of it, some hours on one core
     python -m recipes.bench --only second_question --pairs 1
 
 Every measurement runs in a process of its own; the arms of a case take turns, and the report has
@@ -17,10 +17,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from recipes.bench.cases import MISSING
+from recipes.bench.peers import KEYS as PEER_KEYS
 from recipes.bench.report import markdown
 
 # Case, lengths, arms (the first is what the others are compared with), key of the ratio.
-PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
+PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str | tuple[str, ...]]] = [
+    (
+        "peers",
+        (4096,),
+        ("transformers", "llama.cpp", "off", "memory", "kv int8", "int8", "int4"),
+        PEER_KEYS,
+    ),
+    ("integrations", (2048,), ("ask_many", "ChatPace", "PaceLLM"), "seconds"),
+    ("page_rate", (100_000,), ("library",), ""),
+    ("same_answers", (2048,), ("bfloat16", "int8", "int4"), "seconds"),
     ("read", (2048, 8192, 32000), ("transformers", "off", "released", "slotwise"), "seconds"),
     ("chunks", (8192,), ("1024", "256", "512", "2048", "4096"), "seconds"),
     ("growth", (32000,), ("off",), "seconds"),
@@ -43,7 +54,7 @@ PLAN: list[tuple[str, tuple[int, ...], tuple[str, ...], str]] = [
     ("limits", (8192,), ("machine",), ""),
     ("read", (100_000,), ("off", "released"), "seconds"),
 ]
-ONCE = ("limits", "growth")
+ONCE = ("limits", "growth", "page_rate", "same_answers")
 
 
 def measure(case: str, arm: str, tokens: int, threads: int) -> dict[str, Any]:
@@ -88,12 +99,17 @@ def main() -> None:
 def _runs(
     case: str, arms: Sequence[str], tokens: int, pairs: int, threads: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Yield the arms in turn, `pairs` times."""
+    """Run the arms in turn, `pairs` times; a peer that is not installed is left out."""
     runs: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
     for _ in range(pairs):
-        for arm in arms:
-            runs[arm].append(measure(case, arm, tokens, threads))
-            print(case, tokens, arm, _short(runs[arm][-1]), file=sys.stderr, flush=True)
+        for arm in [*runs]:
+            result = measure(case, arm, tokens, threads)
+            if MISSING in result:
+                print(case, arm, result[MISSING], file=sys.stderr, flush=True)
+                del runs[arm]
+                continue
+            runs[arm].append(result)
+            print(case, tokens, arm, _short(result), file=sys.stderr, flush=True)
     return runs
 
 

@@ -17,7 +17,9 @@ from pace_integrations import Corpus, GenerationConfig, Pace, ReadConfig
 from pace_integrations.model._transformers import cache_argument
 from recipes.bench.asking import second_question
 from recipes.bench.common import ANSWER, CHUNK, QUESTIONS, Result, corpus, load, never_end
+from recipes.bench.integrations import integrations, page_rate, same_answers
 from recipes.bench.measure import bandwidth, clock, forget_peak, machine, matrix_rate, status
+from recipes.bench.peers import MissingPeerError, peers
 
 
 def read(arm: str, tokens: int) -> Result:
@@ -225,14 +227,22 @@ _ALL = (
     precision,
     held,
     limits,
+    peers,
+    integrations,
+    same_answers,
+    page_rate,
 )
+MISSING = "missing"
 CASES = {function.__name__: function for function in _ALL}
 
 
 def main() -> None:
     """Run ``CASE ARM TOKENS`` and prints the result as JSON."""
     torch.set_num_threads(int(sys.argv[4]))
-    print(json.dumps(CASES[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
+    try:
+        print(json.dumps(CASES[sys.argv[1]](sys.argv[2], int(sys.argv[3]))))
+    except MissingPeerError as error:
+        print(json.dumps({MISSING: str(error)}))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import eq
 from statistics import median
 from typing import Any
 
 HEADS = {
+    "peers": "pace-small beside Transformers and llama.cpp",
+    "integrations": "Sixteen questions to pace-small through the integrations",
+    "page_rate": "Pages read one by one into a library: the first and the last ones",
+    "same_answers": "Fifty questions to pace-small with packed weights",
     "read": "Reading",
     "chunks": "Reading in chunks of so many tokens",
     "growth": "What a chunk costs, by what was read before it",
@@ -39,21 +44,29 @@ def markdown(rows: Sequence[dict[str, Any]], command: str) -> str:
 def _table(row: dict[str, Any]) -> str:
     runs: dict[str, list[dict[str, Any]]] = row["runs"]
     first = next(iter(runs.values()))
-    keys = [k for k, v in first[0].items() if isinstance(v, float | int | str)]
-    ratio = row["key"] if len(runs) > 1 else ""
-    head = ["arm", *keys, *([f"{ratio}: ratio"] if ratio else [])]
+    shown = {k: v for results in runs.values() for k, v in results[0].items()}
+    keys = [k for k, v in shown.items() if isinstance(v, float | int | str)]
+    named = [row["key"]] if isinstance(row["key"], str) else list(row["key"])
+    ratios = [key for key in named if key] if len(runs) > 1 else []
+    head = ["arm", *keys, *(f"{key}: ratio" for key in ratios)]
     lines = [_line(head), _line(["---"] * len(head))]
     for arm, results in runs.items():
         cells = [arm, *(_cell([r[key] for r in results if key in r]) for key in keys)]
-        if ratio:
-            paired = [r[ratio] / f[ratio] for r, f in zip(results, first, strict=True)]
-            cells.append(_cell(paired))
+        for ratio in ratios:
+            pairs = [
+                (r, f) for r, f in zip(results, first, strict=True) if ratio in r and ratio in f
+            ]
+            cells.append(_cell([r[ratio] / f[ratio] for r, f in pairs]))
         lines.append(_line(cells))
     same = ""
     if "texts" in first[0]:
-        told = [r[0]["texts"] for r in runs.values()]
-        equal = sum(a == b for a, b in zip(*told, strict=True))
-        same = f"\n{equal} of {len(told[0])} answers are identical.\n"
+        told = first[0]["texts"]
+        equal = {arm: sum(map(eq, told, r[0]["texts"])) for arm, r in [*runs.items()][1:]}
+        same = "".join(
+            f"\n{count} of {len(told)} answers are identical{of}.\n"
+            for arm, count in equal.items()
+            for of in ([f" ({arm})"] if len(equal) > 1 else [""])
+        )
     return f"{row['tokens']:,} tokens:\n\n" + "\n".join(lines) + f"\n{same}"
 
 
