@@ -34,9 +34,7 @@ from recipes.train_small.lookups import (
 )
 from recipes.train_small.reading import Answerer, load_model
 
-# Not the likelihood of an answer from one passage: on real documents it tells little, the model
-# being as sure of a wrong span; what all passages together say of the answer tells more.
-NAMES = ("bias", "refusal_log_odds", "log_agreement", "coverage")
+NAMES = ("bias", "refusal_log_odds", "log_likelihood", "log_agreement", "coverage")
 SEED = 11
 RIGHT_OVERLAP = 0.5
 PRECISION = 0.9  # of the answers that count as supported
