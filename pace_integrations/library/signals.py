@@ -14,10 +14,9 @@ from pace_integrations.model.forward import predict_last, predict_next
 from pace_integrations.model.prompts import Message
 
 
-def measure_coverage(question: str, blocks: Sequence[Block]) -> float:
+def measure_coverage(question: str, passages: Sequence[str]) -> float:
     """Return the share of a question's content words that passages hold."""
-    asked = content_keys(question)
-    held = word_keys("\n".join(block.passage.text for block in blocks))
+    asked, held = content_keys(question), word_keys("\n".join(passages))
     return len(asked & held) / max(1, len(asked))
 
 

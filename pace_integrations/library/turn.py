@@ -140,9 +140,8 @@ class LibraryTurn:
         self._answering = blocks
         (prepared,) = yield from self._prepare([blocks])
         candidate, last = yield from self._stream(prepared)
-        if not candidate.text.startswith(UNANSWERABLE):
-            signals = yield from self._collect_signals(candidate, None, blocks)
-            self._support = self._judge(candidate, signals)
+        signals = yield from self._collect_signals(candidate, None, blocks)
+        self._support = self._judge(candidate, signals)
         self._weights = self._weigh(prepared, blocks, candidate)
         if self.options.on_unsupported == "refuse":
             text = UNANSWERABLE if self._is_refused() else candidate.text
@@ -195,8 +194,11 @@ class LibraryTurn:
     ) -> Generator[TextDelta, None, Signals]:
         """Return what is known of an answer that was made from one passage, or from all of them."""
         profile, verdict, agreement = self.options.profile, None, None
+        if profile.support is None:  # nothing more is weighed
+            return Signals(candidate.likelihood, candidate.refusal)
         seen = blocks if block is None else [block]
-        if profile.verifies:
+        refuses = block is None and candidate.text.startswith(UNANSWERABLE)
+        if profile.verifies and not refuses:
             verdict = yield from run_silently(
                 verify_answer(self.reader, profile, self.question, seen, candidate.text)
             )
@@ -206,7 +208,7 @@ class LibraryTurn:
             agreement = yield from run_silently(
                 compare_answer(self.reader, self._tail, ordered, answer)
             )
-        coverage = measure_coverage(self._words, seen)
+        coverage = measure_coverage(self._words, [one.passage.text for one in seen])
         return Signals(candidate.likelihood, candidate.refusal, verdict, agreement, coverage)
 
     def _weigh(

@@ -79,6 +79,11 @@ def choose_passages(passages: list[tuple[str, str]], question: str) -> list[tupl
     return [passages[i] for i in sorted(range(len(passages)), key=lambda i: -scores[i])[:PASSAGES]]
 
 
+def number_passages(chosen: list[tuple[str, str]]) -> list[str]:
+    """Render passages for one prompt: numbered through, where each by itself is number 1."""
+    return [f"[{i + 1}] {shown.removeprefix('[1] ')}" for i, (shown, _) in enumerate(chosen)]
+
+
 def ask_each(
     answerer: Answerer, chosen: list[tuple[str, str]], question: str
 ) -> tuple[list[Reply], str, int]:
@@ -92,7 +97,6 @@ def _ask_together(
     answerer: Answerer, chosen: list[tuple[str, str]], question: str
 ) -> tuple[list[Reply], str, int]:
     """Return the reply to all passages, and the passage that it cites."""
-    shown = [f"[{i + 1}] {one.removeprefix('[1] ')}" for i, (one, _) in enumerate(chosen)]
-    reply = answerer.answer(shown, question, by_page=True)
+    reply = answerer.answer(number_passages(chosen), question, by_page=True)
     _, page = split_citation(reply.insisted)
     return [reply], chosen[page - 1][1] if page and page <= len(chosen) else "", 0

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pace_integrations.documents.quotes.words import content_keys, word_keys
 from pace_integrations.library.passages import split_page
 from pace_integrations.library.profile import ReadingProfile, Signals
+from pace_integrations.library.signals import measure_coverage
 from recipes.train_nano import formats, metrics
 from recipes.train_nano.tasks import read_rows
 from recipes.train_small.evaluate import order_chance
@@ -30,6 +30,7 @@ from recipes.train_small.lookups import (
     choose_passages,
     load_lookups,
     matches,
+    number_passages,
     read_document,
 )
 from recipes.train_small.reading import Answerer, load_model
@@ -63,10 +64,8 @@ def ask(
     if reply.refusal > THRESHOLD:
         return None
     answer, _ = metrics.split_citation(reply.insisted)
-    shown = [f"[{i + 1}] {one.removeprefix('[1] ')}" for i, (one, _) in enumerate(chosen)]
-    asked = content_keys(question)
-    coverage = len(asked & word_keys(text)) / max(1, len(asked))
-    agreement = answerer.agree(shown, question, answer)
+    coverage = measure_coverage(question, [text])
+    agreement = answerer.agree(number_passages(chosen), question, answer)
     return Signals(reply.likelihood, reply.refusal, None, agreement, coverage), answer
 
 
