@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
@@ -18,7 +18,7 @@ from torch import Tensor
 from pace_integrations.answer import Answer, Selection, Timings, Usage
 from pace_integrations.config import GenerationConfig
 from pace_integrations.documents import Corpus, Document
-from pace_integrations.errors import ConfigError, DocumentError, PaceError
+from pace_integrations.errors import ConfigError, DocumentError
 from pace_integrations.library.blocks import Block, SearchView, divide_document
 from pace_integrations.library.changes import (
     Edit,
@@ -31,16 +31,18 @@ from pace_integrations.library.changes import (
 from pace_integrations.library.choice import Budget, Choice, Selector
 from pace_integrations.library.config import SelectorMaker
 from pace_integrations.library.describe import cite_blocks, describe_blocks, find_evidence
-from pace_integrations.library.endpoint import Endpoint
+from pace_integrations.library.endpoint import Chunk, Endpoint
 from pace_integrations.library.passages import SIZE
 from pace_integrations.library.place import find_place
 from pace_integrations.library.selectors import KEYED, make_selector
 from pace_integrations.model.prompts import INSTRUCTION, UNANSWERABLE, Message, passage_text
 from pace_integrations.session.arguments import check_question
+from pace_integrations.session.streams import require_answer
 
 _LETTERS = 3.5  # characters of a token, about: the tokenizer is elsewhere
 _SHARE = 2  # of the context that passages may take: one token in so many
 _MOST = 4000  # tokens of passages where nothing is asked for: they are sent with each question
+Finish = Callable[[str, Usage, Timings, Any], Answer]
 
 
 class RemotePace:
@@ -177,9 +179,8 @@ class RemoteLibrary:
         blocks = sorted((s.block for s in chosen.scored), key=lambda b: (b.number, b.passage.start))
         if not blocks:
             raise DocumentError("no page of the library fits the question; add documents first")
-        given = generation or GenerationConfig()
-        system: dict[str, str] = {"role": "system", "content": _write_pages(blocks)}
-        messages = [system, *({"role": t["role"], "content": t["content"]} for t in turns)]
+        messages = [{"role": "system", "content": _write_pages(blocks)}]
+        messages += [{"role": turn["role"], "content": turn["content"]} for turn in turns]
 
         def finish(text: str, usage: Usage, timings: Timings, why: Any) -> Answer:  # noqa: ANN401
             refuses = text.startswith(UNANSWERABLE)
@@ -201,7 +202,8 @@ class RemoteLibrary:
                 ),
             )
 
-        return RemoteStream(self._endpoint, messages, given, timeout, finish)
+        chunks = self._endpoint.stream(messages, generation or GenerationConfig(), timeout)
+        return RemoteStream(chunks, sum(len(m["content"]) for m in messages), finish)
 
     def _apply(self, edit: Callable[..., Edit]) -> LibraryChange:
         return apply_edit(self._catalog, edit)[1].change
@@ -220,29 +222,21 @@ class RemoteLibrary:
 
 
 class RemoteStream(Iterator[str]):
-    """Pieces of an answer's text, and the whole answer at the end. Made by `RemoteLibrary`."""
+    """Pieces of an answer's text, and the whole answer at the end. Made by `RemoteLibrary`.
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        messages: Sequence[Mapping[str, str]],
-        generation: GenerationConfig,
-        timeout: float | None,
-        finish: Callable[[str, Usage, Timings, Any], Answer],
-    ) -> None:
-        self._pieces = self._write(endpoint, messages, generation, timeout, finish)
+    Args:
+        chunks: What the endpoint writes; nothing is asked before the first piece is.
+        sent: Characters of what is asked.
+        finish: Makes the answer of its text, what it cost, and why it ends.
+    """
+
+    def __init__(self, chunks: Generator[Chunk], sent: int, finish: Finish) -> None:
+        self._pieces = self._write(chunks, sent, finish)
         self._answer: Answer | None = None
 
-    def _write(
-        self,
-        endpoint: Endpoint,
-        messages: Sequence[Mapping[str, str]],
-        generation: GenerationConfig,
-        timeout: float | None,
-        finish: Callable[[str, Usage, Timings, Any], Answer],
-    ) -> Generator[str]:
+    def _write(self, reply: Generator[Chunk], sent: int, finish: Finish) -> Generator[str]:
         start, first, text, why, told = time.perf_counter(), 0.0, "", "stop", None
-        with closing(endpoint.stream(messages, generation, timeout)) as chunks:
+        with closing(reply) as chunks:
             for chunk in chunks:
                 why, told = chunk.finish or why, chunk.usage or told
                 piece = chunk.text if text else chunk.text.lstrip()
@@ -251,7 +245,6 @@ class RemoteStream(Iterator[str]):
                     text += piece
                     yield piece
         took = time.perf_counter() - start
-        sent = sum(len(message["content"]) for message in messages)
         usage = Usage(*(told or (int(sent / _LETTERS), 0, int(len(text) / _LETTERS))))
         self._answer = finish(text, usage, Timings(first or took, took), why)
 
@@ -267,9 +260,7 @@ class RemoteStream(Iterator[str]):
         """
         for _ in self:
             pass
-        if self._answer is None:
-            raise PaceError("the stream was closed before the answer was complete; ask again")
-        return self._answer
+        return require_answer(self._answer)
 
     def close(self) -> None:
         """Close the connection, which ends the generation."""
