@@ -261,7 +261,7 @@ class PageStore:
             wanted = {shelf.places[key] for key in keys if key in shelf.places}
             if shelf.shared is not None:
                 own, kept = {*documents, *gone}, {path.name for path in wanted}
-                old = [n for n in shelf.shared.files if n not in kept and document_of(n) in own]
+                old = {n for n in shelf.shared.files if n not in kept and document_of(n) in own}
                 remove_shared([shelf.shared], old.__contains__)
             for path in [p for p in {*shelf.sizes(), *shelf.places.values()} if p not in wanted]:
                 shelf.drop(path)

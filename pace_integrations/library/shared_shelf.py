@@ -2,35 +2,21 @@
 
 ``URL/states/<model>/`` and ``URL/index/<model>/`` hold the files, each named by its document and a
 hash of its content, so that two machines that read the same page write the same object.
-``URL/parts/...`` says what is in them: a part is written after the files that it lists, and what no
-part lists is not there.
+``URL/parts/...`` says what is in them: what lists a file is written after it, and what nothing
+lists is not there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pace_integrations.store.shared_folder import Seal, SharedFolder, is_plain_name
+from pace_integrations.library.shared_parts import SharedFile, SharedParts
+from pace_integrations.store.shared_folder import Seal, SharedFolder
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SharedFile:
-    """A file of tensors on a shared store.
-
-    Attributes:
-        seal: What its bytes must be.
-        blocks: Keys of the blocks in it.
-    """
-
-    seal: Seal
-    blocks: tuple[str, ...]
 
 
 class SharedShelf:
@@ -45,35 +31,21 @@ class SharedShelf:
     def __init__(self, shared: SharedFolder, kind: str, model: str) -> None:
         self._shared = shared
         self._folder = f"{kind}/{model}"
-        self._parts = f"parts/{kind}/{model}"
-        self._listed: dict[str, dict[str, SharedFile]] = {}
+        self._parts = SharedParts(shared, f"parts/{kind}/{model}")
         self._unsent: dict[Path, SharedFile] = {}
 
     @property
-    def files(self) -> dict[str, SharedFile]:
+    def files(self) -> Mapping[str, SharedFile]:
         """The files by name, those that were not sent yet among them."""
-        found = {path.name: file for path, file in self._unsent.items()}
-        for part in self._listed.values():
-            found.update(part)
-        return found
+        unsent = {path.name: file for path, file in self._unsent.items()}
+        return ChainMap(unsent, dict(self._parts.files)) if unsent else self._parts.files
 
     def refresh(self) -> None:
         """Take in what others have written or removed; without an answer all stays as it was."""
         try:
-            names = self._shared.list(self._parts)
-            new = self._shared.read_all(
-                f"{self._parts}/{name}" for name in names if name not in self._listed
-            )
+            self._parts.refresh()
         except OSError as error:
             _log.warning("pages that others have read are not seen: %s", error)
-            return
-        listed = {name: self._listed[name] for name in names if name in self._listed}
-        for name, data in new.items():
-            try:
-                listed[name.rpartition("/")[2]] = _parse_part(data)
-            except (ValueError, KeyError, TypeError) as error:
-                _log.warning("%s/%s is damaged, it is not read: %s", self._shared.url, name, error)
-        self._listed = listed
 
     def fetch(self, paths: Iterable[Path]) -> None:
         """Copy files to this machine.
@@ -108,41 +80,19 @@ class SharedShelf:
         ready = {path: file for path, file in self._unsent.items() if path.exists()}
         if ready:
             self._shared.upload({f"{self._folder}/{path.name}": path for path in ready})
-            self._write_part({path.name: file for path, file in ready.items()})
+            self._parts.add({path.name: file for path, file in ready.items()})
         self._unsent.clear()
 
     def remove(self, leaves: Callable[[str], bool]) -> None:
-        """Remove the files of some names from the store, and what lists them.
+        """Remove the files of some names from the store.
 
         Args:
             leaves: Whether the file of a name goes.
         """
         self._unsent = {p: file for p, file in self._unsent.items() if not leaves(p.name)}
-        for part, files in list(self._listed.items()):
-            gone = [name for name in files if leaves(name)]
-            if gone:
-                # What lists a file goes before it: what is listed is there.
-                if kept := {name: file for name, file in files.items() if name not in gone}:
-                    self._write_part(kept)
-                self._shared.remove([f"{self._parts}/{part}"])
-                del self._listed[part]
-                self._shared.remove(f"{self._folder}/{name}" for name in gone)
-
-    def _write_part(self, files: Mapping[str, SharedFile]) -> None:
-        rows = {name: {**asdict(file.seal), "blocks": file.blocks} for name, file in files.items()}
-        data = json.dumps({"files": rows}, sort_keys=True).encode()
-        part = f"{hashlib.sha256(data).hexdigest()[:32]}.json"
-        self._shared.write(f"{self._parts}/{part}", data)
-        self._listed[part] = dict(files)
-
-
-def _parse_part(data: bytes) -> dict[str, SharedFile]:
-    rows = json.loads(data)["files"]
-    return {
-        name: SharedFile(Seal(row["bytes"], row["sha256"]), tuple(row["blocks"]))
-        for name, row in rows.items()
-        if is_plain_name(name)
-    }
+        # What lists a file goes before it: what is listed is there.
+        gone = self._parts.remove(leaves)
+        self._shared.remove(f"{self._folder}/{name}" for name in gone)
 
 
 def list_shelves(shared: SharedFolder, kind: str) -> list[SharedShelf]:

@@ -16,6 +16,7 @@ from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import LibraryFileError
 from pace_integrations.library import Library, ReadingProfile
 from pace_integrations.library.page_store import PageStore
+from pace_integrations.library.shared_parts import SharedParts
 from pace_integrations.model.pages import BlockState
 from pace_integrations.store.shared_folder import SharedFolder
 
@@ -108,13 +109,9 @@ def test_what_is_removed_is_gone_from_the_store(on_machine: Machine, url: str) -
     after = shared.list(f"states/{states}")
     assert 0 < len(after) < len(before)
     assert len(shared.list("text")) == 1
-    parts = shared.list(f"parts/states/{states}")
-    listed = {
-        name
-        for part in parts
-        for name in json.loads(shared.read(f"parts/states/{states}/{part}"))["files"]
-    }
-    assert listed == set(after)
+    parts = SharedParts(shared, f"parts/states/{states}")
+    parts.refresh()
+    assert set(parts.files) == set(after)
     other = on_machine("other")
     assert [d.title for d in other.documents] == ["About the harbor"]
     one.wipe()
