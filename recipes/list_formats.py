@@ -20,15 +20,20 @@ _MARKED = re.compile(r"(<!-- formats -->\n).*?(<!-- end of formats -->)", re.DOT
 _MAX_SUFFIXES = 8
 
 
+def format_named(row: registry.Format) -> str:
+    """Return the kinds of what the report names of a format, first what is not read."""
+    parts = [row.names_only] if row.names_only else []
+    parts += [f"read, and named: {row.names_too}"] if row.names_too else []
+    return "; ".join(parts) or "nothing"
+
+
 def format_table() -> str:
     """Return the formats as a Markdown table."""
-    lines = ["| format | files | what is read | what is only named |", "|---|---|---|---|"]
+    lines = ["| format | files | what is read | what the report names |", "|---|---|---|---|"]
     for row in registry.FORMATS:
         shown = " ".join(f"`{suffix}`" for suffix in row.suffixes[:_MAX_SUFFIXES])
         more = " and more" if len(row.suffixes) > _MAX_SUFFIXES else ""
-        lines.append(
-            f"| {row.name} | {shown}{more} | {row.reads} | {row.names_only or 'nothing'} |"
-        )
+        lines.append(f"| {row.name} | {shown}{more} | {row.reads} | {format_named(row)} |")
     return "\n".join(lines)
 
 
@@ -37,8 +42,7 @@ def add_sections(text: str) -> str:
     head, *parts = re.split(r"(?m)^(?=## )", text)
     told = {part.splitlines()[0].removeprefix("## "): part for part in parts}
     for row in registry.FORMATS:
-        named = row.names_only or "nothing"
-        made = f"## {row.name}\n\n- **Read:** {row.reads}.\n- **Named:** {named}.\n"
+        made = f"## {row.name}\n\n- **Read:** {row.reads}.\n- **Named:** {format_named(row)}.\n"
         head = f"{head.rstrip()}\n\n{told.get(row.name, made)}"
     return f"{head.rstrip()}\n"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,77 @@ def test_the_guide_has_a_section_for_every_format() -> None:
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == NAMES, told
     assert add_sections(text) == text
     assert text.count("**Read:**") == text.count("**Named:**") == len(NAMES)
+
+
+def constants_of(tree: ast.Module) -> Iterator[str]:
+    """Every string of a module that is no docstring; of an f-string what stands first."""
+    silent = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            silent.update(map(id, node.values[1:]))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from () if id(node) in silent else (node.value,)
+
+
+def counted_kinds(node: ast.expr, tree: ast.Module) -> set[str]:
+    """The kinds that an index of a report's counter may be."""
+    if isinstance(node, ast.Constant):
+        return {node.value}
+    if isinstance(node, ast.IfExp):
+        return counted_kinds(node.body, tree) | counted_kinds(node.orelse, tree)
+    if isinstance(node, ast.JoinedStr):
+        return {node.values[0].value.partition(" (")[0]}
+    assert isinstance(node, ast.Subscript), f"write the kind out: {ast.unparse(node)}"
+    (table,) = (
+        n.value
+        for n in tree.body
+        if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == ast.unparse(node.value)
+    )
+    return set(ast.literal_eval(table).values())
+
+
+def report_kinds(tree: ast.Module) -> tuple[set[str], set[str]]:
+    """What a module puts into reports: kinds that were not read, kinds that were."""
+    found: dict[str, set[str]] = {"left_out": set(), "read_too": set()}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript):
+            name = ast.unparse(node.value).rsplit(".", 1)[-1]
+            if name in found:
+                found[name] |= counted_kinds(node.slice, tree)
+    for text in constants_of(tree):
+        told = re.fullmatch(r"(.+?)(?:, | were )(not )?read(?: after the text)?(?:: )?", text)
+        if told is not None:
+            found["left_out" if told[2] else "read_too"].add(told[1])
+    return found["left_out"], found["read_too"]
+
+
+def modules_of(row: Format) -> set[Path]:
+    """The modules that the parser of a format stands on."""
+    todo = [HOME / "formats" / f"{row.parser.split(':')[0].replace('.', '/')}.py"]
+    found: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        if path in MODULES and path not in found:
+            found.add(path)
+            names = (name.split(".")[2:] for name in own_imports(MODULES[path]))
+            todo += [HOME.joinpath(*parts).with_suffix(".py") for parts in names]
+    return {path for path in found if path.name != "registry.py"}
+
+
+def test_whatever_a_report_may_name_is_named_by_its_row_and_in_the_guide() -> None:
+    text = SECTIONS.read_text(encoding="utf-8")
+    sections = {part.split("\n", 1)[0]: part for part in re.split(r"(?m)^## ", text)}
+    beside = {"pages without text", "a guessed encoding"}  # told in other words
+    for row in FORMATS:
+        kinds = [report_kinds(MODULES[path]) for path in modules_of(row)]
+        for words, number in ((row.names_only, 0), (row.names_too, 1)):
+            told = words.split(", ") if words else []
+            found = set().union(*(pair[number] for pair in kinds))
+            assert set(told) - beside == found, f"{row.name}: its row is not what its parser names"
+            flat = " ".join(sections[row.name].split())
+            missing = [kind for kind in told if kind not in flat]
+            assert not missing, f"{row.name}: say in its section of {SECTIONS.name}: {missing}"
 
 
 def test_the_guide_has_a_row_for_every_format() -> None:

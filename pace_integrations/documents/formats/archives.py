@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from io import BytesIO
 
 from lxml import etree
@@ -83,3 +84,18 @@ def get_attribute(element: etree._Element, name: str) -> str | None:
         if str(key).rsplit("}", 1)[-1] == name:
             return str(value)
     return None
+
+
+def find_child(element: etree._Element, *names: str) -> etree._Element | None:
+    """Return the element that a path of local names leads to, or None."""
+    for name in names:
+        found = next((child for child in element if local_name(child) == name), None)
+        if found is None:
+            return None
+        element = found
+    return element
+
+
+def find_all(element: etree._Element, *names: str) -> Iterator[etree._Element]:
+    """Yield the elements below that have one of some local names, in document order."""
+    return (child for child in element.iter() if local_name(child) in names)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import local_name
+from pace_integrations.documents.formats.archives import find_all, find_child, local_name
 from pace_integrations.documents.formats.number_formats import format_stored
-from pace_integrations.documents.formats.ooxml import drawing_paragraphs, find_all, find_child
+from pace_integrations.documents.formats.ooxml import drawing_paragraphs
 
 _CATEGORIES = ("cat", "xVal")
 _VALUES = ("val", "yVal")
@@ -30,8 +30,28 @@ def chart_lines(root: etree._Element) -> Iterator[str]:
             for n in sorted({*labels, *values, *written})
         )
         yield f"[Series {' '.join(name.values())}: {', '.join(pairs)}]"
+    yield from _newer_series(root)
     for words in find_all(root, "userShapes"):
         yield from drawing_paragraphs(words)
+
+
+def _newer_series(root: etree._Element) -> Iterator[str]:
+    """Yield the series of the kinds of charts since 2016: waterfalls, funnels, tree maps, maps.
+
+    Their points stand apart from them, at the head of the file.
+    """
+    tables = {data.get("id"): data for data in find_all(root, "data")}
+    for series in find_all(root, "series"):
+        place, words = find_child(series, "dataId"), find_child(series, "tx")
+        name = "".join(v.text or "" for v in find_all(words, "v")) if words is not None else ""
+        data = tables.get(place.get("val")) if place is not None else None
+        if data is not None:
+            labels, values = (_read_points(find_child(data, dim)) for dim in ("strDim", "numDim"))
+            pairs = (
+                " ".join(filter(None, (labels.get(n), values.get(n))))
+                for n in sorted({*labels, *values})
+            )
+            yield f"[Series {name}: {', '.join(pairs)}]"
 
 
 def _read_points(part: etree._Element | None) -> dict[int, str]:
@@ -54,13 +74,17 @@ def _read_points(part: etree._Element | None) -> dict[int, str]:
 
 def _numbered(part: etree._Element) -> dict[int, str]:
     found: dict[int, str] = {}
-    shared = next((code.text for code in find_all(part, "formatCode")), None) or "General"
-    is_text = next(find_all(part, "numCache", "numLit"), None) is None
+    codes = (part.get("formatCode"), *(code.text for code in find_all(part, "formatCode")))
+    shared = next(filter(None, codes), "General")
+    parent = part.getparent()
+    newer = parent is not None and local_name(parent) == "numDim"
+    is_text = not newer and next(find_all(part, "numCache", "numLit"), None) is None
     for point in find_all(part, "pt"):
         number, value = point.get("idx") or "", find_child(point, "v")
-        if value is not None and value.text:
+        text = (point if value is None else value).text
+        if text and text.strip():
             code = point.get("formatCode") or shared
-            shown = value.text if is_text else format_stored(value.text, code)
+            shown = text if is_text else format_stored(text, code)
             found[int(number) if number.isdigit() else len(found)] = shown
     return found
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import get_attribute
+from pace_integrations.documents.formats.archives import find_all, find_child, get_attribute
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.docx_styles import Numbering, Styles
 from pace_integrations.documents.formats.docx_walk import DocxWalk
-from pace_integrations.documents.formats.ooxml import Package, find_all, find_child, open_package
+from pace_integrations.documents.formats.ooxml import Package, open_package
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.sectioning import Block, format_path, split_sections
 from pace_integrations.documents.types import Page, ParseResult

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.archives import find_child, get_attribute, local_name
 from pace_integrations.documents.formats.clean import format_number
-from pace_integrations.documents.formats.ooxml import Package, find_child
+from pace_integrations.documents.formats.ooxml import Package
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 _FORMATS = {

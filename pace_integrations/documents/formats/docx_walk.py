@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.archives import (
+    find_all,
+    find_child,
+    get_attribute,
+    local_name,
+)
 from pace_integrations.documents.formats.charts import chart_lines
 from pace_integrations.documents.formats.clean import clean_characters, lower_text, raise_text
 from pace_integrations.documents.formats.docx_styles import Look, Numbering, Styles
@@ -26,13 +31,7 @@ from pace_integrations.documents.formats.docx_xml import (
     read_form_value,
 )
 from pace_integrations.documents.formats.markup_writer import format_row
-from pace_integrations.documents.formats.ooxml import (
-    Package,
-    drawing_paragraphs,
-    find_all,
-    find_child,
-    math_text,
-)
+from pace_integrations.documents.formats.ooxml import Package, drawing_paragraphs, math_text
 from pace_integrations.documents.formats.symbol_fonts import decode_symbol, replace_symbols
 
 
@@ -263,6 +262,7 @@ class DocxWalk:
             if root is not None:
                 described = True
                 into.after += chart_lines(root) if name == "chart" else drawing_paragraphs(root)
+        self.left_out["handwriting"] += any(True for _ in find_all(drawing, "contentPart"))
         pictures = any(True for _ in find_all(drawing, "blip", "imagedata"))
         if pictures and not described and not boxes:
             self.left_out["pictures without a description"] += 1

@@ -7,8 +7,12 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import get_attribute, local_name
-from pace_integrations.documents.formats.ooxml import find_all, find_child
+from pace_integrations.documents.formats.archives import (
+    find_all,
+    find_child,
+    get_attribute,
+    local_name,
+)
 
 DELETED = frozenset({"del", "moveFrom", "delText", "instrText", "delInstrText"})
 PLAIN = frozenset({"rPr", "pPr", "tblPr", "tblGrid", "trPr", "tcPr", "sdtPr", "sectPr", "proofErr"})

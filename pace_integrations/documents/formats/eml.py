@@ -6,6 +6,7 @@ import email
 import email.policy
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import EmailMessage, Message
@@ -13,7 +14,7 @@ from email.message import EmailMessage, Message
 from pace_integrations.documents.formats.attached import AttachedFiles
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.html import decode_html, parse_tree
-from pace_integrations.documents.formats.html_walk import read_element
+from pace_integrations.documents.formats.html_walk import HtmlText, read_element
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.sectioning import Block, split_sections
 from pace_integrations.documents.types import LimitExceededError, ParseResult, Status
@@ -37,17 +38,21 @@ def _header(message: EmailMessage, name: str) -> str:
     return " ".join(clean_characters(value).split())
 
 
-def _part_text(part: EmailMessage) -> str:
+def _read_text(part: EmailMessage) -> tuple[str, Counter[str], bool]:
+    """Return the text of a part, what was left out of it, and if its encoding is a guess."""
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else b""
     charset = part.get_content_charset()
     if part.get_content_type() == "text/html":
-        text = decode_html(data).text or data.decode("latin-1")
-        return read_element(parse_tree(text)).writer.text() if text.strip() else ""
+        text, problem = decode_html(data)
+        text = text or data.decode("latin-1")
+        found = read_element(parse_tree(text)) if text.strip() else HtmlText()
+        return found.writer.text(), found.left_out, problem is not None
     try:
-        return clean_characters(data.decode(charset or "utf-8"))
+        return clean_characters(data.decode(charset or "utf-8")), Counter(), False
     except (LookupError, UnicodeDecodeError):
-        return clean_characters(decode_html(data).text or data.decode("latin-1"))
+        text = decode_html(data).text or data.decode("latin-1")
+        return clean_characters(text), Counter(), True
 
 
 def _choose_alternatives(part: EmailMessage) -> Iterator[EmailMessage]:
@@ -81,7 +86,7 @@ def _says_more(text: str, than: str, *, fewest: int) -> bool:
 def _text_of(part: EmailMessage) -> str:
     """Return the text of a part and of those in it."""
     texts = (p for p in part.walk() if p.get_content_maintype() == "text" and not _is_file(p))
-    return "\n".join(_part_text(p) for p in texts if isinstance(p, EmailMessage))
+    return "\n".join(_read_text(p)[0] for p in texts if isinstance(p, EmailMessage))
 
 
 def _is_file(part: Message) -> bool:
@@ -94,11 +99,13 @@ class _Walk:
 
     Attributes:
         files: Names and bytes of the files that are attached.
-        encrypted: Parts that only their addressee can open.
+        left_out: What was met and not read, with its numbers.
+        read_too: What was read and may be wrong.
     """
 
     files: list[tuple[str, bytes]] = field(default_factory=list)
-    encrypted: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    read_too: Counter[str] = field(default_factory=Counter)
 
     def message(self, message: EmailMessage, title: str) -> Iterator[Block]:
         """Yield the headers and the texts of a message and of those in it."""
@@ -115,8 +122,12 @@ class _Walk:
                     subject = _header(inner, "Subject") or "attached message"
                     yield from self.message(inner, f"Attached: {subject}")
         elif kind == "multipart/alternative":
-            for chosen in _choose_alternatives(part):
-                yield from self._part(chosen)
+            chosen = list(_choose_alternatives(part))
+            for alternative in chosen:
+                yield from self._part(alternative)
+            for other in part.iter_parts():
+                if other not in chosen:
+                    self._take_enclosed(other)
         elif kind == "message/delivery-status":
             reports = part.get_payload()
             for report in reports if isinstance(reports, list) else ():
@@ -127,14 +138,26 @@ class _Walk:
                 if isinstance(inner, EmailMessage):
                     yield from self._part(inner)
         elif kind.startswith("text/") and not _is_file(part):
-            yield Block(f"{_part_text(part)}\n\n")
+            text, left_out, guessed = _read_text(part)
+            self.left_out.update(left_out)
+            self.read_too["texts in a guessed encoding"] += guessed
+            yield Block(f"{text}\n\n")
         elif kind in _ENCRYPTED:
-            self.encrypted += 1
+            self.left_out["encrypted parts"] += 1
         else:
-            media = part.get_content_maintype() in ("image", "audio", "video")
-            payload = None if media else part.get_payload(decode=True)
-            name = part.get_filename() or kind
-            self.files.append((name, payload if isinstance(payload, bytes) else b""))
+            self._take_file(part)
+
+    def _take_enclosed(self, alternative: Message) -> None:
+        """Keep the files of an alternative whose text is not read."""
+        for part in alternative.walk():
+            if not part.is_multipart() and part.get_content_maintype() != "text":
+                self._take_file(part)
+
+    def _take_file(self, part: Message) -> None:
+        media = part.get_content_maintype() in ("image", "audio", "video")
+        payload = None if media else part.get_payload(decode=True)
+        name = part.get_filename() or part.get_content_type()
+        self.files.append((name, payload if isinstance(payload, bytes) else b""))
 
 
 def _split_mailbox(data: bytes) -> list[bytes]:
@@ -172,16 +195,17 @@ def parse_eml(data: bytes, job: ParseJob) -> ParseResult:
         count = page.index
     attached = AttachedFiles(job, count)
     attached.read_all(walk.files)
-    warnings = tuple(attached.warnings())
-    if walk.encrypted:
-        warnings = (f"encrypted parts, not read: {walk.encrypted}", *warnings)
+    left_out = (f"{what}, not read: {n}" for what, n in walk.left_out.items() if n)
+    read_too = (f"{what}, read: {n}" for what, n in walk.read_too.items() if n)
+    warnings = (*left_out, *read_too, *attached.warnings())
+    locked = walk.left_out["encrypted parts"] > 0
     if not attached.index:
-        status: Status = "encrypted" if walk.encrypted else "empty"
+        status: Status = "encrypted" if locked else "empty"
         return ParseResult(status, 1, warnings=warnings, remedy=_EMPTY)
     first = messages[0]
     metadata = {key: _header(first, name) for key, name in (("author", "From"), ("date", "Date"))}
     metadata = {key: value[:_LONGEST] for key, value in metadata.items() if value}
     title = (subjects[0][:_LONGEST] or None) if len(messages) == 1 else None
-    if walk.encrypted:
+    if locked:
         return ParseResult("partial", attached.index, title, metadata, warnings, _LOCKED)
     return ParseResult("ok", attached.index, title, metadata, warnings)

@@ -200,7 +200,7 @@ class _HtmlWalker:
             text = " ".join((element.get("alt") or "").split())
             if text:
                 writer.write(f"[Image: {text}]")
-            elif name == "img" and element.get("alt") is None:
+            elif name == "img" and element.get("alt") is None and not _is_spacer(element):
                 self.found.left_out["pictures without a description"] += 1
         elif name == "input":
             writer.write(_input_text(element))
@@ -244,6 +244,11 @@ def _selected_text(element: etree._Element) -> str:
 def _is_hidden(element: etree._Element) -> bool:
     style = element.get("style")
     return "hidden" in element.attrib or bool(style and _HIDDEN.search(style))
+
+
+def _is_spacer(element: etree._Element) -> bool:
+    """Tell whether a picture is of one dot, as those that count readers and fill space are."""
+    return any((element.get(key) or "").strip() in ("0", "1") for key in ("width", "height"))
 
 
 def _read_span(element: etree._Element, name: str) -> int:

@@ -18,6 +18,7 @@ from pace_integrations.documents.types import LimitExceededError, ParseResult
 
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.+)")
 _OBJECT = re.compile(r"<(?:[\w.]+ object|[^<>]* at 0x[0-9a-f]+)[^<>]*>")
+_APPLICATION = re.compile("application/|javascript|json|pdf")
 _COLOR = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
 _EMPTY = "The notebook has no cells with text."
 
@@ -46,8 +47,10 @@ def _output_text(output: dict[str, Any], left_out: Counter[str]) -> str:
     page = _join_source(data.get("text/html") or data.get("html"))
     # Tables come as HTML too, and better than in columns of spaces.
     if page.strip() and ("<table" in page or not plain):
-        return read_element(parse_tree(page)).writer.text() or plain
-    if not plain and any("/vnd." in str(name) or "json" in str(name) for name in data):
+        found = read_element(parse_tree(page))
+        left_out.update(found.left_out)
+        return found.writer.text() or plain
+    if not plain and any(_APPLICATION.match(str(name)) for name in data):
         left_out["outputs that need a program to show them"] += 1
     return plain
 
@@ -84,7 +87,7 @@ def parse_notebook(data: bytes, job: ParseJob) -> ParseResult:
         title = title or markdown_title(page.text)
         job.emit(page)
         count = page.index
-    warnings = tuple(f"{what}, not read: {number}" for what, number in left_out.items())
+    warnings = tuple(f"{what}, not read: {number}" for what, number in left_out.items() if number)
     if not count:
         return ParseResult("empty", 1, warnings=warnings, remedy=_EMPTY)
     return ParseResult("ok", count, title, warnings=warnings)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.archives import find_all, get_attribute, local_name
 from pace_integrations.documents.formats.clean import format_number
-from pace_integrations.documents.formats.ooxml import find_all
 
 OUTLINE = "\0outline"
 """The list that headings are items of."""

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.archives import (
+    find_all,
+    find_child,
+    get_attribute,
+    local_name,
+)
 from pace_integrations.documents.formats.clean import clean_characters, lower_text, raise_text
 from pace_integrations.documents.formats.markup_writer import format_row
 from pace_integrations.documents.formats.mathml import math_source
 from pace_integrations.documents.formats.odf_styles import OUTLINE, OdfStyles, form_values
-from pace_integrations.documents.formats.ooxml import find_all, find_child
 from pace_integrations.documents.formats.sectioning import Block
 
 _LONGEST = 200
@@ -21,6 +25,10 @@ _MAX_REPEAT = 1_000
 _SKIPPED = frozenset(
     {"tracked-changes", "deletion", "sequence-decls", "variable-decls", "script", "hidden-text"}
 )
+
+
+SHAPES = frozenset({"frame", "custom-shape", "rect", "text-box", "g", "object", "object-ole"})
+"""Elements that lie on a page and hold text, pictures or other documents."""
 
 
 @dataclass(slots=True)
@@ -31,12 +39,14 @@ class OdfWalk:
         styles: The styles of the document.
         read_object: Returns a document that it embeds by the link to it, or None.
         left_out: What was met and not read, with its numbers.
+        read_too: What is not shown and was read.
         after: Lines that follow the paragraph that is being read.
     """
 
     styles: OdfStyles
     read_object: Callable[[str], etree._Element | None]
     left_out: Counter[str] = field(default_factory=Counter)
+    read_too: Counter[str] = field(default_factory=Counter)
     after: list[str] = field(default_factory=list)
     _notes: int = 0
 
@@ -55,8 +65,7 @@ class OdfWalk:
                     yield from (Block(f"{line}\n") for line in format_row(cells))
             elif name == "annotation":
                 self._read_comment(child)
-                comments, self.after = self.after, []
-                yield from (Block(f"{line}\n") for line in comments)
+                yield from (Block(f"{line}\n") for line in self.take_after())
             elif name == "forms":
                 yield from (Block(f"{line}\n") for line in form_values(child))
             elif name in _SKIPPED:
@@ -70,7 +79,7 @@ class OdfWalk:
         if depth and not mark and get_attribute(element, "is-list-header") != "true":
             mark = self.styles.next_mark(OUTLINE, depth, get_attribute(element, "start-value"))
         text = clean_characters(self._inline(element))
-        after, self.after = self.after, []
+        after = self.take_after()
         if text:
             words = " ".join(f"{mark}{text}".split())[:_LONGEST] if depth else ""
             yield Block(f"{mark}{text}\n", depth, words)
@@ -102,6 +111,8 @@ class OdfWalk:
         """Yield the cells of a table's rows; repeated blank ones come once."""
         for row in table:
             name = local_name(row)
+            unseen = get_attribute(row, "visibility") in ("collapse", "filter")
+            self.read_too["hidden rows or columns"] += unseen
             if name in ("table-header-rows", "table-rows", "table-row-group"):
                 yield from self.rows(row)
             elif name == "table-row":
@@ -157,7 +168,7 @@ class OdfWalk:
             equation = self._find_equation(child)
             if equation:
                 return f" {equation} "
-        if name in ("frame", "custom-shape", "rect", "text-box", "g", "object", "object-ole"):
+        if name in SHAPES:
             self.read_frame(child)
             return ""
         return self._inline(child) if name not in _SKIPPED else ""
@@ -169,7 +180,7 @@ class OdfWalk:
         kind = (get_attribute(note, "note-class") or "footnote").capitalize()
         mark = "".join(citation.itertext()).strip() if citation is not None else ""
         mark = mark or str(self._notes)
-        pending, self.after = self.after, []
+        pending = self.take_after()
         lines = [block.text for block in self.blocks(body)] if body is not None else []
         self.after = [*pending, f"[{kind} {mark}: {' '.join(' '.join(lines).split())}]"]
         return raise_text(before, mark)
@@ -182,7 +193,7 @@ class OdfWalk:
 
     def read_frame(self, frame: etree._Element) -> None:
         """Keep what a frame shows for the end of its paragraph."""
-        pending, self.after = self.after, []
+        pending = self.take_after()
         lines = [block.text.strip("\n") for block in self.blocks(frame)]
         lines += self.after
         for part in self._embedded(frame):
@@ -195,6 +206,17 @@ class OdfWalk:
             picture = "image" in kinds and not kinds & {"object", "object-ole", "plugin"}
             self.left_out["pictures without a description" if picture else "embedded objects"] += 1
         self.after = [*pending, *lines]
+
+    def take_after(self) -> list[str]:
+        """Return the lines that are kept for the end of a paragraph, and forget them."""
+        lines, self.after = self.after, []
+        return lines
+
+    def shape_blocks(self, shapes: etree._Element) -> Iterator[Block]:
+        """Yield what the shapes below an element show."""
+        for shape in shapes:
+            self.read_frame(shape)
+            yield from (Block(f"{line}\n") for line in self.take_after())
 
     def _embedded(self, frame: etree._Element) -> Iterator[etree._Element]:
         """Yield the documents that a frame embeds: equations, charts."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from lxml import etree
 
 from pace_integrations.documents.formats.archives import (
+    find_all,
+    find_child,
     get_attribute,
     local_name,
     open_archive,
@@ -40,21 +42,6 @@ _PROPERTIES = {
     "created": "created",
 }
 _LIST_STYLES = {"alphaLc": "a", "alphaUc": "A", "romanLc": "i", "romanUc": "I"}
-
-
-def find_child(element: etree._Element, *names: str) -> etree._Element | None:
-    """Return the element that a path of local names leads to, or None."""
-    for name in names:
-        found = next((child for child in element if local_name(child) == name), None)
-        if found is None:
-            return None
-        element = found
-    return element
-
-
-def find_all(element: etree._Element, *names: str) -> Iterator[etree._Element]:
-    """Yield the elements below that have one of some local names, in document order."""
-    return (child for child in element.iter() if local_name(child) in names)
 
 
 @dataclass(slots=True)

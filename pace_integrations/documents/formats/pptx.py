@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.archives import (
+    find_all,
+    find_child,
+    get_attribute,
+    local_name,
+)
 from pace_integrations.documents.formats.charts import chart_lines
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.markup_writer import format_row
-from pace_integrations.documents.formats.ooxml import (
-    Package,
-    drawing_paragraphs,
-    find_all,
-    find_child,
-    open_package,
-)
+from pace_integrations.documents.formats.ooxml import Package, drawing_paragraphs, open_package
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.types import Page, ParseResult
 
 _LONGEST = 160
 _TITLES = frozenset({"title", "ctrTitle"})
+_SHAPES = frozenset({"sp", "grpSp", "graphicFrame", "pic"})
 _COUNTERS = frozenset({"sldNum", "dt", "sldImg"})
 _EMPTY = "The slides hold no text; if they are pictures, save them as PDF and turn on OCR."
 
@@ -37,7 +37,9 @@ def _shape_lines(
     """Yield the lines of shapes in their order."""
     for shape in tree:
         name = local_name(shape)
-        if name == "grpSp":
+        if name in _SHAPES and _is_hidden(shape):
+            package.left_out["hidden shapes"] += 1
+        elif name == "grpSp":
             yield from _shape_lines(package, shape, part, running)
         elif name == "AlternateContent":
             chosen = next((c for c in shape if len(c)), None)
@@ -46,9 +48,6 @@ def _shape_lines(
         elif name == "sp":
             kind = _placeholder(shape)
             if kind in _COUNTERS:
-                continue
-            if _is_hidden(shape):
-                package.left_out["hidden shapes"] += 1
                 continue
             lines = list(drawing_paragraphs(shape)) or _describe_shape(shape)
             if kind == "ftr":  # on every slide; once is enough
@@ -59,6 +58,8 @@ def _shape_lines(
             yield from _frame_lines(package, shape, part)
         elif name == "pic":
             yield from _picture_lines(package, shape)
+        elif name == "contentPart":
+            package.left_out["handwriting"] += 1
 
 
 def _is_hidden(shape: etree._Element) -> bool:

@@ -61,7 +61,8 @@ class Format:
         suffixes: Lower-case suffixes, with the dot; names without a dot are complete file names.
         parser: Module below `formats` and function, ``"docx:parse_docx"``.
         reads: What is read of it, for the guide.
-        names_only: What is named in the report and not read, for the guide.
+        names_only: Kinds of what is named in the report and not read, in the report's words.
+        names_too: The same of what is named and read, since it is not shown or not the text proper.
         magic: Bytes that a file of it begins with.
         member: Member that a zip archive of it has, or the beginning of such a name.
         pattern: What a file of it begins with, where that takes a pattern.
@@ -76,6 +77,7 @@ class Format:
     parser: str
     reads: str
     names_only: str = ""
+    names_too: str = ""
     magic: tuple[bytes, ...] = ()
     member: str = ""
     pattern: re.Pattern[bytes] | None = None
@@ -113,6 +115,7 @@ _CODE = """
 _DATA = """
 .toml .yaml .yml .ini .cfg .conf .env .properties .xml .xsd .xsl .svg .srt .vtt .ics .vcf .bib
 """
+_OF_PAGES = "hidden text, navigation, buttons, embedded objects, pictures without a description"
 
 FORMATS: tuple[Format, ...] = (
     Format(
@@ -121,8 +124,9 @@ FORMATS: tuple[Format, ...] = (
         "pdf.parser:parse_pdf",
         "text in reading order, tables row by row, form values (XFA too), typed annotations, "
         "attached documents, page labels, outline; with `--ocr` also pictures of text",
-        "other attachments, embedded media, pages that are pictures, text outside the page or in "
-        "hidden layers; white and invisible text is read, and named",
+        "pages without text, pages with text outside what a viewer shows, pages with text in "
+        "hidden layers, form (XFA), embedded media, stamps, attached files",
+        "pages with white or invisible text, form (XFA), attached files",
         magic=(b"%PDF-",),
         paged=True,
     ),
@@ -132,18 +136,22 @@ FORMATS: tuple[Format, ...] = (
         "docx:parse_docx",
         "paragraphs, list numbers, tables (nested ones too), content controls, tracked changes as "
         "accepted, foot- and endnotes, comments, headers and footers once, text boxes, equations, "
-        "alternative texts of pictures, watermarks",
-        "pictures without text, embedded objects, hidden text, macros, deleted text, symbols of "
-        "unknown fonts; white text is read, and named",
+        "charts, diagrams, alternative texts of pictures, watermarks",
+        "pictures without a description, handwriting, embedded objects, embedded documents, "
+        "hidden text, deleted text of tracked changes, headers and footers that no section shows, "
+        "symbols of unknown fonts, macros",
+        "white text",
         member="word/document",
     ),
     Format(
         "pptx",
         (".pptx", ".pptm", ".potx", ".ppsx"),
         "pptx:parse_pptx",
-        "slides: titles, text, list numbers, equations, tables, diagrams, chart labels and "
-        "values, speaker notes, comments; the fixed words of layouts once",
-        "pictures without text, embedded objects, hidden shapes; hidden slides are read, and named",
+        "slides: titles, text, list numbers, equations, tables, charts, diagrams, alternative "
+        "texts of pictures, speaker notes, comments; the fixed words of layouts once",
+        "pictures without a description, handwriting, embedded objects, hidden shapes, damaged "
+        "slides, macros",
+        "hidden slides",
         member="ppt/presentation",
     ),
     Format(
@@ -152,8 +160,9 @@ FORMATS: tuple[Format, ...] = (
         "xlsx:parse_xlsx",
         "sheets by rows, the header row with every slice, values as shown (dates, percent, "
         "units, leading zeros), comments, text boxes, charts, printed headers and footers",
-        "pictures, embedded objects, macros, formulas without a stored value; hidden sheets, rows "
-        "and columns are read, and named",
+        "formulas without a stored value, pictures without a description, handwriting, embedded "
+        "objects, chart sheets, missing sheets, macros",
+        "hidden sheets, hidden rows or columns",
         member="xl/workbook",
     ),
     Format(
@@ -161,8 +170,10 @@ FORMATS: tuple[Format, ...] = (
         (".odt", ".ott", ".ods", ".odp", ".fodt"),
         "odf:parse_odf",
         "paragraphs, numbers of lists and headings, tables, sheets, slides, notes, annotations, "
-        "form values, equations, charts, headers and footers once",
-        "pictures without text, other embedded objects, hidden and deleted text",
+        "form values, equations, charts, headers and footers once, the fixed words of masters once",
+        "pictures without a description, embedded objects, hidden text, deleted text of tracked "
+        "changes, macros",
+        "hidden sheets, hidden rows or columns",
         member="content.xml",
     ),
     Format(
@@ -170,7 +181,7 @@ FORMATS: tuple[Format, ...] = (
         (".epub",),
         "epub:parse_epub",
         "chapters in the order of the spine, printed page marks as labels",
-        "chapters that fail, pictures without a description",
+        f"chapters outside of the book's order, pages that are pictures, {_OF_PAGES}",
         member="META-INF/container.xml",
     ),
     Format(
@@ -179,7 +190,7 @@ FORMATS: tuple[Format, ...] = (
         "rtf:parse_rtf",
         "text, list numbers, tables as rows, fields as shown, notes, comments, headers and "
         "footers once, text boxes",
-        "pictures, embedded objects, hidden and deleted text",
+        "pictures, embedded objects, hidden text, deleted text of tracked changes",
         magic=(b"{\\rtf",),
         example=b"{\\rtf1\\ansi The ferry leaves at six.\\par}",
     ),
@@ -188,9 +199,10 @@ FORMATS: tuple[Format, ...] = (
         (".html", ".htm", ".xhtml", ".mht", ".mhtml"),
         "html:parse_html",
         "text as shown, headings as sections, lists with numbers, tables, form values, "
-        "descriptions of pictures, equations, powers and footnote marks",
-        "frames and embedded objects, navigation, buttons, hidden text, pictures without a "
-        "description",
+        "descriptions of pictures, equations, powers and footnote marks; what stands behind the "
+        "page's end too",
+        _OF_PAGES,
+        "a guessed encoding",
         pattern=_HTML,
         example=b"<!doctype html><p>The ferry leaves at six.</p>",
     ),
@@ -198,9 +210,11 @@ FORMATS: tuple[Format, ...] = (
         "eml",
         (".eml", ".emlx", ".mbox"),
         "eml:parse_eml",
-        "headers, the text of every part, invitations, attached messages and documents; of a "
-        "mailbox every message",
-        "attachments of other kinds, encrypted parts",
+        "headers, the text of every part, of alternatives the one that says more or both, "
+        "invitations, reports of delivery, attached messages and documents; of a mailbox every "
+        "message",
+        f"attached files, encrypted parts, {_OF_PAGES}",
+        "attached files, texts in a guessed encoding",
         pattern=_MAIL,
         example=b"From: a@example.org\nMIME-Version: 1.0\n\nThe ferry leaves at six.\n",
     ),
@@ -208,8 +222,10 @@ FORMATS: tuple[Format, ...] = (
         "ipynb",
         (".ipynb",),
         "notebook:parse_notebook",
-        "Markdown and code cells, outputs of text, HTML and LaTeX",
-        "pictures among the outputs",
+        "Markdown, code and raw cells, outputs of text, HTML and LaTeX, errors; of an object that "
+        "shows itself what it shows",
+        "pictures among the outputs, pictures in cells, outputs that need a program to show them, "
+        + _OF_PAGES,
         pattern=_NOTEBOOK,
         example=b'{"nbformat": 4, "cells": [{"cell_type": "raw", "source": ["Leaves at six."]}]}',
     ),
@@ -218,6 +234,7 @@ FORMATS: tuple[Format, ...] = (
         (".json", ".jsonl", ".ndjson", ".geojson"),
         "json_text:parse_json",
         "every value with its path, records one by one",
+        names_too="a guessed encoding",
         example=b'{"ferry": {"leaves": "at six"}}',
     ),
     Format(
@@ -225,6 +242,7 @@ FORMATS: tuple[Format, ...] = (
         (".csv", ".tsv", ".tab"),
         "csv_table:parse_csv",
         "rows, the header row with every slice",
+        names_too="a guessed encoding",
         example=b"ferry,leaves\nLunde,at six\n",
     ),
     Format(
@@ -232,6 +250,7 @@ FORMATS: tuple[Format, ...] = (
         (".md", ".markdown", ".rst", ".tex", ".ltx", ".org", ".adoc", ".typ"),
         "text:parse_markup",
         "the text as it stands, cut at headings where it is long; front matter's title",
+        names_too="a guessed encoding",
         isolated=False,
         example=b"# Ferry\n\nIt leaves at six.\n",
     ),
@@ -240,6 +259,7 @@ FORMATS: tuple[Format, ...] = (
         (".txt", ".text", ".log", *_CODE.split(), *_DATA.split(), "readme", "license", "makefile"),
         "text:parse_text",
         "the text as it stands; any file whose bytes are text is read so, whatever its name",
+        names_too="a guessed encoding",
         isolated=False,
         example=b"The ferry leaves at six.\n",
     ),

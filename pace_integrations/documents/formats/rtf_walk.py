@@ -276,8 +276,9 @@ class RtfWalk:
         if not text or state.skipped or state.flow.kind == "fonttbl":
             return
         if state.hidden:
-            kind = "hidden text" if state.hidden == "v" else "deleted text of tracked changes"
-            self.left_out[kind] += 1
+            self.left_out[
+                "hidden text" if state.hidden == "v" else "deleted text of tracked changes"
+            ] += 1
             return
         flow = state.flow
         if state.position and text.strip():

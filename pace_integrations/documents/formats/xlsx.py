@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.archives import (
+    find_all,
+    find_child,
+    get_attribute,
+    local_name,
+)
 from pace_integrations.documents.formats.charts import chart_lines
 from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.csv_table import slice_rows
-from pace_integrations.documents.formats.ooxml import (
-    Package,
-    drawing_paragraphs,
-    find_all,
-    find_child,
-    open_package,
-)
+from pace_integrations.documents.formats.ooxml import Package, drawing_paragraphs, open_package
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.xlsx_cells import CellReader, rich_text
 from pace_integrations.documents.types import Page, ParseResult
@@ -27,6 +26,7 @@ _EMPTY = "The workbook holds no cells with values; open it, let it compute, and 
 _BINARY = "It is a binary workbook (.xlsb); save it as .xlsx."
 _COLUMN = re.compile(r"[A-Z]{1,3}")
 _PRINTED = re.compile(r'&(?:"[^"]*"|K[0-9A-Fa-f]{6}|\d{1,3}|[A-Z&])')
+_DRAWN = ("sp", "pic", "chart", "contentPart")
 _MAX_COLUMN = 16_384
 _THREAD = "[Threaded comment]"
 
@@ -137,9 +137,13 @@ def _comments(package: Package, part: str, name: str) -> list[str]:
 def _drawing_lines(package: Package, part: str) -> Iterator[str]:
     root = package.read(part)
     relations = package.relations(part)
-    for element in find_all(root, "sp", "pic", "chart") if root is not None else ():
+    for element in find_all(root, *_DRAWN) if root is not None else ():
         name = local_name(element)
-        if name == "sp":
+        if _is_fallback(element):
+            continue
+        if name == "contentPart":
+            package.left_out["handwriting"] += 1
+        elif name == "sp":
             yield from drawing_paragraphs(element)
         elif name == "chart":
             _, target = relations.get(get_attribute(element, "id") or "", ("", ""))
@@ -150,7 +154,16 @@ def _drawing_lines(package: Package, part: str) -> Iterator[str]:
             if words and words.strip():
                 yield f"[Image: {' '.join(words.split())}]"
             else:
-                package.left_out["pictures"] += 1
+                package.left_out["pictures without a description"] += 1
+
+
+def _is_fallback(element: etree._Element) -> bool:
+    """Tell whether an element stands for what is read, in programs that do not know that."""
+    for parent in element.iterancestors():
+        if local_name(parent) == "Fallback":
+            choice = find_child(parent.getparent(), "Choice")
+            return choice is not None and any(True for _ in find_all(choice, *_DRAWN))
+    return False
 
 
 def _shared_strings(package: Package) -> list[str]:

@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from lxml import etree
 from openpyxl.styles.numbers import BUILTIN_FORMATS
 
-from pace_integrations.documents.formats.archives import get_attribute, local_name
+from pace_integrations.documents.formats.archives import (
+    find_all,
+    find_child,
+    get_attribute,
+    local_name,
+)
 from pace_integrations.documents.formats.clean import lower_text, raise_text
 from pace_integrations.documents.formats.number_formats import format_stored
-from pace_integrations.documents.formats.ooxml import Package, find_all, find_child
+from pace_integrations.documents.formats.ooxml import Package
 
 
 def rich_text(entry: etree._Element) -> str:

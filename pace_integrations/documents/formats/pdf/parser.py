@@ -216,8 +216,7 @@ def _read_beside(file: OpenPdf, inventory: Inventory, job: ParseJob) -> list[str
         if text:
             index += 1
             job.emit(Page(index, None, text, "form (XFA)"))
-        how = "its fields were read after the text" if text else "and was not read"
-        lines.append(f"the form (XFA) is drawn by another program, {how}")
+        lines.append("form (XFA), read after the text" if text else "form (XFA), not read")
     attached = AttachedFiles(job, index)
     try:
         attached.read_all(file.attached())

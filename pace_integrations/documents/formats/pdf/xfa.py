@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from lxml import etree
 
-from pace_integrations.documents.formats.archives import local_name, parse_xml
+from pace_integrations.documents.formats.archives import find_all, find_child, local_name, parse_xml
 from pace_integrations.documents.formats.clean import clean_characters
-from pace_integrations.documents.formats.ooxml import find_all, find_child
 
 _DRAWN = ("draw", "field")
 _HIDDEN = ("hidden", "invisible")
