@@ -39,6 +39,7 @@ CONTROLS = ("scale_only", "random", "experts", "experts_random", "permuted")
 CALIBRATION_TOKENS = 8192
 CALIBRATED = "calibrated.json"
 PASSAGES = 10  # of a question: its own and others
+FACTS = 10  # asked about one text
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,16 @@ class Given:
         """Return how many rows to make where a run wants some."""
         return wanted if self.rows is None else min(wanted, self.rows)
 
-    def spec(self, length: int, rows: int) -> TaskSpec:
+    def spec(self, length: int, rows: int, together: int = 1) -> TaskSpec:
         """Return what a generated task is asked for."""
-        count = self.pace.count_tokens
-        return TaskSpec(length, self.limit(rows), count=count, haystack=self.prose, on=self.prose)
+        return TaskSpec(
+            length,
+            self.limit(rows),
+            count=self.pace.count_tokens,
+            haystack=self.prose,
+            on=self.prose,
+            together=together,
+        )
 
     def chosen_memory(self) -> list[Arm]:
         """Return the arm of the memory that the run ``calibrate`` chose, if it chose one."""
@@ -161,27 +168,29 @@ def make_prose_rows(length: int) -> Callable[[Given], list[Row]]:
 
 
 def make_document_rows(given: Given) -> list[Row]:
-    """Return questions on ten passages each: SQuAD with others' passages, and 2WikiMultihopQA."""
+    """Return questions on ten passages: SQuAD's, all of ten passages at once, and 2Wiki's."""
     squad = [row for row in given.read("squad_dev") if row.answers]
-    texts = list(dict.fromkeys(document for row in squad for document in row.documents))
+    texts = list(dict.fromkeys(row.documents[row.gold[0]] for row in squad))
+    random.Random(0).shuffle(texts)  # neighbors are of one article
     rows = []
-    for i, row in enumerate(squad):
-        own, rng = row.documents[row.gold[0]], random.Random(i)
-        others = rng.sample([text for text in texts if text != own], PASSAGES - 1)
-        at = i % PASSAGES
-        documents = (*others[:at], own, *others[at:])
-        rows.append(
-            replace(row, task="squad10", documents=documents, gold=(at,), metric="token_f1",
-                    position=at / (PASSAGES - 1))
-        )  # fmt: skip
+    for start in range(0, len(texts), PASSAGES):
+        documents = tuple(texts[start : start + PASSAGES])
+        for row in squad:
+            own = row.documents[row.gold[0]]
+            if own in documents:
+                at = documents.index(own)
+                rows.append(
+                    replace(row, task="squad10", documents=documents, gold=(at,),
+                            metric="token_f1", position=at / (PASSAGES - 1))
+                )  # fmt: skip
     wiki = [replace(row, task="2wiki") for row in given.read("2wikimultihopqa_dev_200")]
     return [*rows[: given.limit(len(rows))], *wiki[: given.limit(len(wiki))]]
 
 
 def make_task_rows(task: str, *lengths: int, rows: int = 300) -> Callable[[Given], list[Row]]:
-    """Return what makes rows of a generated task at some lengths."""
+    """Return what makes rows of a generated task at some lengths, ten of them about each text."""
     return lambda given: [
-        row for length in lengths for row in generate_rows(task, given.spec(length, rows))
+        row for length in lengths for row in generate_rows(task, given.spec(length, rows, FACTS))
     ]
 
 

@@ -62,17 +62,27 @@ def score_again(record: Record, refusal: str) -> float | None:
     return None
 
 
-def draw_interval(values: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the mean over rows drawn with replacement."""
-    counts = random.multinomial(len(values), [1 / len(values)] * len(values), size=DRAWS)
-    low, high = np.percentile(counts @ values / len(values), [2.5, 97.5])
+def split_by_text(values: np.ndarray, texts: Sequence[str]) -> list[np.ndarray]:
+    """Return the values of each text: its rows are drawn together, as they are not independent."""
+    parts: dict[str, list[float]] = defaultdict(list)
+    for value, text in zip(values, texts, strict=True):
+        parts[text].append(float(value))
+    return [np.array(part) for part in parts.values()]
+
+
+def draw_interval(parts: list[np.ndarray], random: np.random.Generator) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the mean over texts drawn with replacement."""
+    counts = random.multinomial(len(parts), [1 / len(parts)] * len(parts), size=DRAWS)
+    sums, sizes = np.array([p.sum() for p in parts]), np.array([len(p) for p in parts])
+    low, high = np.percentile((counts @ sums) / (counts @ sizes), [2.5, 97.5])
     return float(low), float(high)
 
 
-def draw_p_value(values: np.ndarray, random: np.random.Generator) -> float:
-    """Return how often random signs of the differences give as large a mean."""
-    signs = random.choice([-1.0, 1.0], size=(DRAWS, len(values)))
-    as_large = np.abs(signs @ values) >= abs(values.sum()) - 1e-9
+def draw_p_value(parts: list[np.ndarray], random: np.random.Generator) -> float:
+    """Return how often random signs of the texts' differences give as large a mean."""
+    sums = np.array([part.sum() for part in parts])
+    signs = random.choice([-1.0, 1.0], size=(DRAWS, len(sums)))
+    as_large = np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9
     return float((as_large.sum() + 1) / (DRAWS + 1))
 
 
@@ -89,7 +99,7 @@ def read_report(folder: Path) -> dict[str, tuple[float, float]]:
     cells: dict[str, tuple[float, float]] = {}
     for line in (folder / "report.md").read_text(encoding="utf-8").splitlines():
         parts = [part.strip() for part in line.strip("|").split("|")]
-        if len(parts) == 7 and parts[1].isdigit():
+        if len(parts) == 7 and re.fullmatch(r"\d+( about \d+ texts)?", parts[1]):
             arm = parts[0].partition(":")[0]
             difference = 0.0 if parts[3] == "-" else float(parts[3].split()[0])
             cells.setdefault(arm, (float(parts[2].split()[0]), difference))
@@ -105,19 +115,21 @@ def recompute(folder: Path, refusal: str = REFUSAL) -> bool:
         record["again"] = record["score"] if again is None else again
     worst = max(abs(record["again"] - record["score"]) for record in records)
     rows, reported = mean_by_row(records), read_report(folder)
+    texts = {record["id"]: record.get("reading", record["id"]) for record in records}
     print(f"{folder}: {len(records)} records, scores differ by at most {worst:.1e}")
     random, fits = np.random.default_rng(20), worst < 2e-5
     for arm, own in rows.items():
         both = sorted(own.keys() & rows["off"].keys())
         scores = np.array([own[i] for i in both])
         differences = scores - np.array([rows["off"][i] for i in both])
-        low, high = draw_interval(differences, random)
+        parts = split_by_text(differences, [texts[i] for i in both])
+        low, high = draw_interval(parts, random)
         shown, difference = reported.get(arm, (float("nan"), float("nan")))
         close = abs(shown - scores.mean()) < 6e-4 and abs(difference - differences.mean()) < 6e-4
         fits = fits and close
         print(
             f"  {arm:16} {len(both):4} rows  {scores.mean():.4f}  {differences.mean():+.4f} "
-            f"[{low:+.4f}, {high:+.4f}]  p {draw_p_value(differences, random):.3f}"
+            f"[{low:+.4f}, {high:+.4f}]  p {draw_p_value(parts, random):.3f}"
             f"{'' if close else '   NOT AS REPORTED'}"
         )
     return fits

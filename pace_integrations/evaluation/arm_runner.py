@@ -21,7 +21,7 @@ from pace_integrations.evaluation.tasks.rows import LOSS
 from pace_integrations.memory import MemoryState
 from pace_integrations.model.loading import LoadSettings, load_model
 from pace_integrations.model.prompts import UNANSWERABLE
-from pace_integrations.session import Pace
+from pace_integrations.session import Pace, Session
 
 _BLOCK = 256  # tokens predicted in one forward, whose logits are held
 _MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
@@ -86,6 +86,7 @@ class ArmRunner:
         self.pace = Pace(loaded, arm.memory)
         self._revision = loaded.revision
         self._control = arm.attach(loaded.model, arm.memory) if arm.attach else None
+        self._held: tuple[list[tuple[str, str]], Session] | None = None  # what was read last
 
     def close(self) -> None:
         """Take everything off the model and end its thread."""
@@ -103,6 +104,7 @@ class ArmRunner:
             "arm": self.arm.name,
             "revision": self._revision,
             "id": row.id,
+            "reading": row.reading,
             "order": order,
             "task": row.task,
             "length": row.length,
@@ -150,7 +152,7 @@ class ArmRunner:
         chosen = self._select_documents(shown)
         documents = [shown.documents[i] for i in chosen]
         start = time.perf_counter()
-        session = self.pace.read(Corpus.from_texts(documents), config=self._read_config())
+        session = self._read(documents)
         read = time.perf_counter() - start
         answer = session.ask(self._build_question(row), generation=self._generation_config(row))
         gold = {chosen.index(i) + 1 for i in shown.gold if i in chosen}
@@ -165,6 +167,14 @@ class ArmRunner:
             "answer_seconds": round(answer.timings.total, 4),
             "memory": asdict(answer.memory) if answer.memory else None,
         }
+
+    def _read(self, documents: list[tuple[str, str]]) -> Session:
+        """Read documents, or return the last reading where it is of the same ones."""
+        if self._held is None or self._held[0] != documents:
+            self._held = None  # not two readings at once
+            read = self.pace.read(Corpus.from_texts(documents), config=self._read_config())
+            self._held = documents, read
+        return self._held[1]
 
     def _select_documents(self, row: Row) -> list[int]:
         if self.arm.select is None:

@@ -106,7 +106,7 @@ def make_verdict_table(records: Sequence[Record], about: dict[str, str]) -> Tabl
     rows = [
         [
             _label_arm(c.arm, about),
-            str(c.rows),
+            str(c.rows) if c.readings == c.rows else f"{c.rows} about {c.readings} texts",
             format_interval(c.score, digits),
             *_difference_cells(c, digits),
         ]

@@ -17,6 +17,7 @@ from pace_integrations.errors import MissingExtraError
 Verdict = Literal["better", "worse", "no evidence"]
 Record = Mapping[str, Any]
 Scores = dict[str, dict[int, float]]  # row id -> document order -> score
+Array = NDArray[np.float64]
 
 RESAMPLES = 10_000
 ALPHA = 0.05
@@ -45,6 +46,7 @@ class Comparison:
     Attributes:
         arm: Name of the arm.
         rows: Rows compared.
+        readings: Different texts among them; rows of one text are drawn together.
         score: Its mean score and interval.
         difference: Its score less that of memory off, row by row.
         chance: How often a difference as large came up with signs drawn at random, see `sign_flip`.
@@ -56,6 +58,7 @@ class Comparison:
 
     arm: str
     rows: int
+    readings: int
     score: Interval
     difference: Interval
     p_value: float
@@ -73,12 +76,17 @@ def collect_scores(records: Iterable[Record]) -> dict[str, Scores]:
 
 
 def bootstrap_interval(
-    values: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+    values: Sequence[float] | Array,
+    *,
+    groups: Sequence[str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> Interval:
     """Return the mean and 95 % percentile interval over rows, which are drawn with replacement.
 
     Args:
         values: One value per row: a score, or a difference of two on the same row.
+        groups: A name per row; rows of one name are drawn together, as they are not independent.
         resamples: Draws.
         seed: Equal values with an equal seed give an equal interval.
     """
@@ -86,21 +94,27 @@ def bootstrap_interval(
     if not len(data):
         return Interval(float("nan"), float("nan"), float("nan"))
     mean = float(data.mean())
-    if len(data) == 1:  # one row, drawn again and again
+    sums, counts = _add_up(data, groups)
+    if len(sums) == 1:  # one row, drawn again and again
         return Interval(mean, mean, mean)
     found = _load_scipy().bootstrap(
-        (data,),
-        np.mean,
+        (sums, counts),
+        lambda s, c, axis=-1: s.sum(axis) / c.sum(axis),
+        paired=True,
         method="percentile",
         n_resamples=resamples,
-        batch=_batch_size(len(data)),
+        batch=_batch_size(len(sums)),
         rng=np.random.default_rng(seed),
     )
     return Interval(mean, *map(float, found.confidence_interval))
 
 
 def sign_flip_test(
-    differences: Sequence[float] | NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
+    differences: Sequence[float] | Array,
+    *,
+    groups: Sequence[str] | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> float:
     """Return the share of all sign patterns of the differences whose mean is as far from zero.
 
@@ -110,10 +124,11 @@ def sign_flip_test(
 
     Args:
         differences: One per row; zeros have no part in it.
+        groups: A name per row; rows of one name have the same sign.
         resamples: Patterns drawn where there are too many to take all.
         seed: Of those.
     """
-    data = np.asarray(differences, dtype=np.float64)
+    data = _add_up(np.asarray(differences, dtype=np.float64), groups)[0]
     data = data[data != 0]
     if len(data) < 2:  # either sign of one difference is as far from zero
         return 1.0
@@ -130,24 +145,28 @@ def sign_flip_test(
     return float(found.pvalue)
 
 
-def _distance_from_zero(data: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    distances: NDArray[np.float64] = np.abs(data.mean(axis=axis))
+def _distance_from_zero(data: Array, axis: int) -> Array:
+    distances: Array = np.abs(data.mean(axis=axis))
     return distances
 
 
 def compare_arms(records: Iterable[Record], *, seed: int = 0) -> list[Comparison]:
     """Compare every arm with memory off, on the rows and orders that both answered.
 
-    A row's document orders are averaged first: they are no independent rows.
+    A row's document orders are averaged first: they are no independent rows. Rows that ask about
+    the same text are drawn together for the same reason.
     """
+    records = list(records)
     scores = collect_scores(records)
+    readings = {r["id"]: r.get("reading", r["id"]) for r in records}
     if REFERENCE not in scores:
         return []
     base = scores[REFERENCE]
-    pairs = {arm: _pair_scores(rows, base) for arm, rows in scores.items()}
+    pairs = {arm: _pair_scores(rows, base, readings) for arm, rows in scores.items()}
     floor = 0.0
     if FLOOR in pairs:
-        noise = bootstrap_interval(pairs[FLOOR][0] - pairs[FLOOR][1], seed=seed)
+        own, off, texts = pairs[FLOOR]
+        noise = bootstrap_interval(own - off, groups=texts, seed=seed)
         floor = max(abs(noise.low), abs(noise.high))
     return [_compare_arm(arm, *pair, floor, seed) for arm, pair in pairs.items()]
 
@@ -176,40 +195,54 @@ def decide_verdict(difference: Interval, floor: float, p_value: float) -> Verdic
 
 
 def _compare_arm(
-    arm: str, own: NDArray[np.float64], base: NDArray[np.float64], floor: float, seed: int
+    arm: str, own: Array, base: Array, groups: Sequence[str], floor: float, seed: int
 ) -> Comparison:
-    difference = bootstrap_interval(own - base, seed=seed)
-    p_value = sign_flip_test(own - base, seed=seed)
+    difference = bootstrap_interval(own - base, groups=groups, seed=seed)
+    p_value = sign_flip_test(own - base, groups=groups, seed=seed)
     return Comparison(
         arm=arm,
         rows=len(own),
-        score=bootstrap_interval(own, seed=seed),
+        readings=len(set(groups)),
+        score=bootstrap_interval(own, groups=groups, seed=seed),
         difference=difference,
         p_value=p_value,
-        detectable=_detectable_difference(own - base),
+        detectable=_detectable_difference(own - base, groups),
         floor=floor,
         verdict=decide_verdict(difference, floor, p_value),
     )
 
 
-def _detectable_difference(differences: NDArray[np.float64]) -> float:
+def _detectable_difference(differences: Array, groups: Sequence[str]) -> float:
     """Return the difference that a two-sided test at `ALPHA` finds with a power of 0.8."""
-    if len(differences) < 2:
+    sums, counts = _add_up(differences, groups)
+    if len(sums) < 2:
         return float("nan")
-    error = differences.std(ddof=1) / len(differences) ** 0.5
+    apart = sums - differences.mean() * counts
+    error = apart.std(ddof=1) * len(sums) ** 0.5 / len(differences)
     normal = NormalDist()
     return float((normal.inv_cdf(1 - ALPHA / 2) + normal.inv_cdf(0.8)) * error)
 
 
-def _pair_scores(own: Scores, base: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean scores by row of two arms, over the orders that both have."""
-    mine, theirs = [], []
+def _pair_scores(
+    own: Scores, base: Scores, readings: Mapping[str, str]
+) -> tuple[Array, Array, list[str]]:
+    """Return the mean scores by row of two arms, over the orders that both have, and its text."""
+    mine, theirs, texts = [], [], []
     for row in sorted(own.keys() & base.keys()):
         orders = own[row].keys() & base[row].keys()
         if orders:
             mine.append(sum(own[row][o] for o in orders) / len(orders))
             theirs.append(sum(base[row][o] for o in orders) / len(orders))
-    return np.array(mine), np.array(theirs)
+            texts.append(readings[row])
+    return np.array(mine), np.array(theirs), texts
+
+
+def _add_up(values: Array, groups: Sequence[str] | None) -> tuple[Array, Array]:
+    """Return the sum and the number of values of each group; without groups, each is its own."""
+    if groups is None:
+        return values, np.ones(len(values))
+    _, place = np.unique(np.asarray(groups), return_inverse=True)
+    return np.bincount(place, weights=values), np.bincount(place).astype(np.float64)
 
 
 def _batch_size(rows: int) -> int:

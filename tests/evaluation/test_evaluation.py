@@ -11,6 +11,7 @@ import torch
 from checkpoints import save_tiny
 from tiny import tiny_model
 
+from pace_integrations import Pace
 from pace_integrations.config import MemoryConfig
 from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings, strip_citations
@@ -79,6 +80,19 @@ class Copying(ArmRunner):
         logits = logits.clone()
         logits[..., -1, self._left.pop(0)] += 1e4
         return logits
+
+
+def test_rows_about_one_text_are_read_once_and_answered_as_alone(
+    setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = generate_rows("niah", TaskSpec(length=200, rows=5, together=3))
+    arm, read = Arm("released", "", MEMORY), []
+    alone = [run_arms([row], [arm], tmp_path / row.id, setting=setting)[0] for row in rows]
+    pace_read = Pace.read
+    monkeypatch.setattr(Pace, "read", lambda *a, **k: read.append(1) or pace_read(*a, **k))
+    together = run_arms(rows, [arm], tmp_path / "all", setting=setting, orders=1)
+    assert len(read) == 2
+    assert [r["prediction"] for r in together] == [r["prediction"] for r in alone]
 
 
 def test_a_planted_effect_is_found_with_its_interval_clear_of_zero(setting, tmp_path: Path) -> None:

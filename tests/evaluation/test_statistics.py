@@ -95,6 +95,31 @@ def test_orders_of_a_row_are_no_rows_of_their_own() -> None:
     assert once == thrice
 
 
+def test_rows_about_one_text_count_as_one_draw() -> None:
+    """Ten rows of each text that all move together tell no more than one row of each text."""
+    moved = [1.0, 0.0, 0.0, 1.0, -1.0, 0.0, 1.0, 0.0]
+    texts = [f"t{i}" for i in range(8) for _ in range(10)]
+    repeated = np.repeat(moved, 10)
+    alone = bootstrap_interval(moved)
+    together = bootstrap_interval(repeated, groups=texts)
+    assert (together.low, together.high) == pytest.approx((alone.low, alone.high))
+    assert bootstrap_interval(repeated).low > together.low  # what taking rows for draws would say
+    assert sign_flip_test(repeated, groups=texts) == pytest.approx(sign_flip_test(moved))
+    uneven = bootstrap_interval([1.0, 1.0, 0.0], groups=["a", "a", "b"])
+    assert (uneven.mean, uneven.low, uneven.high) == pytest.approx((2 / 3, 0, 1))
+
+
+def test_the_comparison_takes_rows_of_one_text_together() -> None:
+    off, up = records("off", [0.0] * 12), records("up", [1.0] * 4 + [0.0] * 8)
+    (_, apart) = compare_arms([*off, *up])
+    shared = [{**r, "reading": f"text {int(r['id'][1:]) // 4}"} for r in [*off, *up]]
+    (_, found) = compare_arms(shared)
+    assert (apart.rows, apart.readings, found.rows, found.readings) == (12, 12, 12, 3)
+    assert apart.difference.mean == found.difference.mean
+    assert found.difference.low < apart.difference.low
+    assert found.detectable > apart.detectable
+
+
 def test_only_rows_that_both_answered_are_compared() -> None:
     found = compare_arms([*records("off", [0, 0, 0]), *records("up", [1, 1])])
     assert found[1].rows == 2

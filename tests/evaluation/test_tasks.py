@@ -146,6 +146,21 @@ def test_facts_are_planted_in_the_users_own_pages(house: Path) -> None:
         assert len(words & set(row.context.split())) > 5
 
 
+@pytest.mark.parametrize("task", ["niah", "planted"])
+def test_several_facts_of_one_text_are_asked_one_by_one(task: str, house: Path) -> None:
+    size = replace(SIZE, rows=7, together=3, on=house)
+    rows = generate_rows(task, size)
+    assert len({row.id for row in rows}) == 7
+    assert [len({row.reading for row in part}) for part in (rows[:3], rows[3:6], rows)] == [1, 1, 3]
+    for row in rows:
+        assert any(row.answers[0] in row.documents[at][1] for at in row.gold)
+        assert row.context.count(row.answers[0]) == 1
+    assert (
+        generate_rows(task, replace(size, together=1))[0]
+        == generate_rows(task, replace(size, rows=1))[0]
+    )
+
+
 def test_bad_requests_are_refused(house: Path) -> None:
     with pytest.raises(ConfigError, match="no task 'niha'"):
         generate_rows("niha", SIZE)

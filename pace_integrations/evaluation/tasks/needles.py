@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from pace_integrations.evaluation.tasks.haystack import Haystack, build_haystack, filler_sentences
 from pace_integrations.evaluation.tasks.rows import Row
@@ -21,16 +22,22 @@ Value = Callable[[random.Random], str]
 
 def make_needle_grid(spec: TaskSpec) -> list[Row]:
     """Ask for one plain fact at five depths in turn (needle in a haystack)."""
-    rows = []
-    for i in range(spec.rows):
-        rng, depth = spec.random("niah", i), spec.depth(i)
-        thing, code = f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}", random_number(rng, 5)
-        text = f"The access code of the {thing} is {code}."
-        hay = build_haystack(
-            filler_sentences(spec.haystack, rng), [(depth, text)], spec.length, spec.count
-        )
-        question = f"What is the access code of the {thing}?"
-        rows.append(_build_row("niah", spec, hay, question, (code,), position=depth))
+    rows: list[Row] = []
+    while len(rows) < spec.rows:
+        rng, facts = spec.random("niah", len(rows)), dict[str, tuple[float, str]]()
+        while len(facts) < min(spec.together, spec.rows - len(rows)):
+            thing = f"{rng.choice(ADJECTIVES)} {rng.choice(NOUNS)}"
+            facts.setdefault(thing, (spec.depth(len(rows) + len(facts)), random_number(rng, 5)))
+        texts = {thing: f"The access code of the {thing} is {f[1]}." for thing, f in facts.items()}
+        hidden = [(facts[thing][0], text) for thing, text in texts.items()]
+        filler = filler_sentences(spec.haystack, rng)
+        hay = build_haystack(filler, hidden, spec.length, spec.count)
+        for thing, (depth, code) in facts.items():
+            question = f"What is the access code of the {thing}?"
+            own = replace(
+                hay, gold=tuple(i for i in hay.gold if texts[thing] in hay.documents[i][1])
+            )
+            rows.append(_build_row("niah", spec, own, question, (code,), position=depth))
     return rows
 
 

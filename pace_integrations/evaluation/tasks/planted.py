@@ -28,15 +28,19 @@ def plant_facts(spec: TaskSpec) -> list[Row]:
     ]
     if not pages:
         raise DocumentError(f"{spec.on} holds no text to plant facts in")
-    return [_build_row(spec, i, pages) for i in range(spec.rows)]
+    rows: list[Row] = []
+    while len(rows) < spec.rows:
+        rows += _build_rows(spec, len(rows), min(spec.together, spec.rows - len(rows)), pages)
+    return rows
 
 
 def _page_title(title: str, label: str | None) -> str:
     return f"{title}, page {label}" if label else title
 
 
-def _build_row(spec: TaskSpec, i: int, pages: list[tuple[str, str]]) -> Row:
-    rng, depth = spec.random("planted", i), spec.depth(i)
+def _build_rows(spec: TaskSpec, i: int, count: int, pages: list[tuple[str, str]]) -> list[Row]:
+    """Plant some facts in one text; the first of them is number i."""
+    rng = spec.random("planted", i)
     start, room = rng.randrange(len(pages)), spec.length
     documents: list[tuple[str, str]] = []
     for title, text in [*pages[start:], *pages[:start]]:
@@ -46,12 +50,18 @@ def _build_row(spec: TaskSpec, i: int, pages: list[tuple[str, str]]) -> Row:
         # A page that is longer than what is left is cut, in proportion.
         documents.append((title, text if size <= room else text[: len(text) * room // size]))
         room -= size
-    statement, question, answer = _invent_fact(rng)
-    at = round(depth * (len(documents) - 1))
-    title, text = documents[at]
-    documents[at] = (title, _insert_sentence(text, statement, depth))
-    row = Row("planted", tuple(documents), question, (answer,), metric="contains", gold=(at,))
-    return replace(row, length=spec.length, position=depth)
+    rows: dict[str, Row] = {}
+    while len(rows) < count:
+        depth = spec.depth(i + len(rows))
+        statement, question, answer = _invent_fact(rng)
+        if question in rows:
+            continue
+        at = round(depth * (len(documents) - 1))
+        title, text = documents[at]
+        documents[at] = (title, _insert_sentence(text, statement, depth))
+        row = Row("planted", (), question, (answer,), metric="contains", gold=(at,))
+        rows[question] = replace(row, length=spec.length, position=depth)
+    return [replace(row, documents=tuple(documents)) for row in rows.values()]
 
 
 def _invent_fact(rng: random.Random) -> tuple[str, str, str]:

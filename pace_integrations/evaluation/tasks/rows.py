@@ -55,6 +55,12 @@ class Row:
         return "\n\n".join(f"{title}\n{text}".strip() for title, text in self.documents)
 
     @property
+    def reading(self) -> str:
+        """Sixteen hexadecimal digits of the documents: rows with the same ones are read once."""
+        whole = json.dumps(self.documents, ensure_ascii=False)
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
     def id(self) -> str:
         """Sixteen hexadecimal digits that stay the same as long as the row does."""
         whole = json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)

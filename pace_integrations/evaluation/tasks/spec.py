@@ -26,6 +26,8 @@ class TaskSpec:
         count: Counts the tokens of a text.
         haystack: ``"prose"``, ``"noise"`` or a folder of texts to hide things in.
         on: The user's own files, for tasks that plant facts in them.
+        together: Rows that ask about one text, each about another fact of it, where the task hides
+            one fact per row; the text is read once for all of them.
     """
 
     length: int
@@ -34,9 +36,10 @@ class TaskSpec:
     count: Count = estimate_tokens
     haystack: str | Path = "prose"
     on: Path | None = None
+    together: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("length", "rows"):
+        for name in ("length", "rows", "together"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
 
