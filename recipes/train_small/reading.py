@@ -44,22 +44,23 @@ class Reply:
         return (1 - self.refusal) * self.likelihood
 
 
-def load_model(path: Path, base: Path) -> PreTrainedModel:
+def load_model(path: Path, base: Path, dtype: torch.dtype = torch.bfloat16) -> PreTrainedModel:
     """Open a model, or merge an adapter in PEFT's format into a base.
 
     Args:
         path: Folder of either.
         base: Folder of the base, used for adapters.
+        dtype: What it computes in.
     """
     if not (path / "adapter_config.json").exists():
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
         model.eval()
         return model
     from peft import PeftModel
 
     wide = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     merged = PeftModel.from_pretrained(wide, path).merge_and_unload()
-    adapted: PreTrainedModel = merged.to(torch.bfloat16).eval()
+    adapted: PreTrainedModel = merged.to(dtype).eval()
     return adapted
 
 
@@ -194,14 +195,23 @@ class Answerer:
     @torch.inference_mode()
     def find(self, passages: Sequence[str], question: str) -> list[float]:
         """Score passages by the model's own keys."""
-        if self._index is None:
-            self._index = Reader(self.model, Adapter(self.model, 1, 0.0), self._layers)
+        queries = self.trace_question(question)
+        return [float(page_score(queries, self.trace_page(p))) for p in passages]
+
+    @torch.inference_mode()
+    def trace_question(self, question: str) -> Tensor:
+        """Return a question's queries in the index layers, `(tokens, heads, head)`."""
         ids, skip = question_ids(self.tokenizer, question)
-        queries = self._trace(ids)[0][skip:]
-        return [float(page_score(queries, self._trace(self.encode(p))[1][SINK:])) for p in passages]
+        return self._trace(ids)[0][skip:]
+
+    @torch.inference_mode()
+    def trace_page(self, passage: str) -> Tensor:
+        """Return a passage's keys in the index layers, without those of its attention sink."""
+        return self._trace(self.encode(passage))[1][SINK:]
 
     def _trace(self, ids: list[int]) -> tuple[Tensor, Tensor]:
-        assert self._index is not None
+        if self._index is None:
+            self._index = Reader(self.model, Adapter(self.model, 1, 0.0), self._layers)
         piece = Piece((0, len(ids)), ((0, len(ids)),))
         traced = self._index.read(
             torch.tensor([ids]), torch.arange(len(ids)), [piece], max(self._layers) + 1

@@ -1,0 +1,304 @@
+"""A library of a million tokens, beside what reads the chosen pages again with every question.
+
+    python -m recipes.compare_rag --data DATA --dense MINILM [--sizes 10000 1000000]
+
+DATA holds `nano/p0.xz` (JSON lines `{"text"}`) and `eval/squad_dev.jsonl`. The library is prose,
+with passages that people asked about (natural questions) and made-up facts (planted ones) among it.
+It grows in steps, each measured for itself: tokens read per second, memory, bytes. At every size in
+`--sizes` the same questions are asked, of the same passages by
+
+- `library`: passages that were read once and kept;
+- `words + Transformers`: the passages that words find, read again in one prompt;
+- `dense + LangChain`: a chain with `HuggingFacePipeline` over vectors of all passages (MINILM, a
+  sentence transformer of mean pooling);
+- `words + llama.cpp`: the same prompt with its prompt cache, where `llama-cpp-python` and the GGUF
+  file of pace-small's base (`GGUF`) are there; other weights than ours, so only its time counts.
+
+Seconds are CPU seconds of one thread to the first token, medians over questions. An answer is right
+that holds one of the expected ones. All in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pace_integrations import Corpus, GenerationConfig, Pace
+from pace_integrations.library import Library
+from pace_integrations.library.passages import split_page
+from recipes.bench.measure import status
+from recipes.bench.peers import find_gguf
+from recipes.compare_selectors import DenseOrder
+from recipes.train_nano import formats, tasks
+from recipes.train_nano.facts import make_fact
+from recipes.train_nano.relations import TRAINING
+
+ANSWER = 24  # most tokens
+STEPS = (2_000, 10_000, 50_000, 100_000, 200_000, 400_000, 700_000, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about a document of the library.
+
+    Attributes:
+        kind: ``natural`` or ``planted``.
+        question: The question.
+        answers: Each of them is right.
+        title: Title of the document that answers it.
+        text: Its text.
+    """
+
+    kind: str
+    question: str
+    answers: Sequence[str]
+    title: str
+    text: str
+
+    def holds(self, answer: str) -> bool:
+        """Say whether an answer is right."""
+        return any(right.lower() in answer.lower() for right in self.answers)
+
+
+def make_questions(data: Path, count: int) -> list[Asked]:
+    """Return as many natural questions as asked for, and half as many planted ones."""
+    made, titles = [], set()
+    for row in tasks.read_rows(data / "eval" / "squad_dev.jsonl", 600):
+        if row["answers"] and row["context"] not in titles and len(titles) < count:
+            titles.add(row["context"])
+            title = f"{row['title']} {len(titles)}"
+            made.append(Asked("natural", row["question"], row["answers"], title, row["context"]))
+    pool, maker = tasks.haystack(data / "eval")
+    for i in range(count // 2):
+        fact = make_fact(maker, TRAINING)
+        around = maker.rng.choice(len(pool), 6)
+        text = " ".join(
+            [*(pool[j] for j in around[:3]), fact.statement, *(pool[j] for j in around[3:])]
+        )
+        made.append(Asked("planted", fact.question, [fact.answer], f"Notes {i}", text))
+    return made
+
+
+def read_prose(data: Path) -> Iterator[tuple[str, str]]:
+    """Yield titles and texts of prose."""
+    with lzma.open(data / "nano" / "p0.xz", "rt", encoding="utf-8") as lines:
+        for i, line in enumerate(lines):
+            yield f"Text {i}", json.loads(line)["text"]
+
+
+class Prompts:
+    """Chosen passages as one prompt, in the words that pace-small was trained with."""
+
+    @staticmethod
+    def render(passages: Sequence[tuple[str, str]], question: str) -> str:
+        """Return the prompt of some titles and texts."""
+        shown = [formats.passage(i + 1, t, None, x) for i, (t, x) in enumerate(passages)]
+        return "".join(formats.prompt(shown, question))
+
+
+@dataclass
+class Arm:
+    """One way of asking.
+
+    Attributes:
+        name: Its name.
+        first: Waits for the first token of a question about so many passages.
+        answer: Answers a question from so many passages; None where only the time counts.
+    """
+
+    name: str
+    first: Callable[[str, int], object]
+    answer: Callable[[str, int], str] | None = None
+
+
+def library_arms(library: Library) -> list[Arm]:
+    """Return the library's two ways, of which `each` has no single first token."""
+
+    def first(question: str, passages: int) -> None:
+        config = GenerationConfig(max_new_tokens=2)
+        with library.stream(
+            question, strategy="together", passages=passages, budget=2**20, generation=config
+        ) as stream:
+            next(piece for piece in stream if piece)
+
+    def answer(strategy: Any) -> Callable[[str, int], str]:  # noqa: ANN401
+        config = GenerationConfig(max_new_tokens=ANSWER)
+        return lambda question, passages: (
+            library.ask(question, strategy=strategy, passages=passages, generation=config).text
+        )
+
+    return [
+        Arm("library, together", first, answer("together")),
+        Arm("library, each", lambda q, n: answer("each")(q, n), answer("each")),
+    ]
+
+
+def find_by_words(library: Library, question: str, passages: int) -> list[tuple[str, str]]:
+    """Return titles and texts of the passages that words find."""
+    chosen = library.find_pages(question, count=passages, selector="bm25").scored
+    return [(s.block.document.title, s.block.passage.text) for s in chosen]
+
+
+def transformers_arm(library: Library, model: Any, tokenizer: Any) -> Arm:  # noqa: ANN401
+    """Return the arm that reads what words find again, with plain Transformers."""
+
+    def write(question: str, passages: int, count: int) -> str:
+        prompt = Prompts.render(find_by_words(library, question, passages), question)
+        ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
+        made = model.generate(**ids, max_new_tokens=count, do_sample=False)
+        return str(tokenizer.decode(made[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
+
+    return Arm(
+        "words + Transformers", lambda q, n: write(q, n, 1), lambda q, n: write(q, n, ANSWER)
+    )
+
+
+def langchain_arm(library: Library, model: Any, tokenizer: Any, dense: DenseOrder) -> Arm:  # noqa: ANN401
+    """Return the arm of a LangChain chain over vectors of all passages."""
+    from langchain_core.documents import Document
+    from langchain_core.runnables import Runnable, RunnableLambda
+    from langchain_huggingface import HuggingFacePipeline
+    from transformers import pipeline
+
+    texts = [
+        Document(part.text, metadata={"title": document.title})
+        for document in library.documents
+        for page in document.pages
+        for part in split_page(page.text, page.section)
+    ]
+    start = time.process_time()
+    vectors = np.stack([dense.embed(text.page_content).numpy() for text in texts])
+    print(f"  vectors of {len(texts)} passages: {time.process_time() - start:.0f} s", flush=True)
+
+    def retrieve(asked: tuple[str, int]) -> str:
+        question, passages = asked
+        scores = vectors @ dense.embed(question).numpy()
+        best = [texts[i] for i in np.argsort(-scores)[:passages]]
+        return Prompts.render([(d.metadata["title"], d.page_content) for d in best], question)
+
+    def chain(tokens: int) -> Runnable[Any, str]:
+        made = pipeline("text-generation", model=model, tokenizer=tokenizer)
+        settings = {"max_new_tokens": tokens, "do_sample": False, "return_full_text": False}
+        return RunnableLambda(retrieve) | HuggingFacePipeline(
+            pipeline=made, pipeline_kwargs=settings
+        )
+
+    short, long = chain(1), chain(ANSWER)
+    return Arm(
+        "dense + LangChain", lambda q, n: short.invoke((q, n)), lambda q, n: long.invoke((q, n))
+    )
+
+
+def llama_cpp_arm(library: Library) -> Arm:
+    """Return the arm of llama.cpp, whose prompt cache keeps the beginning that prompts share."""
+    import llama_cpp
+
+    llm = llama_cpp.Llama(
+        str(find_gguf()), n_ctx=8192, n_threads=1, n_threads_batch=1, verbose=False
+    )
+    llm.set_cache(llama_cpp.LlamaRAMCache())
+
+    def first(question: str, passages: int) -> object:
+        prompt = Prompts.render(find_by_words(library, question, passages), question)
+        return llm(prompt, max_tokens=1, temperature=0.0)
+
+    return Arm("words + llama.cpp", first)
+
+
+def time_arm(arm: Arm, questions: Sequence[Asked], passages: int) -> float:
+    """Return the median of CPU seconds to the first token."""
+    seconds = []
+    for asked in questions:
+        start = time.process_time()
+        arm.first(asked.question, passages)
+        seconds.append(time.process_time() - start)
+    return statistics.median(seconds)
+
+
+def grow(
+    library: Library, documents: Iterator[tuple[str, str]], have: int, size: int
+) -> tuple[int, float]:
+    """Add prose until a library holds so many tokens; return what was read, and its rate."""
+    count, batch, tokens = library.pace.count_tokens, {}, 0
+    while have + tokens < size:
+        title, text = next(documents)
+        batch[title] = text
+        tokens += round(count(text) * 1.3)  # passages overlap, and have headings
+    start = time.process_time()
+    read = library.add(Corpus.from_texts(batch)).read if batch else 0
+    return read, read / (time.process_time() - start) if batch else 0.0
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="pace-small")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--dense", type=Path, help="folder of a sentence transformer")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 1_000_000])
+    parser.add_argument("--questions", type=int, default=60, help="natural ones of the last size")
+    parser.add_argument("--timed", type=int, default=6, help="questions whose first token is timed")
+    parser.add_argument("--passages", type=int, nargs="+", default=[5, 30])
+    parser.add_argument("--states", choices=["full", "int8"], default="int8")
+    given = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    with Pace.load(given.model, memory=None) as pace, tempfile.TemporaryDirectory() as base:
+        folder = Path(base) / "library"
+        library = Library.open(folder, pace, states=given.states, attention="pages")
+        measure(pace, library, given)
+
+
+def measure(pace: Pace, library: Library, given: argparse.Namespace) -> None:
+    """Let a library grow, and ask it at every size."""
+    loaded = pace._engine.loaded
+    prose, have = read_prose(given.data), 0
+    early = make_questions(given.data, given.questions)
+    first = [q for q in early if q.kind == "natural"][: given.timed]
+    rest = [q for q in early if q not in first]
+    have += library.add(Corpus.from_texts({q.title: q.text for q in first})).read
+    for size in sorted({*(s for s in STEPS if s <= max(given.sizes)), *given.sizes}):
+        if size == max(given.sizes):
+            have += library.add(Corpus.from_texts({q.title: q.text for q in rest})).read
+        read, rate = grow(library, prose, have, size)
+        have += read
+        store = library.stats().store
+        kept = store.state_bytes + store.index_bytes if store else 0
+        print(
+            f"{have} tokens: {read} read at {rate:.0f} per second, {kept / 2**20:.0f} MiB kept, "
+            f"{status('VmRSS'):.0f} MB of memory, {status('VmHWM'):.0f} at most",
+            flush=True,
+        )
+        if size not in given.sizes:
+            continue
+        arms = library_arms(library)
+        arms.append(transformers_arm(library, loaded.model, loaded.tokenizer))
+        if given.dense:
+            dense = DenseOrder(given.dense)
+            arms.append(langchain_arm(library, loaded.model, loaded.tokenizer, dense))
+        if find_gguf():
+            arms.append(llama_cpp_arm(library))
+        for arm in arms:
+            arm.first(first[0].question, 1)  # what is done once, such as building an index
+            times = [time_arm(arm, first, passages) for passages in given.passages]
+            cells = [f"{p} passages {t:.3f} s" for p, t in zip(given.passages, times, strict=True)]
+            if size == max(given.sizes) and arm.answer is not None:
+                for kind in ("natural", "planted"):
+                    own = [q for q in early if q.kind == kind]
+                    right = sum(q.holds(arm.answer(q.question, given.passages[0])) for q in own)
+                    cells.append(f"{kind} {right} of {len(own)} right")
+            print(f"  {arm.name}: {', '.join(cells)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
