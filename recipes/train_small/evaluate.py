@@ -134,7 +134,7 @@ def table(
     yield line("2Wiki, 10 passages, full", hops, full)
     yield line("2Wiki, 10 passages, by page", hops, pages)
     for length in LENGTHS:
-        planted = tasks.planted(data, length, count)
+        planted = tasks.planted(data, length, max(12, count * LENGTHS[0] // length))
         yield line(f"planted facts, {length} tokens, full", planted, full)
         yield line(f"planted facts, {length} tokens, by page", planted, pages)
     yield line("recall, SQuAD 2.0 of 10", ten, lambda items: recall(answerer, items))
@@ -153,13 +153,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", type=Path)
     parser.add_argument("--base", type=Path, required=True, help="converted base, with tokenizer")
     parser.add_argument("--data", type=Path, default=Path("data/eval"), help="evaluation rows")
-    parser.add_argument("--rows", type=int, default=100, help="rows of each kind")
+    parser.add_argument("--rows", type=int, default=100, help="rows of a line, fewer of long ones")
     parser.add_argument(
         "--only", nargs="*", default=[], help="lines whose names contain one of these"
     )
     parser.add_argument("--lookups", type=Path, help="questions of look-ups, JSON lines")
     parser.add_argument("--documents", type=Path, help="folder of their documents")
+    parser.add_argument("--verify", action="store_true", help="ask for a verdict on each answer")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
     return parser.parse_args()
 
 
@@ -167,7 +169,8 @@ def main() -> None:
     """Print the table."""
     given = arguments()
     torch.set_num_threads(given.threads)
-    answerer = Answerer(load_model(given.model, given.base), given.base, verify=True)
+    model = load_model(given.model, given.base, getattr(torch, given.dtype))
+    answerer = Answerer(model, given.base, verify=given.verify)
     lookups = (given.lookups, given.documents) if given.lookups else None
     print("| line | n | measures | seconds |\n| --- | --- | --- | --- |", flush=True)
     for name, measure in table(answerer, given.data, given.rows, lookups):

@@ -59,6 +59,8 @@ def look_up(
                 "possible": any(matches(reply.insisted, row) for reply in replies),
                 "supported right": supported and right,
                 "supported wrong": supported and not right,
+                f"{row['doc']} asked": 1,
+                f"{row['doc']} right": right and not refused,
             }
         )
     return {name: float(count) for name, count in counts.items()}
