@@ -223,6 +223,8 @@ def compare_speed(paths: Sequence[Path], against: Path, rounds: int) -> Iterator
         here.close()
         there.close()
     for name, (now, before) in totals.items():
+        if not now:
+            continue
         shown = [round(1000 * seconds) for seconds in (now, before)]
         yield {name: shown[0], "before": shown[1], "times": round(before / now, 2)}
 

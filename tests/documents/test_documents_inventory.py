@@ -140,6 +140,42 @@ def test_text_outside_the_page_is_named_and_not_read(read):
     assert report.on_pages == ("pages with text outside what a viewer shows, not read: 1",)
 
 
+def test_lines_that_run_off_the_page_are_read_whole_and_named(read):
+    def draw(canvas):
+        canvas.setFont("Courier", 10)
+        canvas.drawString(60, 700, "Run this:")
+        canvas.drawString(400, 680, "grubconfig --serial=ttyS0,9600n8 --quiet yes")
+        canvas.drawString(60, 660, "and wait.")
+        canvas.saveState()  # a table on its side, whose last column is off the paper
+        canvas.translate(300, 700)
+        canvas.rotate(90)
+        canvas.drawString(0, 0, "Depth at the western quay 77 m")
+        canvas.restoreState()
+
+    document, report = read(drawn(draw))
+    text = document.pages[0].text
+    assert "grubconfig --serial=ttyS0,9600n8 --quiet yes" in text
+    assert "Depth at the western quay 77 m" in text
+    assert report.on_pages == ("pages with lines that run off the page, read: 1",)
+
+
+def test_a_column_that_was_cropped_away_is_not_read(read):
+    def crop(writer):
+        box = [NumberObject(value) for value in (0, 0, 300, 842)]
+        writer.pages[0][NameObject("/CropBox")] = ArrayObject(box)
+
+    def draw(canvas):
+        for n, (left, right) in enumerate(zip(LEFT, RIGHT, strict=False)):
+            canvas.setFont("Helvetica", 10)
+            canvas.drawRightString(298, 700 - 14 * n, left)
+            canvas.drawString(310, 700 - 14 * n, right)
+
+    document, report = read(rewritten(drawn(draw), crop))
+    text = " ".join(document.pages[0].text.split())
+    assert text == " ".join(LEFT[: len(RIGHT)])
+    assert report.on_pages == ("pages with text outside what a viewer shows, not read: 1",)
+
+
 LEFT = [
     "The committee reviewed the annual", "report of the harbor and found that",
     "the dredging contract had been signed", "on the third of March by the warden,",

@@ -126,7 +126,8 @@ FORMATS: tuple[Format, ...] = (
         "attached documents, page labels, outline; with `--ocr` also pictures of text",
         "pages without text, pages with text outside what a viewer shows, pages with text in "
         "hidden layers, form (XFA), embedded media, stamps, attached files",
-        "pages with white or invisible text, form (XFA), attached files",
+        "pages with lines that run off the page, pages with white or invisible text, form (XFA), "
+        "attached files",
         magic=(b"%PDF-",),
         paged=True,
     ),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pace_integrations.documents.formats.pdf.accents import Box
-from pace_integrations.documents.formats.pdf.chunks import Word
+from pace_integrations.documents.formats.pdf.chunks import RIGHT_TO_LEFT, Word
 from pace_integrations.documents.formats.pdf.pdfium_words import Piece
+
+_SPACES = 0.9  # heights of the letters that the space between two words takes at most
 
 
 def _turn_box(box: Box, turned: int, page: Box) -> Box:
@@ -19,15 +21,56 @@ def _turn_box(box: Box, turned: int, page: Box) -> Box:
     return page[3] - top, page[2] - right, page[3] - bottom, page[2] - left
 
 
-def take_inside(pieces: Sequence[Piece], area: Box) -> list[Piece]:
-    """Return the pieces whose middle lies in an area."""
-    left, bottom, right, top = (2 * place for place in area)
-    return [
-        piece
-        for piece in pieces
-        for (x, y, end, upper) in (piece.box,)
-        if left - 2 <= x + end <= right + 2 and bottom - 2 <= y + upper <= top + 2
-    ]
+def take_inside(pieces: Sequence[Piece], area: Box) -> tuple[list[Piece], int]:
+    """Return the pieces of the lines that begin in an area, and how many of them run out of it.
+
+    A piece belongs to it if its middle lies there. Lines that are too long for the page, as those
+    of listings are, are read whole.
+    """
+    shown: list[Piece] = []
+    beyond, last = 0, None
+    for piece in pieces:
+        x, y = _find_middle(piece.box)
+        if _is_within(x, y, area):
+            last = piece
+        elif _begins_within(piece, area) or (last is not None and _goes_on(last, piece)):
+            last = piece
+            beyond += 1
+        else:
+            last = None
+            continue
+        shown.append(piece)
+    return shown, beyond
+
+
+def _find_middle(box: Box) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _is_within(x: float, y: float, area: Box) -> bool:
+    return area[0] - 1 <= x <= area[2] + 1 and area[1] - 1 <= y <= area[3] + 1
+
+
+def _begins_within(piece: Piece, area: Box) -> bool:
+    """Tell whether the first letter of a word lies in an area."""
+    along, ahead = piece.turned % 2, piece.turned in (0, 1)
+    if piece.turned == 0 and RIGHT_TO_LEFT.search(piece.text):
+        ahead = False
+    inner = (piece.box[3 - along] - piece.box[1 - along]) / 2  # about the width of a letter
+    start = piece.box[along] + inner if ahead else piece.box[along + 2] - inner
+    x, y = _find_middle(piece.box)
+    return _is_within(x, start, area) if along else _is_within(start, y, area)
+
+
+def _goes_on(last: Piece, piece: Piece) -> bool:
+    """Tell whether a word follows another one in its line, with no more than spaces between."""
+    along = last.turned % 2
+    across = 1 - along
+    a, b = last.box, piece.box
+    height = min(a[across + 2] - a[across], b[across + 2] - b[across])
+    level = min(a[across + 2], b[across + 2]) - max(a[across], b[across]) > height / 2
+    gap = max(b[along] - a[along + 2], a[along] - b[along + 2])
+    return level and gap < _SPACES * height
 
 
 def turn_single_letters(pieces: Sequence[Piece]) -> None:

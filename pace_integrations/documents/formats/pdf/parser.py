@@ -267,6 +267,7 @@ def _describe_pages(
     if pdfium is not None:
         named += [
             ("pages with text outside what a viewer shows, not read", pdfium.outside),
+            ("pages with lines that run off the page, read", pdfium.beyond),
             ("pages with text in hidden layers, not read", pdfium.visibility.turned_off),
             ("pages with white or invisible text, read", pdfium.visibility.unseen),
         ]

@@ -45,6 +45,7 @@ class PdfiumFile:
     Attributes:
         document: The open document.
         outside: Pages with text that lies outside what a viewer shows.
+        beyond: Pages with lines that run off them.
         doubtful: Pages whose text PDFium is known to get wrong.
         enclosed: What the annotations of the pages read so far enclose.
         visibility: Which of those pages have text that nobody sees.
@@ -52,6 +53,7 @@ class PdfiumFile:
 
     document: pypdfium2.PdfDocument
     outside: list[int] = field(default_factory=list)
+    beyond: list[int] = field(default_factory=list)
     doubtful: list[int] = field(default_factory=list)
     enclosed: Enclosed = field(default_factory=Enclosed)
     visibility: VisibilityCheck = field(default_factory=VisibilityCheck)
@@ -84,11 +86,13 @@ class PdfiumFile:
                 self.doubtful.append(index)
         if not pieces and self._draws_text(page):
             self.doubtful.append(index)  # by a font that it does not know
-        shown = take_inside(pieces, area)
+        shown, beyond = take_inside(pieces, area)
         if not shown:  # a wrong box, rather than a page that shows nothing of its text
             shown = pieces
         elif len(shown) < len(pieces):
             self.outside.append(index)
+        if beyond:
+            self.beyond.append(index)
         turn_single_letters(shown)
         lines: list[Line] = []
         for turned in dict.fromkeys(piece.turned for piece in shown):
