@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pace_integrations.ahn import KINDS, AHNConfig, save_weights
+from pace_integrations.ahn import KINDS, AHNConfig, load_weights, save_weights
 from pace_integrations.model.hippocampus import HippocampusPatch
 from pace_integrations.model.loading import LoadSettings, load_model
 from recipes.train_ahn.objective import Weights
@@ -35,6 +35,10 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--relations", type=float, default=0.0, help="experimental: their weight")
     parser.add_argument("--outputs", type=float, default=0.0, help="weight of attention outputs")
+    parser.add_argument(
+        "--silence", type=float, default=0.0, help="weight: no change by the state of another text"
+    )
+    parser.add_argument("--start", type=Path, help="folder of an AHN to go on from")
     parser.add_argument("--sinks", type=int, default=16, help="written into the configuration")
     parser.add_argument("--window", type=int, default=1008, help="written into the configuration")
     parser.add_argument("--device", help="such as cuda")
@@ -51,6 +55,8 @@ def make_trainer(given: argparse.Namespace) -> Trainer:
     loaded.model.requires_grad_(False)
     torch.manual_seed(given.seed)  # the first weights
     patch = HippocampusPatch(loaded.model, AHNConfig(given.kind, given.sinks, given.window))
+    if given.start:
+        load_weights(given.start).load_into(patch.networks)
     texts = load_texts(
         given.data, loaded.tokenizer, length=given.length, count=given.texts, cache=given.work
     )
@@ -62,7 +68,7 @@ def make_trainer(given: argparse.Namespace) -> Trainer:
         rate=given.rate,
         seed=given.seed,
     )
-    weights = Weights(relations=given.relations, outputs=given.outputs)
+    weights = Weights(relations=given.relations, outputs=given.outputs, silence=given.silence)
     return Trainer(loaded.model, patch, texts, plan, weights)
 
 

@@ -26,12 +26,14 @@ class Weights:
         kl: Of the divergence of next-token distributions.
         relations: Of the relational terms.
         outputs: Of the distance of attention outputs.
+        silence: Of the divergence from the bare window where the state is another text's.
         warm_up: Steps over which relations rise from nothing.
     """
 
     kl: float = 1.0
     relations: float = 0.0
     outputs: float = 0.0
+    silence: float = 0.0
     warm_up: int = 20
 
 

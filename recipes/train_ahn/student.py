@@ -1,14 +1,15 @@
 """Teacher and student are one frozen model: with full attention, and with a window and AHN."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from pace_integrations.ahn import AHNConfig
+from pace_integrations.ahn import AHNConfig, ArtificialHippocampus
 from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.hippocampus import HippocampusPatch
 from pace_integrations.model.kv_cache.attention import segmented_attention
@@ -22,10 +23,44 @@ class Traced:
         logits: ``(tokens, vocabulary)``, float32.
         outputs: Of every layer's attention, before its projection ``(tokens, heads * size)``;
             empty unless asked for.
+        states: What the networks hold at the end, by layer; without gradients.
     """
 
     logits: Tensor
     outputs: tuple[Tensor, ...]
+    states: Mapping[int, Tensor]
+
+
+class ForeignState(ArtificialHippocampus):
+    """A network that takes nothing in: its state is what another text left.
+
+    Attributes:
+        foreign: That state ``(1, heads, d, d)``.
+    """
+
+    foreign: Tensor
+
+    def chunk(  # type: ignore[override]
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        x: Tensor,
+        *state: Tensor | None,
+        **options: Any,  # noqa: ANN401 - those of the base class
+    ) -> tuple[Tensor, Tensor]:
+        """Read from the other text's state (see `ArtificialHippocampus.chunk`)."""
+        gates = options.pop("gates", None) or self.fn.compute_gates(x)
+        shut = tuple(torch.zeros_like(gate) for gate in gates)
+        return super().chunk(q, k, v, x, self.foreign, gates=shut, **options)
+
+
+def set_foreign(patch: HippocampusPatch, states: Mapping[int, Tensor]) -> None:
+    """Have networks read from the states of another text, by layer, and write nothing."""
+    for i, network in patch.networks.items():
+        network.__class__ = ForeignState
+        assert isinstance(network, ForeignState)
+        network.foreign = states[i]
 
 
 def run_teacher(
@@ -35,7 +70,7 @@ def run_teacher(
     decoder = model.get_decoder()
     with torch.no_grad(), _record_outputs(model, first, on=outputs) as kept:
         hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
-        return Traced(_project(model, hidden, first), tuple(kept))
+        return Traced(_project(model, hidden, first), tuple(kept), {})
 
 
 def run_student(
@@ -53,7 +88,9 @@ def run_student(
         hidden = decoder(
             input_ids=ids, use_cache=True, **cache_argument(decoder, cache)
         ).last_hidden_state
-        return Traced(_project(model, hidden, first), tuple(kept))
+        held = {i: layer.list_tensors().get("state") for i, layer in enumerate(cache.layers)}
+        states = {i: state.detach() for i, state in held.items() if state is not None}
+        return Traced(_project(model, hidden, first), tuple(kept), states)
 
 
 def _project(model: PreTrainedModel, hidden: Tensor, first: int) -> Tensor:

@@ -6,15 +6,18 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pace_integrations.ahn import AHNConfig
 from pace_integrations.model.hippocampus import HippocampusPatch
 from recipes.resumable_training import LOG_STEPS, ResumableTraining
-from recipes.train_ahn.objective import Weights, compute_loss
-from recipes.train_ahn.student import run_student, run_teacher
+from recipes.train_ahn.objective import Weights, compute_kl, compute_loss
+from recipes.train_ahn.student import run_student, run_teacher, set_foreign
 from recipes.train_ahn.texts import Texts
+
+SILENT = 128  # positions behind the window where silence is asked for
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,13 @@ class Trainer(ResumableTraining):
         self._networks = nn.ModuleDict({str(i): n for i, n in patch.networks.items()})
         super().__init__((p for p in self._networks.parameters() if p.requires_grad), plan)
         self.model, self.patch, self.plan, self.weights = model, patch, plan, weights
-        self.curve = list[float]()
+        self.curve, self.quiet = list[float](), list[float]()
+        if weights.silence:
+            self._foreign = HippocampusPatch(model, patch.config)
+            for i, network in self._foreign.networks.items():
+                network.fn = patch.networks[i].fn  # the same weights
+            self._bare = HippocampusPatch(model, patch.config, bare=True)
+        self._left = dict[int, Tensor]()  # the states of the text before
         self._texts = texts
 
     def update(self) -> float:
@@ -93,21 +102,45 @@ class Trainer(ResumableTraining):
             loss, divergence = compute_loss(student, teacher, self.weights, self.step)
             (loss / self.plan.rows).backward()
             total += divergence / self.plan.rows
+            if self.weights.silence:
+                self._keep_silent(ids, config)
+                self._left = dict(student.states)
         self.apply_gradients()
         self.curve.append(total)
         return total
 
+    def _keep_silent(self, ids: Tensor, config: AHNConfig) -> None:
+        """Add the gradient of what another text's state changes, which should be nothing."""
+        if not self._left:
+            return
+        set_foreign(self._foreign, self._left)
+        ids = ids[:, : config.lossless + SILENT]
+        with torch.no_grad():
+            bare = run_student(self.model, self._bare, config, ids, config.lossless)
+        student = run_student(self.model, self._foreign, config, ids, config.lossless)
+        divergence = compute_kl(student.logits, bare.logits)
+        (divergence * self.weights.silence / self.plan.rows).backward()
+        self.quiet.append(float(divergence.detach()))
+
     def progress_line(self) -> str:
-        """Return the mean divergence and the time since the start."""
-        mean = sum(self.curve[-LOG_STEPS:]) / LOG_STEPS
-        return f"kl {mean:.4f} {time.monotonic() - self._begun:.0f} s"
+        """Return the mean divergences and the time since the start."""
+        own, other = (sum(part[-LOG_STEPS:]) / LOG_STEPS for part in (self.curve, self.quiet))
+        beside = f" by another state {other:.4f}" if self.weights.silence else ""
+        return f"kl {own:.4f}{beside} {time.monotonic() - self._begun:.0f} s"
 
     def state(self) -> dict[str, Any]:
         """Return everything that the next step depends on."""
-        return {**super().state(), "curve": self.curve, "networks": self._networks.state_dict()}
+        return {
+            **super().state(),
+            "curve": self.curve,
+            "quiet": self.quiet,
+            "left": self._left,
+            "networks": self._networks.state_dict(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         super().load_state(state)
-        self.curve = list(state["curve"])
+        self.curve, self.quiet = list(state["curve"]), list(state["quiet"])
+        self._left = dict(state["left"])
         self._networks.load_state_dict(state["networks"])

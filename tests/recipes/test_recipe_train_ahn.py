@@ -18,7 +18,8 @@ from checkpoints import save_tiny
 from safetensors.torch import load_file
 
 from pace_integrations import Corpus, Pace
-from pace_integrations.ahn import load_weights
+from pace_integrations.ahn import AHNConfig, load_weights
+from pace_integrations.model.hippocampus import HippocampusPatch
 from recipes.train_ahn.__main__ import main, make_trainer, read_arguments
 from recipes.train_ahn.compare import main as compare
 from recipes.train_ahn.costs import SHAPES
@@ -26,6 +27,9 @@ from recipes.train_ahn.costs import main as show_costs
 from recipes.train_ahn.evaluate import ARMS
 from recipes.train_ahn.evaluate import main as evaluate
 from recipes.train_ahn.objective import compare_outputs, compare_relations, compute_kl
+from recipes.train_ahn.questions import SHUT, WAYS
+from recipes.train_ahn.questions import main as ask_questions
+from recipes.train_ahn.student import run_student, set_foreign
 from recipes.train_ahn.texts import load_texts
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +52,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, seed in (("train", 0), ("held", 1)):
         write_texts(folder / f"{name}.xz", seed)
     model = save_tiny(folder / "model", num_hidden_layers=2, max_position_embeddings=512)
+    (model / "reading.json").write_text(json.dumps({"index_layers": [1]}))
     return {"folder": folder, "model": model}
 
 
@@ -81,12 +86,15 @@ def test_the_divergence_falls_and_what_is_written_loads(
 def test_a_resumed_training_is_the_uninterrupted_one(
     places: dict[str, Path], tmp_path: Path
 ) -> None:
-    main([*arguments(places, tmp_path / "whole"), "--out", str(tmp_path / "a")])
-    half = make_trainer(read_arguments(arguments(places, tmp_path / "halves")))
+    whole, halves = (
+        arguments(places, tmp_path / name, silence=0.5) for name in ("whole", "halves")
+    )
+    main([*whole, "--out", str(tmp_path / "a")])
+    half = make_trainer(read_arguments(halves))
     for _ in range(5):
         half.update()
     half.save(tmp_path / "halves" / "state.pt")
-    main([*arguments(places, tmp_path / "halves"), "--out", str(tmp_path / "b")])
+    main([*halves, "--out", str(tmp_path / "b")])
     one, other = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
@@ -111,7 +119,7 @@ def test_a_killed_training_keeps_its_state(places: dict[str, Path], tmp_path: Pa
     assert torch.load(state, weights_only=True)["step"] > 0
 
 
-@pytest.mark.parametrize("option", ["relations", "outputs"])
+@pytest.mark.parametrize("option", ["relations", "outputs", "silence"])
 def test_options_train_too(option: str, places: dict[str, Path], tmp_path: Path) -> None:
     plain = make_trainer(read_arguments(arguments(places, tmp_path)))
     other = make_trainer(read_arguments(arguments(places, tmp_path, **{option: 0.5})))
@@ -121,6 +129,73 @@ def test_options_train_too(option: str, places: dict[str, Path], tmp_path: Path)
     one, two = (t.patch.networks[0].fn.o_proj.weight for t in (plain, other))
     assert two.isfinite().all()
     assert not torch.equal(one, two)
+
+
+def test_a_training_goes_on_from_a_trained_ahn(places: dict[str, Path], tmp_path: Path) -> None:
+    main([*arguments(places, tmp_path / "w"), "--out", str(tmp_path / "a")])
+    words = [*arguments(places, tmp_path / "v"), "--start", str(tmp_path / "a")]
+    trainer = make_trainer(read_arguments(words))
+    saved = load_weights(tmp_path / "a").layers[1]["fn.o_proj.weight"].float()
+    assert torch.equal(trainer.patch.networks[1].fn.o_proj.weight, saved)
+    assert trainer.step == 0
+
+
+def test_a_foreign_state_is_read_and_never_written(places: dict[str, Path], tmp_path: Path) -> None:
+    trainer = make_trainer(read_arguments(arguments(places, tmp_path)))
+    model, patch, config = trainer.model, trainer.patch, AHNConfig("gdn", 4, 12)
+    for _ in range(3):
+        trainer.update()
+    one, other = (torch.randint(0, 90, (1, n)) for n in (60, 80))
+    left = run_student(model, patch, config, other, 16).states
+    own = run_student(model, patch, config, one, 16)
+    bare = run_student(model, HippocampusPatch(model, config, bare=True), config, one, 16)
+    set_foreign(patch, left)
+    foreign = run_student(model, patch, config, one, 16)
+    assert all(torch.equal(left[i], foreign.states[i]) for i in left)
+    assert not torch.equal(foreign.logits, own.logits)
+    assert not torch.equal(foreign.logits, bare.logits)
+    set_foreign(patch, {i: torch.zeros_like(state) for i, state in left.items()})
+    assert torch.equal(run_student(model, patch, config, one, 16).logits, bare.logits)
+
+
+def test_questions_are_asked_in_each_way_once(
+    places: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([*arguments(places, tmp_path / "w", steps=2), "--out", str(tmp_path / "ahn")])
+    pages = [(f"Page {i}", f"It is {i} miles to the lake.") for i in range(12)]
+    asked = [
+        {"title": t, "context": x, "question": "How far is the lake?", "answers": [str(i)]}
+        for i, (t, x) in enumerate(pages)
+    ]
+    docs = [{"title": t, "text": x, "supporting": i == 1} for i, (t, x) in enumerate(pages)]
+    hops = [{"question": f"Lake {i}?", "answers": ["no one"], "docs": docs} for i in range(2)]
+    for name, rows in (("squad_dev", asked), ("2wikimultihopqa_dev_200", hops)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = tmp_path / "said.jsonl"
+    options = {
+        "model": places["model"],
+        "ahn": tmp_path / "ahn",
+        "data": tmp_path,
+        "out": out,
+        "rows": 2,
+        "tokens": 100,
+        "lossless": 128,
+        "answer": 2,
+    }
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words += ["--tasks", "squad", "2wiki", "needles"]
+    ask_questions([*words, "--ways", "AHN", SHUT])
+    ask_questions(words)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    told = capsys.readouterr().out
+    assert len(lines) == len({(line["id"], line["way"]) for line in lines})
+    tasks = {"SQuAD-10", "2Wiki", "needles, inside", "needles, outside"}
+    assert {line["task"] for line in lines} == tasks
+    # Whatever is too long for the model is read with its positions stretched.
+    assert {line["way"] for line in lines} == set(WAYS)
+    assert all(f"| {task} |" in told for task in tasks)
+    squad = {line["way"]: line["tokens"] for line in lines if line["task"] == "SQuAD-10"}
+    assert max(squad["BM25"], squad["heads"]) < squad["AHN"] == squad["YaRN"]
 
 
 def test_terms_are_zero_for_equals_and_positive_otherwise() -> None:
