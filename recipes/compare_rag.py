@@ -35,7 +35,7 @@ import numpy as np
 import torch
 
 from pace_integrations import Corpus, GenerationConfig, Pace
-from pace_integrations.library import Library
+from pace_integrations.library import Library, ReadingProfile
 from pace_integrations.library.passages import split_page
 from recipes.bench.measure import status
 from recipes.bench.peers import find_gguf
@@ -97,14 +97,10 @@ def read_prose(data: Path) -> Iterator[tuple[str, str]]:
             yield f"Text {i}", json.loads(line)["text"]
 
 
-class Prompts:
-    """Chosen passages as one prompt, in the words that pace-small was trained with."""
-
-    @staticmethod
-    def render(passages: Sequence[tuple[str, str]], question: str) -> str:
-        """Return the prompt of some titles and texts."""
-        shown = [formats.passage(i + 1, t, None, x) for i, (t, x) in enumerate(passages)]
-        return "".join(formats.prompt(shown, question))
+def render_prompt(passages: Sequence[tuple[str, str]], question: str) -> str:
+    """Return one prompt of some titles and texts, in the words that pace-small was trained with."""
+    shown = [formats.passage(i + 1, t, None, x) for i, (t, x) in enumerate(passages)]
+    return "".join(formats.prompt(shown, question))
 
 
 @dataclass
@@ -130,7 +126,7 @@ def library_arms(library: Library) -> list[Arm]:
         with library.stream(
             question, strategy="together", passages=passages, budget=2**20, generation=config
         ) as stream:
-            next(piece for piece in stream if piece)
+            next((piece for piece in stream if piece), None)
 
     def answer(strategy: Any) -> Callable[[str, int], str]:  # noqa: ANN401
         config = GenerationConfig(max_new_tokens=ANSWER)
@@ -154,7 +150,7 @@ def transformers_arm(library: Library, model: Any, tokenizer: Any) -> Arm:  # no
     """Return the arm that reads what words find again, with plain Transformers."""
 
     def write(question: str, passages: int, count: int) -> str:
-        prompt = Prompts.render(find_by_words(library, question, passages), question)
+        prompt = render_prompt(find_by_words(library, question, passages), question)
         ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
         made = model.generate(**ids, max_new_tokens=count, do_sample=False)
         return str(tokenizer.decode(made[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
@@ -185,7 +181,7 @@ def langchain_arm(library: Library, model: Any, tokenizer: Any, dense: DenseOrde
         question, passages = asked
         scores = vectors @ dense.embed(question).numpy()
         best = [texts[i] for i in np.argsort(-scores)[:passages]]
-        return Prompts.render([(d.metadata["title"], d.page_content) for d in best], question)
+        return render_prompt([(d.metadata["title"], d.page_content) for d in best], question)
 
     def chain(tokens: int) -> Runnable[Any, str]:
         made = pipeline("text-generation", model=model, tokenizer=tokenizer)
@@ -210,7 +206,7 @@ def llama_cpp_arm(library: Library) -> Arm:
     llm.set_cache(llama_cpp.LlamaRAMCache())
 
     def first(question: str, passages: int) -> object:
-        prompt = Prompts.render(find_by_words(library, question, passages), question)
+        prompt = render_prompt(find_by_words(library, question, passages), question)
         return llm(prompt, max_tokens=1, temperature=0.0)
 
     return Arm("words + llama.cpp", first)
@@ -251,11 +247,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--timed", type=int, default=6, help="questions whose first token is timed")
     parser.add_argument("--passages", type=int, nargs="+", default=[5, 30])
     parser.add_argument("--states", choices=["full", "int8"], default="int8")
+    parser.add_argument("--profile-layers", type=int, nargs="+", help="index layers of --model")
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
     with Pace.load(given.model, memory=None) as pace, tempfile.TemporaryDirectory() as base:
         folder = Path(base) / "library"
-        library = Library.open(folder, pace, states=given.states, attention="pages")
+        layers = given.profile_layers
+        profile = ReadingProfile(index_layers=tuple(layers)) if layers else None
+        library = Library.open(
+            folder, pace, states=given.states, attention="pages", profile=profile
+        )
         measure(pace, library, given)
 
 

@@ -28,7 +28,7 @@ from pace_integrations.evaluation.statistics import bootstrap_interval
 from pace_integrations.library.selectors import RANK_OFFSET, split_words
 from recipes.train_nano import tasks
 from recipes.train_nano.tasks import Item
-from recipes.train_small.index import page_score
+from recipes.train_small.index import LAYERS, page_score
 from recipes.train_small.reading import Answerer, load_model
 
 PAGES = 500
@@ -62,9 +62,8 @@ def make_sets(data: Path) -> list[Asked]:
     """Return the sets of questions."""
     squad = [item for item in tasks.squad(data, 10, 600) if item.answers]
     wiki = tasks.two_wiki(data, 200)
-    own = list(dict.fromkeys(_text(p) for item in squad for p in item.passages))
-    rest = list(dict.fromkeys(_text(p) for item in wiki for p in item.passages))
-    pages = (own + rest)[:PAGES]
+    texts = (_text(p) for item in [*squad, *wiki] for p in item.passages)
+    pages = list(dict.fromkeys(texts))[:PAGES]
     random.Random(0).shuffle(pages)
     place = {page: i + 1 for i, page in enumerate(pages)}
     shown = [f"[{i}] {page}" for page, i in place.items()]
@@ -204,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(1)
     scorers: dict[str, Callable[[Item], list[float]]] = {
         "words": WordOrder(),
-        "keys": KeyOrder(Answerer(load_model(given.model, given.base), given.base)),
+        "keys": KeyOrder(Answerer(load_model(given.model, given.base), given.base, layers=LAYERS)),
     }
     if given.dense:
         scorers["dense"] = DenseOrder(given.dense)
