@@ -40,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     packages say in other versions than the tested ones is theirs to mend.
     """
     config.addinivalue_line("markers", "small_model: needs the weights of pace-small")
+    config.addinivalue_line(
+        "markers", "local_folder(why): holds for folders of this machine, and not for shared stores"
+    )
     if has_tested_versions():
         config.addinivalue_line("filterwarnings", "error")
         for known in KNOWN_WARNINGS:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pace_integrations._files import make_folder, make_lock
+from pace_integrations._files import make_folder, make_lock, remove_file
 from pace_integrations.errors import LibraryFileError
 from pace_integrations.library.catalog import FILE, Catalog, Listing, write_private
 from pace_integrations.library.sealed_list import parse_list
@@ -75,7 +75,14 @@ class SharedCatalog(Catalog):
                 if mine or not self._copied_once:
                     raise self._fail(error) from error
                 _log.warning("asked as it was copied last: %s", error)
-        return super().load()
+        try:
+            return super().load()
+        except LibraryFileError as error:  # the copy may be at fault
+            try:
+                self._copy_anew(locked=mine)
+            except OSError:
+                raise error from None
+            return super().load()
 
     @contextmanager
     def change(self) -> Iterator[Listing]:
@@ -130,6 +137,12 @@ class SharedCatalog(Catalog):
                 return
         raise OSError(f"{self._shared.url} changes all the time; try again later")
 
+    def _copy_anew(self, *, locked: bool) -> None:
+        self._shared.list(_LISTS)  # nothing goes that cannot be had again
+        for path in (self.folder / _COPIED, *(self.folder / _TEXTS).glob("*.json")):
+            remove_file(path)
+        self._copy_newest(locked=locked)
+
     def _copy_version(self, number: int) -> None:
         data = self._shared.read(f"{_LISTS}/{number:08}.json")
         try:
@@ -162,6 +175,12 @@ class SharedCatalog(Catalog):
             rows = parse_list((self.folder / FILE).read_bytes())[0]["documents"]
             return {str(row["text"]) for row in rows}
         return set()
+
+    def _damage(self, what: str) -> LibraryFileError:
+        return LibraryFileError(
+            f"the library at {self._shared.url!r} is damaged: {what}; take it from a backup, or "
+            "make it again from the documents"
+        )
 
     def _fail(self, error: OSError) -> LibraryFileError:
         return LibraryFileError(

@@ -38,15 +38,20 @@ class TensorShelf:
         self.shared = shared
         self.places: dict[str, Path] = {}
         self._known: set[str] = set()
+        self._listed: set[str] = set()  # what the store had at the last look
         self._open: OrderedDict[Path, Any] = OrderedDict()
         self.refresh()
 
     def refresh(self) -> None:
         """Take in what other processes have written or removed."""
-        here = {path.name: path for path in self.folder.glob("*.safetensors")}
         if self.shared is not None:
             self.shared.refresh()
         elsewhere = self.shared.files if self.shared is not None else {}
+        for name in self._listed - elsewhere.keys():  # so the copy of it goes too
+            with contextlib.suppress(OSError):  # in use, on Windows
+                remove_file(self.folder / name)
+        self._listed = set(elsewhere)
+        here = {path.name: path for path in self.folder.glob("*.safetensors")}
         now = here | {name: self.folder / name for name in elsewhere}
         if gone := self._known - now.keys():
             self.places = {k: p for k, p in self.places.items() if p.name not in gone}

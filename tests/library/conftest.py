@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from checkpoints import save_tiny
-from shared_stores import store_kind_fixture, url_fixture
+from shared_stores import at_fixture, place_kind_fixture, store_kind_fixture, url_fixture
 
 from pace_integrations import Pace
 
-__all__ = ["store_kind_fixture", "url_fixture"]
+__all__ = ["at_fixture", "place_kind_fixture", "store_kind_fixture", "url_fixture"]
 
 
 @pytest.fixture(scope="package")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from masks import mask_blocks
+from shared_stores import Places
 
 from pace_integrations import Answer, Constraint, Corpus, GenerationConfig, Pace
 from pace_integrations.errors import (
@@ -47,7 +48,7 @@ def book(pages: Sequence[str]) -> Corpus:
     return Corpus.from_texts({"Book": "\f".join(pages)})
 
 
-def open_library(folder: Path, pace: Pace, **options: object) -> Library:
+def open_library(folder: Path | str, pace: Pace, **options: object) -> Library:
     return Library.open(folder, pace, **{"profile": PROFILE, **options})
 
 
@@ -62,16 +63,16 @@ def told(answer: Answer) -> tuple[object, ...]:
 
 
 @pytest.fixture
-def library(tmp_path: Path, reader: Pace) -> Library:
-    made = open_library(tmp_path / "lib", reader)
+def library(at: Places, reader: Pace) -> Library:
+    made = open_library(at("lib"), reader)
     made.add(corpus(*PLACES))
     return made
 
 
-def test_every_page_is_read_once(tmp_path: Path, reader: Pace, library: Library) -> None:
+def test_every_page_is_read_once(at: Places, reader: Pace, library: Library) -> None:
     assert library.add(corpus(*PLACES)).read == 0
     assert library.stats().unread == 0
-    again = open_library(tmp_path / "lib", reader)
+    again = open_library(at("lib"), reader)
     assert again.add(corpus(*PLACES)).read == 0
     assert again.add(corpus("lighthouse")).read > 0
     answer = ask(again, "What is the harbor door made of?")
@@ -80,10 +81,10 @@ def test_every_page_is_read_once(tmp_path: Path, reader: Pace, library: Library)
 
 
 def test_one_changed_page_costs_that_page_and_changes_no_other_answer(
-    tmp_path: Path, reader: Pace
+    at: Places, reader: Pace
 ) -> None:
     pages = [page_text(f"place{i} hall", f"number {i}") for i in range(40)]
-    library = open_library(tmp_path / "lib", reader, selector="bm25")
+    library = open_library(at("lib"), reader, selector="bm25")
     first = library.add(book(pages)).read
     before = [
         told(ask(library, f"Which number is on the place{i} door?", passages=1)) for i in (3, 30)
@@ -154,11 +155,11 @@ def pick(*places: str) -> object:
     return lambda view: PagesSelector(view, find, "chosen")
 
 
-def test_evicted_states_are_read_again_and_nothing_else_changes(
-    tmp_path: Path, reader: Pace
+def test_evicted_states_are_read_or_fetched_again_and_nothing_else_changes(
+    at: Places, place_kind: str, reader: Pace
 ) -> None:
-    small = open_library(tmp_path / "small", reader, budget=60_000)
-    large = open_library(tmp_path / "large", reader)
+    small = open_library(at("small"), reader, budget=60_000)
+    large = open_library(at("large"), reader)
     for place in PLACES:
         small.add(corpus(place))
         large.add(corpus(place))
@@ -166,15 +167,15 @@ def test_evicted_states_are_read_again_and_nothing_else_changes(
     assert small.stats().unread == 0
     question = "What is the harbor door made of?"
     one, other = ask(small, question), ask(large, question)
-    assert one.selection.read > 0
+    assert (one.selection.read > 0) is (place_kind == "folder")  # a shared store still has them
     assert other.selection.read == 0
     assert told(one) == told(other)
 
 
 def test_states_in_eight_bits_answer_the_same_whether_read_now_or_before(
-    tmp_path: Path, reader: Pace
+    at: Places, reader: Pace
 ) -> None:
-    library = open_library(tmp_path / "lib", reader, states="int8")
+    library = open_library(at("lib"), reader, states="int8")
     library.add(corpus(*PLACES))
     kept = ask(library, "What is the castle door made of?")
     library.wipe()
@@ -199,8 +200,8 @@ def test_keys_find_the_text_that_is_the_question(library: Library) -> None:
     assert {scored.block.number for scored in found.scored} == set(range(1, 9))
 
 
-def test_keys_have_no_say_while_pages_are_unread(tmp_path: Path, reader: Pace) -> None:
-    library = open_library(tmp_path / "lib", reader)
+def test_keys_have_no_say_while_pages_are_unread(at: Places, reader: Pace) -> None:
+    library = open_library(at("lib"), reader)
     library.add(corpus(*PLACES), read=False)
     assert library.stats().unread == 8
     question = "Who rings a bell at the station?"
@@ -319,10 +320,10 @@ def test_evidence_stands_on_the_pages_and_fits_the_question(library: Library) ->
 
 
 def test_quotes_of_a_page_with_several_passages_come_from_what_was_read(
-    tmp_path: Path, reader: Pace
+    at: Places, reader: Pace
 ) -> None:
     rooms = [f"Room {i} of the hall is {i + 20} m wide and has {i} windows." for i in range(60)]
-    library = open_library(tmp_path / "lib", reader)
+    library = open_library(at("lib"), reader)
     library.add(Corpus.from_texts({"Hall": " ".join(rooms)}))
     blocks = list(library.find_pages("Room 7", count=9).scored)
     assert len({scored.block.number for scored in blocks}) == 1
@@ -381,9 +382,9 @@ def test_a_model_that_verifies_is_asked_about_its_answers(library: Library) -> N
 
 
 def test_models_not_trained_for_pages_read_the_chosen_ones_together(
-    tmp_path: Path, reader: Pace
+    at: Places, reader: Pace
 ) -> None:
-    library = Library.open(tmp_path / "lib", reader)
+    library = Library.open(at("lib"), reader)
     assert (library.attention, library.exact) == ("full", True)
     assert library.add(corpus(*PLACES)).read == 0
     options = {"selector": pick("harbor", "castle"), "generation": SHORT}
@@ -404,9 +405,9 @@ def test_models_not_trained_for_pages_read_the_chosen_ones_together(
 
 
 def test_pages_of_an_untrained_model_can_be_had_with_the_loss_told(
-    tmp_path: Path, reader: Pace
+    at: Places, reader: Pace
 ) -> None:
-    library = Library.open(tmp_path / "lib", reader, attention="pages")
+    library = Library.open(at("lib"), reader, attention="pages")
     assert library.add(corpus(*PLACES[:3])).read > 0
     assert ask(library, "What is the harbor door made of?").exact is False
 
@@ -434,12 +435,12 @@ def test_pages_stitched_answer_as_one_prompt_under_the_mask_of_blocks(
     assert answer.text == expected.lstrip().rstrip("\ufffd")  # half a character is not shown
 
 
-def test_a_folder_is_kept_in_step(tmp_path: Path, reader: Pace) -> None:
+def test_a_folder_is_kept_in_step(tmp_path: Path, at: Places, reader: Pace) -> None:
     folder = tmp_path / "papers"
     folder.mkdir()
     for place in PLACES[:3]:
         (folder / f"{place}.txt").write_text(page_text(place))
-    library = open_library(tmp_path / "lib", reader)
+    library = open_library(at("lib"), reader)
     library.add(corpus("tower"))
     first = library.sync(folder)
     assert first.added == ("harbor.txt", "bakery.txt", "library.txt") or len(first.added) == 3
@@ -460,12 +461,12 @@ def test_a_folder_is_kept_in_step(tmp_path: Path, reader: Pace) -> None:
 
 
 def test_a_folder_with_a_broken_file_keeps_the_old_version_and_says_so(
-    tmp_path: Path, reader: Pace
+    tmp_path: Path, at: Places, reader: Pace
 ) -> None:
     folder = tmp_path / "papers"
     folder.mkdir()
     (folder / "a.txt").write_text(page_text("harbor"))
-    library = open_library(tmp_path / "lib", reader)
+    library = open_library(at("lib"), reader)
     library.sync(folder)
     (folder / "a.txt").write_text("")
     change = library.sync(folder)
@@ -473,8 +474,8 @@ def test_a_folder_with_a_broken_file_keeps_the_old_version_and_says_so(
     assert "harbor" in library.passages[0].page.text
 
 
-def test_bad_input_is_refused_with_the_reason(tmp_path: Path, reader: Pace) -> None:
-    library = open_library(tmp_path / "lib", reader)
+def test_bad_input_is_refused_with_the_reason(at: Places, reader: Pace) -> None:
+    library = open_library(at("lib"), reader)
     with pytest.raises(DocumentError, match="empty; add documents"):
         library.ask("Anything?")
     library.add(corpus("harbor"))
@@ -495,7 +496,12 @@ def test_bad_input_is_refused_with_the_reason(tmp_path: Path, reader: Pace) -> N
         ({"passage": 1}, "passage must be"),
     ):
         with pytest.raises(ConfigError, match=why):
-            open_library(tmp_path / "other", reader, **options)
+            open_library(at("other"), reader, **options)
+
+
+@pytest.mark.local_folder("the names of an address are only looked at below its list")
+@pytest.mark.usefixtures("place_kind")
+def test_a_folder_of_something_else_is_refused(tmp_path: Path, reader: Pace) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/notes.txt").write_text("keep")
     with pytest.raises(LibraryFileError, match="is no library"):
@@ -504,7 +510,8 @@ def test_bad_input_is_refused_with_the_reason(tmp_path: Path, reader: Pace) -> N
         open_library(tmp_path / "mine/notes.txt", reader)
 
 
-def test_a_damaged_library_says_so(tmp_path: Path, reader: Pace, library: Library) -> None:
+@pytest.mark.local_folder("damaged copies are taken anew, which test_shared_library.py shows")
+def test_a_damaged_library_says_so(reader: Pace, library: Library) -> None:
     text = next((library.folder / "text").glob("*.json"))
     text.write_text(text.read_text().replace("door", "gate"))
     with pytest.raises(LibraryFileError, match="was changed"):
@@ -515,8 +522,8 @@ def test_a_damaged_library_says_so(tmp_path: Path, reader: Pace, library: Librar
         open_library(library.folder, reader)
 
 
-def test_the_library_is_reached_from_the_model(tmp_path: Path, reader: Pace) -> None:
-    library = reader.library(tmp_path / "lib", profile=PROFILE)
+def test_the_library_is_reached_from_the_model(at: Places, reader: Pace) -> None:
+    library = reader.library(at("lib"), profile=PROFILE)
     library.add(corpus("harbor", "castle"))
     assert library.pace is reader
     assert ask(library, "What is the castle door made of?").citations is not None

@@ -136,6 +136,28 @@ def test_a_damaged_object_is_read_again_and_mended(
     assert on_machine("third").ask("Which door?", generation=SHORT).selection.read == 0
 
 
+@pytest.mark.parametrize("what", ["library.json", "text/*.json"])
+def test_a_damaged_copy_is_taken_anew(on_machine: Machine, tmp_path: Path, what: str) -> None:
+    one = on_machine("one")
+    one.add(corpus("harbor", "castle"))
+    question = "What is the castle door made of?"
+    expected = told(one, question)
+    copy = next(tmp_path.glob(f"one/shared/*/{what}"))
+    copy.write_text(copy.read_text().replace("1", "2").replace("door", "gate"))
+    assert told(on_machine("one"), question) == expected
+    assert one.add(corpus("school")).added == ("About the school",)
+
+
+def test_a_text_that_was_changed_is_refused(on_machine: Machine, url: str) -> None:
+    on_machine("one").add(corpus("harbor"), read=False)
+    shared = SharedFolder(url)
+    (name,) = shared.list("text")
+    shared.write(f"text/{name}", shared.read(f"text/{name}").replace(b"door", b"gate"))
+    with pytest.raises(LibraryFileError, match=f"{url}.*was changed"):
+        on_machine("other")
+    on_machine("one")  # has an unchanged copy
+
+
 def test_a_list_that_was_changed_is_refused(on_machine: Machine, url: str) -> None:
     on_machine("one").add(corpus("harbor"), read=False)
     shared = SharedFolder(url)
