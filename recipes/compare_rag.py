@@ -136,21 +136,21 @@ def library_arms(library: Library) -> list[Arm]:
 
     return [
         Arm("library, together", first, answer("together")),
-        Arm("library, each", lambda q, n: answer("each")(q, n), answer("each")),
+        Arm("library, each", answer("each"), answer("each")),
     ]
 
 
-def find_by_words(library: Library, question: str, passages: int) -> list[tuple[str, str]]:
-    """Return titles and texts of the passages that words find."""
+def render_found(library: Library, question: str, passages: int) -> str:
+    """Return the prompt of the passages that words find."""
     chosen = library.find_pages(question, count=passages, selector="bm25").scored
-    return [(s.block.document.title, s.block.passage.text) for s in chosen]
+    return render_prompt([(s.block.document.title, s.block.passage.text) for s in chosen], question)
 
 
 def transformers_arm(library: Library, model: Any, tokenizer: Any) -> Arm:  # noqa: ANN401
     """Return the arm that reads what words find again, with plain Transformers."""
 
     def write(question: str, passages: int, count: int) -> str:
-        prompt = render_prompt(find_by_words(library, question, passages), question)
+        prompt = render_found(library, question, passages)
         ids = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")
         made = model.generate(**ids, max_new_tokens=count, do_sample=False)
         return str(tokenizer.decode(made[0, ids["input_ids"].shape[1] :], skip_special_tokens=True))
@@ -185,9 +185,9 @@ def langchain_arm(library: Library, model: Any, tokenizer: Any, dense: DenseOrde
 
     def chain(tokens: int) -> Runnable[Any, str]:
         made = pipeline("text-generation", model=model, tokenizer=tokenizer)
-        settings = {"max_new_tokens": tokens, "do_sample": False, "return_full_text": False}
+        options = {"max_new_tokens": tokens, "do_sample": False, "return_full_text": False}
         return RunnableLambda(retrieve) | HuggingFacePipeline(
-            pipeline=made, pipeline_kwargs=settings
+            pipeline=made, pipeline_kwargs=options
         )
 
     short, long = chain(1), chain(ANSWER)
@@ -206,7 +206,7 @@ def llama_cpp_arm(library: Library) -> Arm:
     llm.set_cache(llama_cpp.LlamaRAMCache())
 
     def first(question: str, passages: int) -> object:
-        prompt = render_prompt(find_by_words(library, question, passages), question)
+        prompt = render_found(library, question, passages)
         return llm(prompt, max_tokens=1, temperature=0.0)
 
     return Arm("words + llama.cpp", first)
@@ -251,22 +251,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(argv)
     torch.set_num_threads(1)
     with Pace.load(given.model, memory=None) as pace, tempfile.TemporaryDirectory() as base:
-        folder = Path(base) / "library"
-        layers = given.profile_layers
-        profile = ReadingProfile(index_layers=tuple(layers)) if layers else None
-        library = Library.open(
-            folder, pace, states=given.states, attention="pages", profile=profile
-        )
-        measure(pace, library, given)
+        options: dict[str, Any] = {"states": given.states, "attention": "pages"}
+        if given.profile_layers:
+            options["profile"] = ReadingProfile(index_layers=tuple(given.profile_layers))
+        measure(pace, Library.open(Path(base) / "library", pace, **options), given)
 
 
 def measure(pace: Pace, library: Library, given: argparse.Namespace) -> None:
     """Let a library grow, and ask it at every size."""
     loaded = pace._engine.loaded
     prose, have = read_prose(given.data), 0
-    early = make_questions(given.data, given.questions)
-    first = [q for q in early if q.kind == "natural"][: given.timed]
-    rest = [q for q in early if q not in first]
+    asked = make_questions(given.data, given.questions)
+    first, rest = asked[: given.timed], asked[given.timed :]  # natural ones come first
     have += library.add(Corpus.from_texts({q.title: q.text for q in first})).read
     for size in sorted({*(s for s in STEPS if s <= max(given.sizes)), *given.sizes}):
         if size == max(given.sizes):
@@ -295,7 +291,7 @@ def measure(pace: Pace, library: Library, given: argparse.Namespace) -> None:
             cells = [f"{p} passages {t:.3f} s" for p, t in zip(given.passages, times, strict=True)]
             if size == max(given.sizes) and arm.answer is not None:
                 for kind in ("natural", "planted"):
-                    own = [q for q in early if q.kind == kind]
+                    own = [q for q in asked if q.kind == kind]
                     right = sum(q.holds(arm.answer(q.question, given.passages[0])) for q in own)
                     cells.append(f"{kind} {right} of {len(own)} right")
             print(f"  {arm.name}: {', '.join(cells)}", flush=True)
