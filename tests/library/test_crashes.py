@@ -13,6 +13,9 @@ from file_faults import kill_at_each_operation, memory_folder
 from pace_integrations import Corpus, Pace
 from pace_integrations.library import Library, ReadingProfile
 
+pytestmark = pytest.mark.local_folder(
+    "operations on files; test_shared_parts.py has those on objects"
+)
 PROFILE = ReadingProfile(index_layers=(1,))
 
 

@@ -17,7 +17,10 @@ from pace_integrations import Corpus, Pace
 from pace_integrations.library import Library, ReadingProfile
 
 # An interrupt inside `with open(...)` may leave the file to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.local_folder("operations on files; test_shared_parts.py has those on objects"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 NEXT = 9  # after every so many operations another change is tried too
 PROFILE = ReadingProfile(index_layers=(1,))
 

@@ -13,19 +13,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shared_stores import new_url, place_kind_fixture
 
 from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, Session
 from pace_integrations.errors import ConfigError, SessionFileError
 from pace_integrations.store.budget import parse_size
 from pace_integrations.store.store import Sessions
 
+__all__ = ["place_kind_fixture"]
+
 SHORT = GenerationConfig(max_new_tokens=8)
 
 
 @pytest.fixture
-def own(pace: Pace, tmp_path: Path) -> Iterator[Pace]:
-    """The tiny model with a store of its own."""
-    before, pace.sessions = pace.sessions, Sessions(tmp_path / "store")
+def own(pace: Pace, tmp_path: Path, place_kind: str) -> Iterator[Pace]:
+    """The tiny model with a store of its own, by itself or before one that machines share."""
+    shared = None if place_kind == "folder" else new_url(place_kind, tmp_path / "remote")
+    before, pace.sessions = pace.sessions, Sessions(tmp_path / "store", shared=shared)
     yield pace
     pace.sessions = before
 

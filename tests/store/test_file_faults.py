@@ -25,6 +25,7 @@ from pace_integrations.store.session_folder import read_session, write_session
 from pace_integrations.store.store import Sessions
 
 pytestmark = [
+    pytest.mark.local_folder("operations on files; test_shared_parts.py has those on objects"),
     pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked to be killed"),
     # An interrupt inside `with open(...)` may leave the file to the garbage collector.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

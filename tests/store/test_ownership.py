@@ -17,6 +17,9 @@ from pace_integrations.store.ownership import remove_session
 from pace_integrations.store.session_folder import read_session, write_session
 from pace_integrations.store.store import Sessions
 
+pytestmark = pytest.mark.local_folder(
+    "whose files lie in a folder; what a shared store holds is named by keys"
+)
 FINGERPRINT = {"model": "m"}
 KEY = "0" * 32
 

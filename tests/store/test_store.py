@@ -28,6 +28,9 @@ from pace_integrations.errors import (
 from pace_integrations.store.session_folder import SavedSession, read_session, write_session
 from recipes.crash_sessions import damages, kills
 
+pytestmark = pytest.mark.local_folder(
+    "sessions are saved to a path; shared ones are copies of such folders"
+)
 QUESTIONS = ["Where is the oak?", "When does the gate open?", "Which oven?"]
 SHORT = GenerationConfig(max_new_tokens=16)
 MEMORY = MemoryConfig(step=32, slots=16, layers=(0, 2))

@@ -21,6 +21,9 @@ from pace_integrations.errors import IncompatibleSessionError, SessionFileError
 from pace_integrations.store.manifest import Verify
 from pace_integrations.store.store import Sessions
 
+pytestmark = pytest.mark.local_folder(
+    "sessions are saved to a path; shared ones are copies of such folders"
+)
 SHORT = GenerationConfig(max_new_tokens=8)
 MEMORY = MemoryConfig(step=32, slots=16, layers=(0, 2))
 NOBODY = 65534
