@@ -259,8 +259,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(pace: Pace, library: Library, given: argparse.Namespace) -> None:
     """Let a library grow, and ask it at every size."""
-    loaded = pace._engine.loaded
-    prose, have = read_prose(given.data), 0
+    loaded, prose, have = pace._engine.loaded, read_prose(given.data), 0
     asked = make_questions(given.data, given.questions)
     first, rest = asked[: given.timed], asked[given.timed :]  # natural ones come first
     have += library.add(Corpus.from_texts({q.title: q.text for q in first})).read
