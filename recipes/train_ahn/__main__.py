@@ -22,7 +22,9 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="name or folder, as for Pace.load")
     parser.add_argument("--adapter", help="adapter in PEFT's format, merged into the model")
-    parser.add_argument("--data", type=Path, required=True, help="xz file of JSON lines {text}")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="documents, or xz file of JSON lines {text}"
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder of the training's state")
     parser.add_argument("--out", type=Path, help="where the trained AHN is written")
     parser.add_argument("--kind", choices=list(KINDS), default="gdn")

@@ -35,7 +35,9 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="pace-nano")
-    parser.add_argument("--data", type=Path, required=True, help="xz file of JSON lines {text}")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="documents, or xz file of JSON lines {text}"
+    )
     parser.add_argument("--held", type=Path, required=True, help="the same, for measuring")
     parser.add_argument("--work", type=Path, help="folder where tokens are kept")
     parser.add_argument("--seeds", type=int, default=3)

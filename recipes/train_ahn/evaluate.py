@@ -147,7 +147,9 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True, help="name or folder, as for Pace.load")
     parser.add_argument("--adapter", help="adapter in PEFT's format, merged into the model")
     parser.add_argument("--ahn", type=Path, required=True, help="folder of the trained AHN")
-    parser.add_argument("--data", type=Path, required=True, help="xz file of JSON lines {text}")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="documents, or xz file of JSON lines {text}"
+    )
     parser.add_argument("--texts", type=int, default=40)
     parser.add_argument("--length", type=int, default=1024, help="tokens of a text")
     parser.add_argument("--sinks", type=int, default=16)

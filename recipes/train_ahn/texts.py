@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from pace_integrations import Corpus
+
 
 @dataclass(frozen=True)
 class Texts:
@@ -32,11 +34,22 @@ class Texts:
         return torch.from_numpy(part[start : start + length].astype(np.int64))[None]
 
 
-def read_texts(path: Path) -> Iterator[str]:
-    """Yield the texts of an xz-compressed file of JSON lines ``{"text"}``."""
+def read_texts(path: Path, most: int) -> Iterator[str]:
+    """Yield texts, at most `most` characters of each.
+
+    Args:
+        path: An xz-compressed file of JSON lines ``{"text"}``, or documents of any format, a file
+            or a folder, which are taken apart into texts.
+        most: Most characters.
+    """
+    if path.suffix != ".xz":
+        for document in Corpus.from_paths([path]).documents:
+            whole = "\n\n".join(page.text for page in document.pages)
+            yield from (whole[at : at + most] for at in range(0, len(whole), most))
+        return
     with lzma.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
-            yield json.loads(line)["text"]
+            yield json.loads(line)["text"][:most]
 
 
 def load_texts(
@@ -45,7 +58,7 @@ def load_texts(
     """Return the first texts of a file that have `length` tokens or more.
 
     Args:
-        path: File as for `read_texts`.
+        path: As for `read_texts`.
         tokenizer: Turns them into tokens.
         length: Fewest tokens.
         count: Most texts.
@@ -57,10 +70,10 @@ def load_texts(
         with np.load(kept) as saved:
             return Texts(tuple(np.split(saved["ids"], saved["ends"][:-1])))
     parts: list[NDArray[np.int32]] = []
-    for text in read_texts(path):
+    for text in read_texts(path, 40 * length):
         if len(text) < 2 * length:  # no tokenizer makes more of them
             continue
-        ids = tokenizer.encode(text[: 40 * length], add_special_tokens=False)
+        ids = tokenizer.encode(text, add_special_tokens=False)
         if len(ids) >= length:
             parts.append(np.array(ids, dtype=np.int32))
         if len(parts) == count:
