@@ -141,10 +141,10 @@ def table(
     yield line("recall, 2Wiki of 10", hops, lambda items: recall(answerer, items))
     if lookups:
         count = len(load_lookups(lookups[0]))
-        each = partial(look_up, answerer, *lookups)
-        yield "look-ups, each", lambda: ("look-ups, each", count, each())
-        together = partial(each, together=True)
-        yield "look-ups, together", lambda: ("look-ups, together", count, together())
+        for way in ("each", "together", "whole"):
+            ask = partial(look_up, answerer, *lookups, way=way)
+            name = f"look-ups, {way}"
+            yield name, partial(lambda name, ask: (name, count, ask()), name, ask)
 
 
 def arguments() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""Look-ups on real documents: passages chosen by words, asked one by one or together."""
+"""Look-ups on real documents: passages chosen by words, asked one by one or together, or all."""
 
 import re
 from collections import Counter
@@ -15,6 +15,7 @@ from recipes.train_small.reading import Answerer, Reply, load_lookups
 
 PASSAGES = 5
 THRESHOLD = 0.5
+ROOM = 200  # tokens of a prompt besides its documents
 
 
 def read_document(path: Path) -> list[tuple[str, str]]:
@@ -29,7 +30,7 @@ def read_document(path: Path) -> list[tuple[str, str]]:
 
 
 def look_up(
-    answerer: Answerer, questions: Path, folder: Path, *, together: bool = False
+    answerer: Answerer, questions: Path, folder: Path, *, way: str = "each"
 ) -> dict[str, float]:
     """Ask every look-up and count what is right, refused and confidently wrong.
 
@@ -37,16 +38,24 @@ def look_up(
         answerer: What answers.
         questions: The look-ups, JSON lines.
         folder: Where their documents lie.
-        together: Whether the passages stand in one prompt, instead of being asked one by one.
+        way: ``each`` asks the passages that words find one by one, ``together`` in one prompt,
+            ``whole`` reads whole documents in full attention, where the model's context holds them.
     """
     read: dict[str, list[tuple[str, str]]] = {}
     counts: Counter[str] = Counter()
     for row in load_lookups(questions):
         if row["doc"] not in read:
             read[row["doc"]] = read_document(folder / row["doc"])
-        chosen = choose_passages(read[row["doc"]], row["question"])
-        ask = _ask_together if together else ask_each
-        replies, text, best = ask(answerer, chosen, row["question"])
+        if way == "whole":
+            asked = _ask_whole(answerer, folder / row["doc"], row["question"])
+            if asked is None:
+                counts["too long"] += 1
+                continue
+            replies, text, best = asked
+        else:
+            chosen = choose_passages(read[row["doc"]], row["question"])
+            ask = {"each": ask_each, "together": _ask_together}[way]
+            replies, text, best = ask(answerer, chosen, row["question"])
         right, refused = matches(replies[best].insisted, row), replies[best].refusal > THRESHOLD
         supported = replies[best].support > THRESHOLD and not refused
         counts.update(
@@ -102,3 +111,17 @@ def _ask_together(
     reply = answerer.answer(number_passages(chosen), question, by_page=True)
     _, page = split_citation(reply.insisted)
     return [reply], chosen[page - 1][1] if page and page <= len(chosen) else "", 0
+
+
+def _ask_whole(
+    answerer: Answerer, path: Path, question: str
+) -> tuple[list[Reply], str, int] | None:
+    """Return the reply to a whole document and the page that it cites; None if it is too long."""
+    pages = [(d.title, page) for d in Corpus.from_paths([path]).documents for page in d.pages]
+    shown = [formats.passage(i + 1, t, p.label, p.text) for i, (t, p) in enumerate(pages)]
+    tokens = sum(len(answerer.encode(text)) for text in shown)
+    if tokens + ROOM > answerer.model.config.max_position_embeddings:
+        return None
+    reply = answerer.answer(shown, question, by_page=False)
+    _, number = split_citation(reply.insisted)
+    return [reply], pages[number - 1][1].text if number and number <= len(pages) else "", 0

@@ -380,10 +380,12 @@ def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The deposit is 5 euros.\n", encoding="utf-8")
     row = {"doc": "a.txt", "question": "How much?", "pattern": "5", "evidence": "deposit"}
     (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")
-    for together in (False, True):
-        counts = look_up(answerer, tmp_path / "q.jsonl", tmp_path, together=together)
+    for way in ("each", "together", "whole"):
+        counts = look_up(answerer, tmp_path / "q.jsonl", tmp_path, way=way)
         assert counts["refused"] + counts["right"] + counts["wrong"] == counts["asked"] == 1
     assert look_up(answerer, tmp_path / "q.jsonl", tmp_path)["right page"] == 1
+    (tmp_path / "a.txt").write_text("The deposit is 5 euros.\n" * 500, encoding="utf-8")
+    assert look_up(answerer, tmp_path / "q.jsonl", tmp_path, way="whole") == {"too long": 1}
     dev = [
         {
             "title": "a",
