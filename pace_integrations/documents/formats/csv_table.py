@@ -13,11 +13,14 @@ from pace_integrations.documents.formats.clean import clean_characters
 from pace_integrations.documents.formats.encodings import decode_text
 from pace_integrations.documents.formats.registry import ParseJob
 from pace_integrations.documents.formats.sectioning import TARGET
-from pace_integrations.documents.formats.table_rows import is_header
+from pace_integrations.documents.formats.table_rows import count_header_rows
 from pace_integrations.documents.types import LimitExceededError, Page, ParseResult
 
-_DELIMITERS = "\t;|,"  # the comma last: where all fit alike, it may be a decimal one
+# The comma last: where all fit alike, it may be a decimal one. Others where none of these fits.
+_DELIMITERS = ("\t;|,", "^~¦\x1f\x01")
+_QUOTES = "\"'"
 _SAMPLE = 64 * 1024
+_HEAD = 7  # rows among which the header stands, and one below it
 _NAMED = re.compile(r"sep=([^\n])\n", re.IGNORECASE)  # a line that Excel writes and does not show
 _NOT_TEXT = "The file is not text, or in an encoding that it does not declare; save it as UTF-8."
 _EMPTY = "The table holds no cells; check that it was saved completely."
@@ -29,24 +32,22 @@ def slice_rows(
 ) -> Iterator[Page]:
     """Yield rows in slices of bounded length, each below the header row.
 
-    The first row is the header if it names the columns, as `is_header` tells.
+    The first row is the header if it names the columns, or a row below a title that does.
 
     Args:
         rows: Cells of each row.
         name: Name of the sheet, or "".
         first_index: Index of the first page.
     """
-    header = ""
     lines: list[str] = []
-    start, size, index = 1, 0, first_index
-    number = 0
+    size, index = 0, first_index
     rows = iter(rows)
-    head = list(itertools.islice(rows, 2))
-    for number, cells in enumerate(itertools.chain(head, rows), 1):
+    head = list(itertools.islice(rows, _HEAD))
+    named = count_header_rows(head)
+    header = "\n".join(filter(None, map(format_cells, head[:named])))
+    start, number = named + 1, named
+    for number, cells in enumerate(itertools.chain(head[named:], rows), start):
         line = format_cells(cells)
-        if number == 1 and is_header(cells, *head[1:]):
-            header, start = line, 2
-            continue
         if lines and size + len(line) > TARGET:
             yield _make_slice(index, header, lines, name, start, number - 1)
             index, lines, size, start = index + 1, [], 0, number
@@ -76,21 +77,29 @@ def format_cells(cells: Sequence[str]) -> str:
     return " ".join(" | ".join(flat).split())
 
 
-def _find_delimiter(text: str, suffix: str) -> str:
-    """Return the character at which most rows of a sample have the same number of cells.
+def _find_dialect(text: str, delimiters: str) -> tuple[str, str]:
+    """Return the delimiter and the quote at which most rows of a sample have as many cells.
 
     The standard library's sniffer takes quadratic time on quotes.
+
+    Args:
+        text: The text.
+        delimiters: The delimiter, where it is known, or "".
     """
-    if suffix in (".tsv", ".tab"):
-        return "\t"
     sample = text[:_SAMPLE].rsplit("\n", 1)[0]
-    scores = [_count_even_rows(sample, delimiter) for delimiter in _DELIMITERS]
-    return _DELIMITERS[scores.index(max(scores))] if any(scores) else ","
+    quotes = _QUOTES[:1] if _QUOTES[0] in sample else _QUOTES
+    for candidates in (delimiters,) if delimiters else _DELIMITERS:
+        pairs = [(delimiter, quote) for quote in quotes for delimiter in candidates]
+        scores = [_count_even_rows(sample, *pair) for pair in pairs]
+        if any(scores):
+            return pairs[scores.index(max(scores))]
+    return delimiters or ",", _QUOTES[0]
 
 
-def _count_even_rows(sample: str, delimiter: str) -> int:
+def _count_even_rows(sample: str, delimiter: str, quote: str) -> int:
     try:
-        widths = Counter(map(len, csv.reader(StringIO(sample), delimiter=delimiter)))
+        rows = csv.reader(StringIO(sample), delimiter=delimiter, quotechar=quote)
+        widths = Counter(map(len, rows))
     except csv.Error:
         return 0
     return max((count for width, count in widths.items() if width > 1), default=0)
@@ -102,8 +111,9 @@ def _read_rows(text: str, suffix: str) -> Iterator[list[str]]:
     named = _NAMED.match(text)
     if named is not None:
         text = text[named.end() :]
-    delimiter = named[1] if named is not None else _find_delimiter(text, suffix)
-    yield from csv.reader(StringIO(text), delimiter=delimiter)
+    known = named[1] if named is not None else "\t" if suffix in (".tsv", ".tab") else ""
+    delimiter, quote = _find_dialect(text, known)
+    yield from csv.reader(StringIO(text), delimiter=delimiter, quotechar=quote)
 
 
 def parse_csv(data: bytes, job: ParseJob) -> ParseResult:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 import itertools
+import quopri
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -89,6 +91,23 @@ def _text_of(part: EmailMessage) -> str:
     return "\n".join(_read_text(p)[0] for p in texts if isinstance(p, EmailMessage))
 
 
+def _unwrap(part: EmailMessage, inner: EmailMessage) -> EmailMessage:
+    """Return an attached message; some programs encode it as no message may be."""
+    coding, named = _header(part, "Content-Transfer-Encoding").lower(), bool(inner.keys())
+    try:
+        source = inner.as_bytes().lstrip()
+        if coding == "base64" and not named:
+            source = base64.b64decode(source)
+        elif coding == "quoted-printable" and "Content-Transfer-Encoding" not in inner:
+            source = quopri.decodestring(source)
+        else:
+            return inner
+    except (ValueError, LookupError):
+        return inner
+    found = email.message_from_bytes(source, policy=email.policy.default)
+    return found if isinstance(found, EmailMessage) and found.keys() else inner
+
+
 def _is_file(part: Message) -> bool:
     return bool(part.get_filename()) and part.get_content_disposition() == "attachment"
 
@@ -119,6 +138,7 @@ class _Walk:
         if kind == "message/rfc822":
             for inner in part.iter_parts():
                 if isinstance(inner, EmailMessage):
+                    inner = _unwrap(part, inner)
                     subject = _header(inner, "Subject") or "attached message"
                     yield from self.message(inner, f"Attached: {subject}")
         elif kind == "multipart/alternative":

@@ -30,7 +30,8 @@ def _walk_values(value: object, path: str) -> Iterator[str]:
         elif isinstance(value, list) and not all(_is_plain(item) for item in value):
             stack += [(v, f"{path}[{n}]") for n, v in reversed(list(enumerate(value)))]
         elif isinstance(value, list):
-            yield f"{path}: {', '.join(map(_format_value, value))}"
+            items = ", ".join(map(_format_value, value)) or "[]"
+            yield f"{path}: {items}" if path else items
         else:
             yield f"{path}: {_format_value(value)}" if path else _format_value(value)
 

@@ -19,6 +19,7 @@ from pace_integrations.documents.types import LimitExceededError, ParseResult
 _HEADING = re.compile(r"(#{1,6})[ \t]+(.+)")
 _OBJECT = re.compile(r"<(?:[\w.]+ object|[^<>]* at 0x[0-9a-f]+)[^<>]*>")
 _APPLICATION = re.compile("application/|javascript|json|pdf")
+_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
 _COLOR = re.compile("\x1b\\[[0-9;]*[A-Za-z]")
 _EMPTY = "The notebook has no cells with text."
 
@@ -32,7 +33,8 @@ def _join_source(value: object) -> str:
 def _output_text(output: dict[str, Any], left_out: Counter[str]) -> str:
     kind = output.get("output_type")
     if kind == "stream":
-        return _join_source(output.get("text"))
+        # What a program wrote over, as progress bars do, nobody sees.
+        return _OVERWRITTEN.sub("", _join_source(output.get("text")).replace("\r\n", "\n"))
     if kind == "error":
         error = f"{output.get('ename')}: {output.get('evalue')}"
         trace = _COLOR.sub("", "\n".join(map(str, output.get("traceback") or ())))
@@ -66,6 +68,8 @@ def _make_blocks(cells: list[dict[str, Any]], left_out: Counter[str]) -> Iterato
             parts += [f"Out [{number}]:", *outputs] if any(outputs) else []
             yield Block(clean_text("\n".join(part.rstrip() for part in parts)) + "\n\n")
             continue
+        if cell.get("cell_type") == "heading":  # format 3
+            source = f"{'#' * min(6, int(cell.get('level') or 1))} {source}"
         found = _HEADING.match(source.strip())
         level, words = (len(found[1]), found[2].rstrip().rstrip("#").rstrip()) if found else (0, "")
         yield Block(clean_text(source) + "\n\n", level, clean_characters(words))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import re
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ _PARTS = re.compile(
     re.DOTALL,
 )
 _DIGITS = "0#?"
+_MANY = 1e12  # with more digits there is nothing to round
 _MINUTES, _HOURS = 60, 3600
 
 
@@ -120,11 +122,19 @@ def _format_plain(value: float) -> str:
     return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
+def _round_half_up(value: float, places: int) -> str:
+    """Return a number with so many decimals; 2.675 is 2.68, as its 15 digits say it."""
+    if value >= _MANY:
+        return f"{value:.{places}f}"
+    step = decimal.Decimal(1).scaleb(-places)
+    return f"{decimal.Decimal(f'{value:.15g}').quantize(step, decimal.ROUND_HALF_UP):f}"
+
+
 def _fill_digits(value: float, pattern: list[tuple[str, bool]]) -> str:
     """Return a number in the places of a pattern, such as ``#,##0.00`` or ``000-0000``."""
     point = next((n for n, part in enumerate(pattern) if part == (".", False)), len(pattern))
     whole, rest = pattern[:point], [char for char, _ in pattern[point + 1 :] if char in _DIGITS]
-    number = f"{value:.{len(rest)}f}"
+    number = _round_half_up(value, len(rest))
     digits, _, decimals = number.partition(".")
     least = "".join(rest).rstrip("#?")
     decimals = decimals[: len(least)] + decimals[len(least) :].rstrip("0")

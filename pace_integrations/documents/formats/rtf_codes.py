@@ -46,9 +46,9 @@ MARGINS = {
 }
 
 _CHARSETS = {
-    77: "mac_roman", 128: "cp932", 129: "cp949", 130: "johab", 134: "gb18030", 136: "cp950",
-    161: "cp1253", 162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257",
-    204: "cp1251", 222: "cp874", 238: "cp1250", 254: "cp437", 255: "cp850",
+    0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 130: "johab", 134: "gb18030",
+    136: "cp950", 161: "cp1253", 162: "cp1254", 163: "cp1258", 177: "cp1255", 178: "cp1256",
+    186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250", 254: "cp437", 255: "cp850",
 }  # fmt: skip
 SYMBOL_CHARSET = 2
 BY_WORD = {"mac": "mac_roman", "pc": "cp437", "pca": "cp850"}
@@ -57,7 +57,7 @@ BY_WORD = {"mac": "mac_roman", "pc": "cp437", "pca": "cp850"}
 @functools.lru_cache(maxsize=256)
 def find_encoding(charset: int | None, page: int | None, default: str) -> str:
     """Return the encoding of a font by its character set or its code page."""
-    named = f"cp{page}" if page else _CHARSETS.get(charset or 0, default)
+    named = f"cp{page}" if page else _CHARSETS.get(-1 if charset is None else charset, default)
     try:
         return codecs.lookup("utf-8" if page == 65001 else named).name
     except LookupError:

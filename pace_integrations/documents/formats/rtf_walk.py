@@ -48,7 +48,7 @@ class RtfWalk:
         self._state = State(self._main)
         self._stack: list[State] = []
         self._fonts: dict[int, Font] = {}
-        self._encoding = _WESTERN
+        self._encoding, self._usual_font = _WESTERN, -1
         self._bytes = bytearray()
         self._to_skip = 0
         self._margins: dict[str, list[str]] = {"Header": [], "Footer": []}
@@ -185,7 +185,7 @@ class RtfWalk:
         elif word in ("v", "deleted"):
             state.hidden = word if on else ""
         elif word == "plain":
-            state.position = state.hidden = ""
+            state.position, state.hidden, state.font = "", "", -1
         elif word == "pard":
             state.in_table, state.level = False, 0
         elif word == "intbl":
@@ -214,6 +214,8 @@ class RtfWalk:
         state = self._state
         if word == "f":
             state.font = value or 0
+        elif word == "deff":
+            self._usual_font = value or 0
         elif state.flow.kind == "fonttbl" and word in ("fcharset", "cpg"):
             font = self._fonts.get(state.font, Font())
             key = "charset" if word == "fcharset" else "page"
@@ -264,7 +266,8 @@ class RtfWalk:
         data, self._bytes = bytes(self._bytes), bytearray()
         if self._state.skipped or self._state.flow.kind == "fonttbl":
             return
-        font = self._fonts.get(self._state.font, Font())
+        number = self._state.font if self._state.font >= 0 else self._usual_font
+        font = self._fonts.get(number, Font())
         if font.charset == SYMBOL_CHARSET:
             self._add("".join(decode_symbol("symbol", byte) for byte in data))
         else:

@@ -25,15 +25,23 @@ _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)^\1[ \t]*$\n?", re.MULTI
 _FRONT_TITLE = re.compile(r"^title[ \t]*[:=](.*)$", re.MULTILINE | re.IGNORECASE)
 _MARKUP = re.compile(r"[*_`]{1,3}|!?\[([^\[\]]*)\]\([^()]*\)")
 _LONGEST = 200
+_MIN_HEADING, _MAX_HEADING = 2, 120
 
 # Headings of other markups: the level is the place of the mark in the order given.
-_RST = re.compile(r"^(?=\S)(.{2,120})\n([=\-~^\"'+*#.:`])\2{2,}[ \t]*$", re.MULTILINE)
+_RST_RULE = re.compile(r"([=\-~^\"'+*#.:`_])\1{2,}[ \t]*")
+_BRACED = r"\{((?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}\}){0,200}\}){0,400})\}"
 _TEX = re.compile(
-    r"^[ \t]*\\(part|chapter|(?:sub){0,2}section|paragraph)\*?(?:\[[^\[\]]{0,500}\])?\{(.*?)\}",
+    r"^[ \t]*\\(part|chapter|(?:sub){0,2}section|paragraph)\*?(?:\[[^\[\]]{0,500}\])?" + _BRACED,
     re.M,
 )
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
-_TEX_TITLE = re.compile(r"\\title(?:\[[^\[\]]{0,500}\])?\{((?:[^{}]|\{[^{}]*\})*)\}")
+_TEX_TITLE = re.compile(r"\\title(?:\[[^\[\]]{0,500}\])?" + _BRACED)
+_TEX_COMMAND = re.compile(r"\\(?:label|footnote|thanks)\{[^{}]*\}|\\[A-Za-z]+\*?\s?|\\\\|[{}~]")
+# Listings, whose lines are no headings, and what ends one.
+_LISTINGS = {
+    ".tex": (re.compile(r"\s*\\begin\{(verbatim|lstlisting|minted|comment)\*?\}"), "\\end{{{}"),
+    ".org": (re.compile(r"\s*#\+begin_(src|example|export|comment)\b", re.I), "#+end_{}"),
+}
 _ORG = re.compile(r"^(\*+)[ \t]+(.*)$", re.MULTILINE)
 _ORG_TAGS = re.compile(r"[ \t]:[\w@:]+:\Z")
 _ORG_TITLE = re.compile(r"^#\+title:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
@@ -112,16 +120,44 @@ def _find_markdown(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _find_rst(text: str) -> Iterator[tuple[int, int, str]]:
-    levels: dict[str, int] = {}
-    for match in _RST.finditer(text):
-        line = text[match.start(2) :].split("\n", 1)[0].rstrip()
-        if len(line) >= len(match[1].rstrip()) and match[1].strip(match[2] + " "):
-            yield match.start(), levels.setdefault(match[2], len(levels) + 1), match[1].strip()
+    levels: dict[tuple[str, bool], int] = {}
+    lines, start = ["", "", *text.split("\n")], 0
+    for above, title, rule in zip(lines, lines[1:], lines[2:], strict=False):
+        mark = _RST_RULE.fullmatch(rule)
+        words = title.strip()
+        if mark is not None and words.strip(mark[1]) and len(words) >= _MIN_HEADING:
+            over = above.rstrip() == rule.rstrip()
+            under = not title[0].isspace() and len(rule.rstrip()) >= len(title.rstrip())
+            if len(words) <= _MAX_HEADING and (over or under):
+                before = len(title) + 1 + (len(above) + 1 if over else 0)
+                level = levels.setdefault((mark[1], over), len(levels) + 1)
+                yield start - before, level, words
+        start += len(rule) + 1
 
 
 def _find_tex(text: str) -> Iterator[tuple[int, int, str]]:
-    for match in _TEX.finditer(text):
-        yield match.start(), _TEX_LEVELS.index(match[1]) + 1, match[2]
+    for match in _TEX.finditer(_blank_listings(text, ".tex")):
+        yield match.start(), _TEX_LEVELS.index(match[1]) + 1, _plain_tex(match[2])
+
+
+def _plain_tex(words: str) -> str:
+    """Return a heading of LaTeX without commands."""
+    return " ".join(_TEX_COMMAND.sub(lambda m: " " if m[0] in ("~", "\\\\") else "", words).split())
+
+
+def _blank_listings(text: str, suffix: str) -> str:
+    """Return a text with spaces in the place of its listings, so that places stay true."""
+    begin, form = _LISTINGS[suffix]
+    lines = text.split("\n")
+    end, start = "", 0
+    for i, line in enumerate(lines):
+        mark = begin.match(line) if not end else None
+        if mark is not None:
+            end, start = form.format(mark[1]).casefold(), i
+        elif end and end in line.casefold():
+            lines[start : i + 1] = [" " * len(within) for within in lines[start : i + 1]]
+            end = ""
+    return "\n".join(lines)
 
 
 def _find_marked(pattern: re.Pattern[str], text: str) -> Iterator[tuple[int, int, str]]:
@@ -136,7 +172,7 @@ def _find_headings(text: str, suffix: str) -> list[tuple[int, int, str]]:
     if suffix in (".tex", ".ltx"):
         return list(_find_tex(text))
     if suffix == ".org":
-        return list(_find_marked(_ORG, text))
+        return list(_find_marked(_ORG, _blank_listings(text, ".org")))
     if suffix in (".adoc", ".typ"):
         return list(_find_marked(_ADOC, text))
     return list(_find_markdown(text)) if suffix in (".md", ".markdown") else []
@@ -148,7 +184,8 @@ def _find_title(text: str, suffix: str, headings: list[tuple[int, int, str]]) ->
     named = {".tex": _TEX_TITLE, ".ltx": _TEX_TITLE, ".org": _ORG_TITLE}.get(suffix)
     found = named.search(text) if named is not None else None
     if found is not None:
-        return " ".join(found[1].split())[:_LONGEST]
+        words = found[1] if suffix == ".org" else _plain_tex(found[1])
+        return " ".join(words.split())[:_LONGEST]
     return headings[0][2][:_LONGEST] if headings and suffix != ".txt" else None
 
 
