@@ -270,3 +270,14 @@ def test_open_documents_are_read_with_lists_notes_and_raised_digits(read):
     table = f'<table:table table:name="S">{row}</table:table-row></table:table>'
     _, _, document = read(open_document(table, kind="spreadsheet"), "a.ods")
     assert (document.pages[0].text, document.pages[0].section) == ("[Sheet S]\nLunde", "S, row 1")
+
+
+def test_a_paragraph_whose_end_was_deleted_goes_on_in_the_next(read):
+    ended = "<w:rPr><w:del/></w:rPr>"
+    body = paragraph("The ware", ended) + paragraph("house is at ", ended) + paragraph("quay 7.")
+    body += (
+        paragraph("Open", ended) + f"<w:tbl><w:tr><w:tc>{paragraph('Fee')}</w:tc></w:tr></w:tbl>"
+    )
+    body += paragraph("End", ended)
+    wanted = ["The warehouse is at quay 7.", "Open", "Fee", "End"]
+    assert read(word(body), "a.docx")[0].split("\n") == wanted

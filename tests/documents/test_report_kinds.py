@@ -76,6 +76,15 @@ def test_fixed_words_of_a_master_are_read_once(read):
     assert text.split("\n") == ["Tides", "Lunde Harbor", "Berths"]
 
 
+def test_lines_and_circles_are_no_embedded_objects(read):
+    space = 'xmlns:draw="urn:oasis:names:tc:opendocument:xmlns:drawing:1.0"'
+    shapes = "<draw:circle/><draw:line/><draw:frame><draw:{}/></draw:frame>"
+    body = f"<draw:page {space}>{{}}<draw:ellipse><text:p>Tides</text:p></draw:ellipse></draw:page>"
+    for kind, told in (("image", "pictures without a description"), ("plugin", "embedded objects")):
+        data = open_document(body.format(shapes.format(kind)), kind="presentation")
+        assert read(data, ".odp") == ("Tides", (f"{told}, not read: 1",))
+
+
 @pytest.mark.parametrize("name", ["Basic/Standard/Module1.xml", "Scripts/python/fees.py"])
 def test_macros_of_an_open_document_are_named(read, name):
     lists = {"Basic/script-lc.xml": "<a/>", "Basic/Standard/script-lb.xml": "<a/>"}

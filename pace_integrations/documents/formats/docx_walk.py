@@ -62,6 +62,7 @@ class DocxWalk:
     left_out: Counter[str] = field(default_factory=Counter)
     read_too: Counter[str] = field(default_factory=Counter)
     _comments_read: set[str] = field(default_factory=set)
+    _joined: _Paragraph | None = None
     _note_numbers: Counter[str] = field(default_factory=Counter)
 
     # -- blocks ---------------------------------------------------------------------------------
@@ -73,6 +74,7 @@ class DocxWalk:
             if name == "p":
                 yield from self._paragraph_lines(child, part)
             elif name == "tbl":
+                yield from self._end_joined()
                 yield from ((row, 0, "") for row in self._rows(child, part))
             elif name == "AlternateContent":
                 chosen = choose_alternative(child)
@@ -84,13 +86,25 @@ class DocxWalk:
                 self.left_out["embedded documents"] += 1
             elif name not in PLAIN:  # content controls, custom XML, insertions: what is in them
                 yield from self.lines(child, part)
+        yield from self._end_joined()
+
+    def _end_joined(self) -> Iterator[tuple[str, int, str]]:
+        """Yield a paragraph whose end was deleted and that none follows."""
+        paragraph, self._joined = self._joined, None
+        if paragraph is not None:
+            yield paragraph.text, 0, ""
+            yield from ((line, 0, "") for line in paragraph.after)
 
     def _paragraph_lines(
         self, element: etree._Element, part: str
     ) -> Iterator[tuple[str, int, str]]:
         level, mark, style = self._describe(element)
-        paragraph = _Paragraph(style)
+        paragraph = self._joined or _Paragraph(style)
+        paragraph.style, self._joined = style, None
         self._read_runs(element, part, paragraph)
+        if find_child(element, "pPr", "rPr", "del") is not None:  # the next one goes on with it
+            self._joined = paragraph
+            return
         words = " ".join(clean_characters(paragraph.text.replace("\f", " ")).split())
         if words and mark:
             paragraph.text = insert_mark(paragraph.text, mark)

@@ -27,6 +27,7 @@ _SKIPPED = frozenset(
 )
 
 
+_OBJECTS = frozenset({"object", "object-ole", "plugin", "applet", "floating-frame"})
 SHAPES = frozenset({"frame", "custom-shape", "rect", "text-box", "g", "object", "object-ole"})
 """Elements that lie on a page and hold text, pictures or other documents."""
 
@@ -203,8 +204,10 @@ class OdfWalk:
             lines.append(f"[Image: {' '.join(filter(None, texts))}]")
         elif not lines:
             kinds = {local_name(e) for e in frame.iter()}
-            picture = "image" in kinds and not kinds & {"object", "object-ole", "plugin"}
-            self.left_out["pictures without a description" if picture else "embedded objects"] += 1
+            if kinds & _OBJECTS:
+                self.left_out["embedded objects"] += 1
+            elif "image" in kinds:  # and no line or circle
+                self.left_out["pictures without a description"] += 1
         self.after = [*pending, *lines]
 
     def take_after(self) -> list[str]:
