@@ -433,3 +433,49 @@ def test_cells_are_read_beyond_what_the_sheet_says_of_itself(read):
     ]
     assert report.reasons == ("formulas without a stored value, not read: 1",)
     assert "hidden rows or columns, read: 1" in report.warnings
+
+
+STRUCK_PAGE = (
+    "<p>Price: <s>99</s> <s>euros</s> 79 euros, <del>paid</del>"
+    '<span style="text-decoration: line-through">once</span>.'
+)
+STRUCK_RTF = r"{\rtf1 Price: {\strike 99 }{\strike euros} 79 euros, \strike paidonce\plain .\par}"
+LINE = '<style:style style:name="T1"><style:text-properties style:text-line-through-style="solid"/>'
+
+
+def test_what_is_struck_out_is_marked(read):
+    wanted = "Price: ~~99 euros~~ 79 euros, ~~paidonce~~."
+    assert read("a.html", STRUCK_PAGE.encode())[0] == [wanted]
+    assert read("a.rtf", STRUCK_RTF.encode())[0] == [wanted]
+    look = "<w:strike/>"
+    runs = run("Price: ") + run("99 ", look) + run("euros", "<w:dstrike/>") + run(" 79 euros, ")
+    runs += run("paid", look) + run("once", look) + run(".", '<w:strike w:val="0"/>')
+    assert read("a.docx", word(line(runs)))[0] == [wanted]
+    span = '<text:span text:style-name="T1">{}</text:span>'.format
+    body = f"<text:p>Price: {span('99')} {span('euros')} 79 euros, {span('paid')}{span('once')}."
+    data = open_document(f"{body}</text:p>", styles=f"{LINE}</style:style>")
+    assert read("a.odt", data)[0] == [wanted]
+    part = '<a:r><a:rPr strike="sngStrike"/><a:t>{}</a:t></a:r>'.format
+    plain = "<a:r><a:t>{}</a:t></a:r>".format
+    title = '<p:nvSpPr><p:nvPr><p:ph type="title"/></p:nvPr></p:nvSpPr>'
+    text = f"{plain('Price: ')}{part('99')}{part(' euros')}{plain(' 79 euros')}"
+    slide = f"<p:sp>{title}<p:txBody><a:p>{text}</a:p></p:txBody></p:sp>"
+    texts, _, pages = read("a.pptx", slides(slide))
+    assert texts == ["Price: ~~99 euros~~ 79 euros"]
+    assert pages[0].section == f"slide 1: {texts[0]}"
+
+
+def test_cells_that_are_struck_out_are_marked(read):
+    main = "xl/workbook.xml"
+    styles = (
+        '<styleSheet><fonts><font/><font><strike/></font></fonts><cellXfs><xf fontId="0"/>'
+        '<xf fontId="1" numFmtId="9"/></cellXfs></styleSheet>'
+    )
+    rich = "<is><r><t>now </t></r><r><rPr><strike/></rPr><t>40</t></r><r><t> 35</t></r></is>"
+    cells = f'<c s="1"><v>0.5</v></c><c t="inlineStr">{rich}</c><c><v>7</v></c>'
+    book = '<workbook xmlns:r="r"><sheets><sheet name="S" r:id="worksheet1"/></sheets></workbook>'
+    members = {main: book, "xl/t.xml": styles}
+    members["xl/s.xml"] = f"<worksheet><sheetData><row>{cells}</row></sheetData></worksheet>"
+    links = relations("", officeDocument=main)
+    links |= relations(main, worksheet1="s.xml", styles1="t.xml")
+    assert read("a.xlsx", archive(links | members))[0] == ["[Sheet S]\n~~50%~~ | now ~~40~~ 35 | 7"]

@@ -34,6 +34,11 @@ _NARROWEST = 30
 _CLOSED = re.compile(r"[.!?:;。！？]['\"”’)\]]*$")
 
 
+# Not characters, by Unicode's own rule: what begins and ends struck text until it is cleaned.
+_STRUCK = re.compile("[\ufdd0\ufdd1]")
+_STRUCK_JOINT = re.compile("\ufdd1(\\s*)\ufdd0")
+
+
 def clean_characters(text: str) -> str:
     """Normalize spaces, line ends, ligatures and accents; remove what is invisible."""
     if text.isascii():
@@ -41,6 +46,8 @@ def clean_characters(text: str) -> str:
     else:
         # A pair of surrogates is one character; a lone one is none and breaks UTF-8 later on.
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        if "\ufdd0" in text:
+            text = _STRUCK.sub("~~", _STRUCK_JOINT.sub(r"\1", text))
         text = _NEWLINES.sub("\n", text).translate(_HYPHENS)
         text = _PRIVATE.sub("", _DROPPED.sub("", text))
         text = _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
@@ -74,6 +81,15 @@ def lower_text(before: str, lowered: str) -> str:
     """Return lowered text as it stands on the line: ``H2O``, ``x1``, and ``101_2`` for a base."""
     both = before[-1:].isdigit() and lowered[:1].isdigit()
     return f"_{lowered}" if both else lowered
+
+
+def strike_text(text: str) -> str:
+    """Return text that is struck out, for `clean_characters` to write as ``~~99 euros~~``.
+
+    Struck pieces that follow each other become one, so that the marks are no characters until then.
+    """
+    words = text.strip()
+    return text.replace(words, f"\ufdd0{words}\ufdd1") if words else text
 
 
 def format_number(value: int, style: str) -> str:

@@ -22,6 +22,7 @@ _FORMATS = {
 }
 _MAX_PARENTS = 20
 _OFF = ("0", "false", "off")
+_STRUCK = ("strike", "dstrike")
 _MOVED = 5  # half points that raised text stands above its line, at the least
 
 
@@ -43,12 +44,14 @@ class Look:
         hidden: Whether it is not shown.
         position: ``superscript``, ``subscript`` or "".
         white: Whether its letters are white.
+        struck: Whether it is struck out.
         font: Its font where it names one, or "".
     """
 
     hidden: bool = False
     position: str = ""
     white: bool = False
+    struck: bool = False
     font: str = ""
 
 
@@ -132,6 +135,9 @@ class Styles:
             vanish is not None and get_attribute(vanish, "val") not in _OFF,
             _find_position(said),
             color is not None and (get_attribute(color, "val") or "").upper() == "FFFFFF",
+            any(
+                get_attribute(s, "val") not in _OFF for s in map(said.get, _STRUCK) if s is not None
+            ),
             (get_attribute(font, "ascii") or "") if font is not None else "",
         )
 

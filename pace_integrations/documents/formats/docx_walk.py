@@ -16,7 +16,12 @@ from pace_integrations.documents.formats.archives import (
     local_name,
 )
 from pace_integrations.documents.formats.charts import chart_lines
-from pace_integrations.documents.formats.clean import clean_characters, lower_text, raise_text
+from pace_integrations.documents.formats.clean import (
+    clean_characters,
+    lower_text,
+    raise_text,
+    strike_text,
+)
 from pace_integrations.documents.formats.docx_styles import Look, Numbering, Styles
 from pace_integrations.documents.formats.docx_xml import (
     DELETED,
@@ -192,7 +197,7 @@ class DocxWalk:
             if look.position and text.strip():
                 mark = raise_text if look.position == "superscript" else lower_text
                 text = mark(into.text, text.strip())
-            into.text += text
+            into.text += strike_text(text) if look.struck else text
         elif name in ("tab", "ptab"):
             into.text += " "
         elif name == "cr":

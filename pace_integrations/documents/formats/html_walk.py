@@ -11,7 +11,12 @@ from lxml import etree
 from lxml import html as lxml_html
 
 from pace_integrations.documents.formats.archives import get_attribute, local_name
-from pace_integrations.documents.formats.clean import format_number, lower_text, raise_text
+from pace_integrations.documents.formats.clean import (
+    format_number,
+    lower_text,
+    raise_text,
+    strike_text,
+)
 from pace_integrations.documents.formats.markup_writer import MarkupWriter
 from pace_integrations.documents.formats.mathml import math_source
 
@@ -59,6 +64,7 @@ class _HtmlWalker:
         self._writer = self.found.writer
         self._lists: list[tuple[str, int, int]] = []
         self._raised: list[str] = []
+        self._struck = 0
 
     def walk(self) -> HtmlText:
         """Return the text of the element."""
@@ -81,7 +87,7 @@ class _HtmlWalker:
         if self._raised:
             mark = raise_text if self._raised[-1] == "sup" else lower_text
             text = mark(self._writer.line, text.strip()) if text.strip() else ""
-        self._writer.write(text)
+        self._writer.write(strike_text(text) if self._struck else text)
 
     def _is_left_out(self, element: etree._Element) -> bool:
         name = local_name(element).lower()
@@ -133,11 +139,13 @@ class _HtmlWalker:
         elif name in _BLOCKS:
             writer.end_line(2 if name in _SPACED else 1)
         writer.preformatted += name == "pre"
+        self._struck += _is_struck(element, name)
         return True
 
     def _end(self, element: etree._Element, name: str) -> None:
         writer = self._writer
         writer.preformatted -= name == "pre"
+        self._struck -= _is_struck(element, name)
         if name in _HEADINGS:
             writer.end_heading()
         elif name in ("ul", "ol"):
@@ -244,6 +252,10 @@ def _selected_text(element: etree._Element) -> str:
 def _is_hidden(element: etree._Element) -> bool:
     style = element.get("style")
     return "hidden" in element.attrib or bool(style and _HIDDEN.search(style))
+
+
+def _is_struck(element: etree._Element, name: str) -> bool:
+    return name in ("s", "strike", "del") or "line-through" in (element.get("style") or "")
 
 
 def _is_spacer(element: etree._Element) -> bool:

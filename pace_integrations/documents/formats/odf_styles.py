@@ -33,10 +33,12 @@ class OdfStyles:
 
     Attributes:
         raised: ``super`` or ``sub``, by the names of styles.
+        struck: Names of styles whose text is struck out.
         hidden: Names of styles whose text or table is not shown.
     """
 
     raised: dict[str, str] = field(default_factory=dict)
+    struck: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)
     _levels: dict[tuple[str, int], _Level] = field(default_factory=dict)
     _counts: dict[str, dict[int, int]] = field(default_factory=dict)
@@ -61,6 +63,8 @@ class OdfStyles:
         name, parent = (get_attribute(style, key) or "" for key in ("name", "parent-style-name"))
         if parent in self.raised:
             self.raised[name] = self.raised[parent]
+        if parent in self.struck:
+            self.struck.add(name)
         for entry in style:
             position = (get_attribute(entry, "text-position") or "").split(" ")[0]
             percent = _PERCENT.fullmatch(position)
@@ -68,6 +72,8 @@ class OdfStyles:
                 self.raised[name] = position
             elif percent is not None and position.strip("-0.%"):
                 self.raised[name] = "sub" if percent[1] else "super"
+            if (get_attribute(entry, "text-line-through-style") or "none") != "none":
+                self.struck.add(name)
             if get_attribute(entry, "display") in ("none", "false"):
                 self.hidden.add(name)
 

@@ -14,7 +14,12 @@ from pace_integrations.documents.formats.archives import (
     get_attribute,
     local_name,
 )
-from pace_integrations.documents.formats.clean import clean_characters, lower_text, raise_text
+from pace_integrations.documents.formats.clean import (
+    clean_characters,
+    lower_text,
+    raise_text,
+    strike_text,
+)
 from pace_integrations.documents.formats.markup_writer import format_row
 from pace_integrations.documents.formats.mathml import math_source
 from pace_integrations.documents.formats.odf_styles import OUTLINE, OdfStyles, form_values
@@ -150,8 +155,9 @@ class OdfWalk:
         if name == "line-break":
             return "\n"
         if name == "span":
-            inner = self._inline(child)
-            position = self.styles.raised.get(get_attribute(child, "style-name") or "")
+            inner, style = self._inline(child), get_attribute(child, "style-name") or ""
+            inner = strike_text(inner) if style in self.styles.struck else inner
+            position = self.styles.raised.get(style)
             if position and inner.strip():
                 mark = raise_text if position == "super" else lower_text
                 return mark(before, inner.strip())
@@ -188,7 +194,7 @@ class OdfWalk:
 
     def _read_comment(self, annotation: etree._Element) -> None:
         author = "".join(e.text or "" for e in find_all(annotation, "creator"))
-        texts = " ".join(self._inline(p) for p in find_all(annotation, "p"))
+        texts = clean_characters(" ".join(self._inline(p) for p in find_all(annotation, "p")))
         by = f" by {author}" if author else ""
         self.after.append(f"[Comment{by}: {' '.join(texts.split())}]")
 

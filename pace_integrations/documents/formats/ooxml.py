@@ -26,6 +26,7 @@ from pace_integrations.documents.formats.clean import (
     format_number,
     lower_text,
     raise_text,
+    strike_text,
 )
 from pace_integrations.documents.formats.equations import (
     format_fraction,
@@ -200,6 +201,8 @@ def _drawing_run(element: etree._Element, before: str) -> str:
     if name in ("r", "fld"):
         text = "".join(child.text or "" for child in element if local_name(child) == "t")
         look = find_child(element, "rPr")
+        if look is not None and look.get("strike") in ("sngStrike", "dblStrike"):
+            text = strike_text(text)
         moved = (look.get("baseline") or "0").rstrip("%") if look is not None else "0"
         if moved in ("0", "") or not text.strip():
             return text

@@ -126,7 +126,7 @@ def _picture_lines(package: Package, picture: etree._Element) -> Iterator[str]:
 def _find_title(tree: etree._Element) -> str:
     for shape in find_all(tree, "sp"):
         if _placeholder(shape) in _TITLES:
-            return " ".join(drawing_paragraphs(shape))[:_LONGEST]
+            return clean_characters(" ".join(drawing_paragraphs(shape)))[:_LONGEST]
     return ""
 
 

@@ -69,6 +69,7 @@ class State:
     skipped: bool = False
     hidden: str = ""
     position: str = ""
+    struck: bool = False
     font: int = -1
     skip: int = 1
     in_table: bool = False

@@ -10,7 +10,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from pace_integrations.documents.formats.clean import clean_characters, lower_text, raise_text
+from pace_integrations.documents.formats.clean import (
+    clean_characters,
+    lower_text,
+    raise_text,
+    strike_text,
+)
 from pace_integrations.documents.formats.rtf_codes import (
     BY_WORD,
     CHARACTERS,
@@ -180,12 +185,14 @@ class RtfWalk:
             state.position = word if on else ""
         elif word in ("up", "dn"):
             state.position = ("super" if word == "up" else "sub") if value else ""
+        elif word in ("strike", "striked"):
+            state.struck = on
         elif word == "nosupersub":
             state.position = ""
         elif word in ("v", "deleted"):
             state.hidden = word if on else ""
         elif word == "plain":
-            state.position, state.hidden, state.font = "", "", -1
+            state.position, state.hidden, state.font, state.struck = "", "", -1, False
         elif word == "pard":
             state.in_table, state.level = False, 0
         elif word == "intbl":
@@ -287,4 +294,4 @@ class RtfWalk:
         if state.position and text.strip():
             mark = raise_text if state.position == "super" else lower_text
             text = mark(flow.tail(), text.strip())
-        flow.parts.append(text)
+        flow.parts.append(strike_text(text) if state.struck else text)
