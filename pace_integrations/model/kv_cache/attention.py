@@ -9,8 +9,9 @@ one matrix product.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -26,6 +27,7 @@ from pace_integrations.model._transformers import (
     sliding_window_mask,
 )
 from pace_integrations.model.kv_cache.blocked import attend_in_blocks, pays_in_blocks
+from pace_integrations.model.kv_cache.compiled import attend_compiled, takes_compiled
 from pace_integrations.model.kv_cache.hippocampus import FreshKeys
 from pace_integrations.model.kv_cache.int8_attention import attend_packed, takes_packed
 from pace_integrations.model.kv_cache.segments import Segments, segments_returned, to_dense
@@ -113,8 +115,11 @@ def _attend_past(
     query: Tensor, key: Segments, value: Segments, pair: tuple[Tensor, Tensor], scale: float
 ) -> Iterator[Partial]:
     """Yield partial results over keys and values that every query sees."""
+    if takes_compiled(query, *pair):
+        yield _attend_segment(query, *pair, scale, attend_compiled)
+        return
     if value.packed is not None and takes_packed(query, pair[0]):
-        yield _attend_segment(query, *pair, scale, packed=value.packed[0])
+        yield _attend_segment(query, *pair, scale, partial(attend_packed, size=value.packed[0]))
         return
     most = OPENED if pair[0].dtype == torch.int8 else pair[0].shape[2]
     for k, v in zip(*(tensor.split(most, dim=2) for tensor in pair), strict=True):
@@ -159,12 +164,16 @@ def _attend_causal(query: Tensor, key: Tensor, value: Tensor, scale: float) -> P
 
 
 def _attend_segment(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, packed: int | None = None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float,
+    compute: Callable[[Tensor, Tensor, Tensor, float], Partial] | None = None,
 ) -> Partial:
     """Attend with all queries to all keys of a segment, which several rows may share.
 
     Query heads of one key head, and rows that share the segment, are queries like any other.
-    Where keys and values are packed, `packed` is the number of channels of a value.
+    `compute` is how, where there is a special way.
     """
     # `kept` is 1 for a segment that all rows share, otherwise the batch.
     batch, heads, queries, size = query.shape
@@ -173,10 +182,9 @@ def _attend_segment(
     # nothing is masked in the past, so all of them go through one product with each key head.
     split = query.view(kept, batch // kept, key_heads, heads // key_heads, queries, size)
     folded = split.transpose(1, 2).reshape(kept, key_heads, -1, size)
-    if packed is not None:
-        out, sums = attend_packed(folded, key, value, scale, packed)
-    else:
-        out, sums = _attend_partly(folded, key, value, scale, causal=False)
+    if compute is None:
+        compute = partial(_attend_partly, causal=False)
+    out, sums = compute(folded, key, value, scale)
     shape = (kept, key_heads, batch // kept, heads // key_heads, queries)
     out = out.reshape(*shape, -1).transpose(1, 2).reshape(batch, heads, queries, -1)
     return out, sums.reshape(shape).transpose(1, 2).reshape(batch, heads, queries)

@@ -25,7 +25,7 @@ _rooms = threading.local()
 _LARGEST = torch.finfo(torch.float16).max * 127
 
 
-def _count_groups(size: int) -> int:
+def count_groups(size: int) -> int:
     """Return into how many groups of equal size channels are divided."""
     return next(n for n in range(-(-size // GROUP), size + 1) if size % n == 0)
 
@@ -39,7 +39,7 @@ def pack_int8(tokens: Tensor) -> Tensor:
     Returns:
         Integers and scales, int8 ``(..., size + 2 * groups)``.
     """
-    split = tokens.float().unflatten(-1, (_count_groups(tokens.shape[-1]), -1))
+    split = tokens.float().unflatten(-1, (count_groups(tokens.shape[-1]), -1))
     split = split.clamp(-_LARGEST, _LARGEST)
     scales = (split.abs().amax(-1) / 127).half()
     # What is below float16's smallest number is zero, and zero divides nothing.
