@@ -1,16 +1,20 @@
 """Runs the benchmarks and writes one report, as JSON and as Markdown.
 
     python -m recipes.bench --out REPORT_FOLDER            # all of it, some hours on one core
-    python -m recipes.bench --only second_question --pairs 1
+    python -m recipes.bench --only second_question --runs 1
+    python -m recipes.bench --only peers --arms llama.cpp int4 --runs 5
+    python -m recipes.bench --device cuda                  # pace-small beside its peers on a GPU
 
 Every measurement runs in a process of its own; the arms of a case take turns, and the report has
-their medians and ranges. Times are CPU seconds, so that other programs do not stretch them.
+their medians and ranges. Times are CPU seconds, so that other programs do not stretch them; on
+another device they are seconds of the wall.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from recipes.bench.cases import MISSING
+from recipes.bench.measure import DEVICE
 from recipes.bench.peers import KEYS as PEER_KEYS
 from recipes.bench.report import markdown
 
@@ -76,23 +81,36 @@ def main() -> None:
     )
     parser.add_argument("--tokens", type=int, nargs="*", help="lengths instead of the plan's")
     parser.add_argument(
-        "--pairs", type=int, default=3, help="measurements of each arm, one beyond 30,000 tokens"
+        "--runs",
+        "--pairs",
+        type=int,
+        default=3,
+        help="measurements of each arm, one beyond 30,000 tokens",
+    )
+    parser.add_argument("--arms", nargs="*", help="some arms of the cases; all by default")
+    parser.add_argument(
+        "--device", default="cpu", help="where the model runs; elsewhere than on cpu: peers alone"
     )
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     rows: list[dict[str, Any]] = []
     options.out.mkdir(parents=True, exist_ok=True)
-    for case, lengths, arms, key in PLAN:
-        if options.only and case not in options.only:
+    os.environ[DEVICE] = options.device
+    only = options.only or ([] if options.device == "cpu" else ["peers"])
+    for case, lengths, planned, key in PLAN:
+        arms = [arm for arm in planned if not options.arms or arm in options.arms]
+        if (only and case not in only) or not arms:
             continue
         for tokens in options.tokens or lengths:
-            pairs = 1 if case in ONCE or tokens > 30_000 else options.pairs
+            pairs = 1 if case in ONCE or tokens > 30_000 else options.runs
             runs = _runs(case, arms, tokens, pairs, options.threads)
             rows.append({"case": case, "tokens": tokens, "key": key, "runs": runs})
             # What has been measured is kept if the rest is interrupted.
             (options.out / "report.json").write_text(json.dumps(rows, indent=1))
             text = markdown(rows, " ".join(sys.argv[1:]))
             (options.out / "report.md").write_text(text)
+    if not rows:
+        parser.error("no case has such arms")
     print(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -11,12 +12,31 @@ from pathlib import Path
 
 import torch
 
+DEVICE = "PACE_BENCH_DEVICE"
 PACKAGES = ("torch", "transformers", "langchain-huggingface", "llama-index-llms-huggingface")
 
 
 def clock() -> float:
-    """CPU seconds of this process: what other programs do does not stretch them."""
-    return time.process_time()
+    """CPU seconds of this process: what other programs do does not stretch them.
+
+    On an accelerator, seconds of the wall, once all that was begun there is done.
+    """
+    if device() == "cpu":
+        return time.process_time()
+    torch.accelerator.synchronize()
+    return time.perf_counter()
+
+
+def device() -> str:
+    """Return the device that is measured, set by ``--device``."""
+    return os.environ.get(DEVICE, "cpu")
+
+
+def peak_memory() -> float:
+    """Return the most memory in MB since `forget_peak`, of this process or of its accelerator."""
+    if device() == "cpu":
+        return status("VmHWM")
+    return torch.cuda.max_memory_allocated() / 2**20
 
 
 def status(name: str) -> float:
@@ -31,6 +51,8 @@ def forget_peak() -> None:
     """Give freed memory back and starts the peak anew."""
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
+    if device() != "cpu":
+        torch.cuda.reset_peak_memory_stats()
 
 
 def machine() -> dict[str, str]:

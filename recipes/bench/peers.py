@@ -23,7 +23,7 @@ from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
 from pace_integrations.model._transformers import cache_argument
 from pace_integrations.session.session import Session
 from recipes.bench.common import ANSWER, QUESTIONS, Result, corpus, never_end
-from recipes.bench.measure import clock, forget_peak, status
+from recipes.bench.measure import clock, device, forget_peak, peak_memory
 
 MODEL = "pace-small"
 CHUNK = 1024
@@ -49,13 +49,15 @@ class MissingPeerError(Exception):
 
 def peers(arm: str, tokens: int) -> Result:
     """Read, decode, ask again and open, by ours or by a peer."""
+    if arm == "int4" and device() != "cpu":
+        raise MissingPeerError("int4 is for CPUs")
     return {"transformers": _run_transformers, "llama.cpp": _run_llama_cpp}.get(arm, _run_ours)(
         arm, tokens
     )
 
 
 def _run_ours(arm: str, tokens: int) -> Result:
-    pace = Pace.load(MODEL, **OURS[arm])
+    pace = Pace.load(MODEL, device=device(), **OURS[arm])
     never_end(pace)  # all write equally much
     read_in = corpus(pace, tokens)
     pace.read(Corpus.from_texts({"warm": "Warm up. " * 50})).ask(QUESTIONS[0])
@@ -67,7 +69,7 @@ def _run_ours(arm: str, tokens: int) -> Result:
     alone, whole = (_time_answer(session, QUESTIONS[0], count) for count in (1, ANSWER))
     decoding = (ANSWER - 1) / (whole - alone)
     second = _time_answer(session, QUESTIONS[1], 1)
-    peak = status("VmHWM")
+    peak = peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         session.save(Path(folder) / "notes.pace")
         del session
@@ -86,7 +88,7 @@ def _time_answer(session: Session, question: str, tokens: int) -> float:
 
 def _run_transformers(arm: str, tokens: int) -> Result:
     """Call the decoder over the same chunks, then token by token on its own cache."""
-    pace = Pace.load(MODEL, memory=None)
+    pace = Pace.load(MODEL, memory=None, device=device())
     ids, questions = _encode(pace, tokens)
     model = pace._engine.loaded.model
     forget_peak()
@@ -94,13 +96,13 @@ def _run_transformers(arm: str, tokens: int) -> Result:
     argument = cache_argument(model.get_decoder(), cache)
     start = clock()
     with torch.inference_mode():
-        for part in torch.tensor([ids]).split(CHUNK, dim=1):
+        for part in torch.tensor([ids], device=model.device).split(CHUNK, dim=1):
             model.get_decoder()(input_ids=part, **argument, use_cache=True)
     reading = len(ids) / (clock() - start)
 
     def write(prompt: list[int], count: int) -> float:
         """Return the seconds of the tokens after the first, and leave the cache as it was."""
-        token, begun = torch.tensor([prompt]), 0.0
+        token, begun = torch.tensor([prompt], device=model.device), 0.0
         with torch.inference_mode():
             for _ in range(count):
                 logits = model(input_ids=token, **cache_argument(model, cache)).logits[:, -1]
@@ -114,7 +116,7 @@ def _run_transformers(arm: str, tokens: int) -> Result:
     start = clock()
     write(questions[1], 1)
     return dict(zip(KEYS, (reading, decoding, clock() - start), strict=False)) | {
-        "peak MB": status("VmHWM")
+        "peak MB": peak_memory()
     }
 
 
@@ -134,6 +136,7 @@ def _run_llama_cpp(arm: str, tokens: int) -> Result:
         n_ctx=len(ids) + 512,
         n_threads=threads,
         n_threads_batch=threads,
+        n_gpu_layers=0 if device() == "cpu" else -1,
         verbose=False,
     )
     llm.eval(ids[:64])
@@ -155,7 +158,7 @@ def _run_llama_cpp(arm: str, tokens: int) -> Result:
     decoding = (ANSWER - 1) / write(questions[0], ANSWER)
     start = clock()
     write(questions[1], 1)
-    second, peak = clock() - start, status("VmHWM")
+    second, peak = clock() - start, peak_memory()
     opening = _open_llama_cpp(llm, ids, lambda: write(questions[1], 1))
     return dict(zip(KEYS, (reading, decoding, second, opening, peak), strict=True))
 

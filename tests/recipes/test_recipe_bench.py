@@ -6,7 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
+import torch
+from checkpoints import save_tiny
+
+from recipes.bench import __main__ as bench
+from recipes.bench import integrations, measure, peers
 from recipes.bench.cases import chunks, held, many, open_saved, precision, read, second_question
 from recipes.bench.report import markdown
 
@@ -44,3 +51,86 @@ def test_it_runs_and_writes_what_it_prints(tmp_path: Path) -> None:
     assert done.stdout.strip() == (tmp_path / "report.md").read_text().strip()
     (row,) = json.loads((tmp_path / "report.json").read_text())
     assert row["runs"]["machine"][0]["matrix rate, GFLOP/s"] > 1
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny model in the place of pace-small."""
+    model = save_tiny(tmp_path / "tiny", "llama", hidden_size=64)
+    monkeypatch.setattr(peers, "MODEL", str(model))
+    monkeypatch.setattr(integrations, "MODEL", str(model))
+    return model
+
+
+@pytest.mark.parametrize("arm", ["transformers", "off", "kv int8", "int4"])
+def test_peers_give_every_figure(tiny: Path, arm: str) -> None:
+    found = peers.peers(arm, 300)
+    names = [*peers.KEYS] if arm != "transformers" else [k for k in peers.KEYS if "open" not in k]
+    assert sorted(found) == sorted(names)
+    assert all(isinstance(value, float) and value > 0 for value in found.values())
+
+
+def test_a_peer_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "find_gguf", lambda: None)
+    with pytest.raises(peers.MissingPeerError, match="GGUF"):
+        peers.peers("llama.cpp", 300)
+    found = {"off": {"seconds": 1.0}, "llama.cpp": {"missing": "it is not there"}}
+    monkeypatch.setattr(bench, "measure", lambda case, arm, *_: found[arm])
+    assert bench._runs("peers", ("off", "llama.cpp"), 300, 2, 1) == {"off": [found["off"]] * 2}
+
+
+@pytest.mark.parametrize("arm", ["ask_many", "ChatPace", "PaceLLM"])
+def test_every_face_answers_every_question(
+    tiny: Path, arm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integrations, "QUESTIONS", integrations.QUESTIONS[:3])
+    monkeypatch.setattr(integrations, "ANSWER", 4)
+    found = integrations.integrations(arm, 300)
+    assert len(found["texts"]) == 3
+    assert found["seconds"] > 0
+
+
+def test_packed_weights_answer_the_same_questions(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"title": name, "text": f"The {name} is green.", "asked": [[f"Where is the {name}?"]]}
+        for name in ("oak", "gate", "lamp")
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    monkeypatch.setattr(integrations, "WRITTEN", tmp_path / "rows.jsonl")
+    monkeypatch.setattr(integrations, "TOGETHER", 2)
+    monkeypatch.setattr(integrations, "COMPARED", 3)
+    for arm in ("bfloat16", "int8"):
+        assert len(integrations.same_answers(arm, 300)["texts"]) == 3
+
+
+def test_pages_are_read_into_a_library(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(integrations, "LOT", 1000)
+    found = integrations.page_rate("library", 8000)
+    start, end = (found[f"at the {name}, tokens per second"] for name in ("start", "end"))
+    assert found["end over start"] == end / start > 0
+
+
+def test_another_device_measures_the_peers_by_the_wall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured: list[tuple[str, str, str]] = []
+
+    def note(case: str, arm: str, *_: int) -> dict[str, Any]:
+        measured.append((case, arm, measure.device()))
+        return dict.fromkeys(peers.KEYS, 1.0)
+
+    monkeypatch.setattr(bench, "measure", note)
+    monkeypatch.setenv(measure.DEVICE, "cpu")  # restored at the end
+    options = ["--device", "cuda", "--arms", "off", "transformers", "--runs", "2"]
+    monkeypatch.setattr(sys, "argv", ["bench", *options, "--out", str(tmp_path)])
+    bench.main()
+    assert measured == [("peers", "transformers", "cuda"), ("peers", "off", "cuda")] * 2
+    assert "| off | 1 (1 to 1) |" in capsys.readouterr().out
+    waited: list[None] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda: waited.append(None))
+    assert measure.clock() < measure.clock()
+    assert len(waited) == 2
+    with pytest.raises(peers.MissingPeerError, match="CPUs"):
+        peers.peers("int4", 300)
