@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -104,7 +105,7 @@ def deployment(
         name="Ingress",
         num_replicas=1,  # it knows who uploaded what, and what was answered
         max_ongoing_requests=_INGRESS_REQUESTS,
-        ray_actor_options={"num_cpus": 0.1},
+        ray_actor_options={"num_cpus": 0},  # or as many replicas as CPUs would wait for room
     )
     return ingress.bind(engine.bind(load, budget), given, store)
 
@@ -142,6 +143,9 @@ def run_replicas(
     Raises:
         MissingExtraError: Ray is not installed.
     """
+    if threading.current_thread() is threading.main_thread():
+        # Replicas outlive this process, so it must not end without them.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     import_ray()
     serve = importlib.import_module("ray.serve")
     http = importlib.import_module("ray.serve.config").HTTPOptions

@@ -15,6 +15,7 @@ import torch
 from safetensors import safe_open
 
 from pace_integrations import Corpus, Pace
+from pace_integrations.errors import LibraryFileError
 from pace_integrations.library import Library, ReadingProfile
 from pace_integrations.ray import read
 
@@ -62,8 +63,9 @@ def test_two_actors_read_what_one_process_reads_bit_for_bit(
     made = read(paths, tmp_path / "lib", progress=lambda *at: seen.append(at), **options)
     assert len(made.added) == 5
     assert made.pages == sum(made.shares.values()) == (2000 if every else 200)
-    assert len(made.shares) == 2
-    assert min(made.shares.values()) >= 16
+    if every:  # or the first one may have read all when the second has started
+        assert len(made.shares) == 2
+        assert min(made.shares.values()) >= 16
     assert seen[-1] == (made.pages, made.pages)
     for kind in ("states", "index"):
         alone, shared = states_of(tmp_path / "alone", kind), states_of(tmp_path / "lib", kind)
@@ -89,10 +91,19 @@ def test_an_actor_that_is_lost_costs_what_it_had_in_hand(
     options = {"model": model, "memory": None, "settings": SETTINGS}
     made = read(paths, tmp_path / "lib", progress=kill_once, **options)
     assert killed
-    assert len(made.shares) == 3
     assert len(states_of(tmp_path / "lib", "states")) == 2 * 160
     # What was kept on disk before the loss was not read again, nor counted again.
     assert 160 - 48 <= made.pages <= 160
+
+
+def test_what_an_actor_refuses_is_told_and_more_actors_than_cpus_do_no_harm(
+    cluster: Any, model: str, tmp_path: Path
+) -> None:
+    paths = write_books(tmp_path, books=1, pages=20)
+    with pytest.raises(LibraryFileError, match="is no library"):
+        read(paths, tmp_path, model=model, memory=None, settings=SETTINGS)
+    made = read(paths, tmp_path / "lib", actors=3, model=model, memory=None, settings=SETTINGS)
+    assert made.pages == 20
 
 
 def _worker_pids() -> list[int]:
