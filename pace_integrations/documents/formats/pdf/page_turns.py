@@ -27,11 +27,12 @@ def take_inside(pieces: Sequence[Piece], area: Box) -> tuple[list[Piece], int]:
     A piece belongs to it if its middle lies there. Lines that are too long for the page, as those
     of listings are, are read whole.
     """
+    left, bottom, right, top = (2 * place for place in area)
     shown: list[Piece] = []
     beyond, last = 0, None
     for piece in pieces:
-        x, y = _find_middle(piece.box)
-        if _is_within(x, y, area):
+        x, y, end, upper = piece.box
+        if left - 2 <= x + end <= right + 2 and bottom - 2 <= y + upper <= top + 2:
             last = piece
         elif _begins_within(piece, area) or (last is not None and _goes_on(last, piece)):
             last = piece
@@ -43,23 +44,16 @@ def take_inside(pieces: Sequence[Piece], area: Box) -> tuple[list[Piece], int]:
     return shown, beyond
 
 
-def _find_middle(box: Box) -> tuple[float, float]:
-    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-def _is_within(x: float, y: float, area: Box) -> bool:
-    return area[0] - 1 <= x <= area[2] + 1 and area[1] - 1 <= y <= area[3] + 1
-
-
 def _begins_within(piece: Piece, area: Box) -> bool:
     """Tell whether the first letter of a word lies in an area."""
     along, ahead = piece.turned % 2, piece.turned in (0, 1)
     if piece.turned == 0 and RIGHT_TO_LEFT.search(piece.text):
         ahead = False
-    inner = (piece.box[3 - along] - piece.box[1 - along]) / 2  # about the width of a letter
+    inner = (piece.box[3 - along] - piece.box[1 - along]) / 2  # about the middle of a letter
     start = piece.box[along] + inner if ahead else piece.box[along + 2] - inner
-    x, y = _find_middle(piece.box)
-    return _is_within(x, start, area) if along else _is_within(start, y, area)
+    across = 1 - along
+    middle = (piece.box[across] + piece.box[across + 2]) / 2
+    return area[along] <= start <= area[along + 2] and area[across] <= middle <= area[across + 2]
 
 
 def _goes_on(last: Piece, piece: Piece) -> bool:
