@@ -60,7 +60,7 @@ def attend_compiled(
     """
     (batch, heads, rows, size), tokens = query.shape, key.shape[2]
     score, mix = _compile_kernels(size, count_groups(size) if key.dtype == torch.int8 else 0)
-    queries = (query.float() * scale).view(batch, -1).numpy()
+    queries = (query.float() * scale).reshape(batch, -1).numpy()
     scores = torch.empty(batch, heads, rows, tokens)
     for q, k, out in zip(queries, key, scores.view(batch, -1).numpy(), strict=True):
         score(q, _flatten(k), heads, tokens, k.stride(0), out)
