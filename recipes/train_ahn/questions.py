@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
@@ -179,7 +180,8 @@ class Reader:
         return session
 
     def _read_foreign(self, row: Row, *, empty: bool = False) -> Session:
-        assert self._left is not None
+        if self._left is None:
+            raise SystemExit("no text is longer than --lossless: nothing leaves the window")
         states = {i: state * (not empty) for i, state in self._left.items()}
         set_foreign(_find_patch(self._other), states)
         return _read(self._other, row)
@@ -228,7 +230,7 @@ def summarize(lines: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             ]
             score = bootstrap_interval([scores[i, way] for i in ids])
             less = bootstrap_interval([scores[i, way] - scores[i, SHUT] for i in ids])
-            read = sum(line["tokens"] for line in own if line["way"] == way) / max(1, len(ids))
+            read = mean(line["tokens"] for line in own if line["way"] == way)
             cells = (f"{x.mean:.2f} ({x.low:.2f} to {x.high:.2f})" for x in (score, less))
             yield f"| {task} | {len(ids)} | {way} | {read:,.0f} | {' | '.join(cells)} |"
 
@@ -264,7 +266,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for i, row in enumerate(rows):
             ways = reader.list_ways(row)
             todo = [way for way in ways if way in given.ways and (row.id, way) not in done]
-            if todo:
+            if {SHUT, OTHER}.intersection(todo):
                 reader.remember(rows[i - 1])
             for way in todo:
                 told = reader.ask(ways[way], row)
