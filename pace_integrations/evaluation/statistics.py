@@ -242,7 +242,8 @@ def _add_up(values: Array, groups: Sequence[str] | None) -> tuple[Array, Array]:
     if groups is None:
         return values, np.ones(len(values))
     _, place = np.unique(np.asarray(groups), return_inverse=True)
-    return np.bincount(place, weights=values), np.bincount(place).astype(np.float64)
+    sums = np.bincount(place, weights=values).astype(np.float64)
+    return sums, np.bincount(place).astype(np.float64)
 
 
 def _batch_size(rows: int) -> int:
