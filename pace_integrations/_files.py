@@ -68,16 +68,17 @@ def remove_empty_folder(path: Path) -> None:
         os.rmdir(path)  # noqa: PTH106 - the one place
 
 
-def make_lock(path: Path, timeout: float = -1) -> BaseFileLock:
+def make_lock(path: Path, timeout: float = -1, *, of_thread: bool = True) -> BaseFileLock:
     """Return a lock between processes on a file that only the user can open.
 
     Args:
         path: The file; a link in its place is removed, since locking truncates.
         timeout: Seconds that acquiring waits; -1 waits without end.
+        of_thread: Whether only the thread that acquires it can release it.
     """
     if path.is_symlink():
         remove_file(path)
-    return FileLock(path, timeout=timeout, mode=FILE_MODE)
+    return FileLock(path, timeout=timeout, mode=FILE_MODE, thread_local=of_thread)
 
 
 def sync(path: Path) -> None:

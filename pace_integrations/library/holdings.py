@@ -165,13 +165,15 @@ class Holdings(SearchableLibrary):
         blocks, tokens = self._view().blocks, 0
         if self._single is not None:
             store = self._single.store
-            store.refresh()
+            wanted = {block.key for block in blocks}
+            store.refresh(wanted)
             if edit.change.removed or edit.change.replaced:
                 left = {item.key for item in edit.held}
                 gone = {item.key for item in before.held} - left
-                store.keep_only({b.key for b in blocks}, left, gone)
+                store.keep_only(wanted, left, gone)
             if read:
                 tokens = self._read_blocks(self._single, blocks, progress)
+            store.send()
         return replace(edit.change, read=tokens)
 
     def unread_pages(self, numbers: Collection[int] | None = None) -> tuple[int, ...]:
@@ -209,9 +211,9 @@ class Holdings(SearchableLibrary):
     def _find_blocks(self, numbers: Collection[int] | None) -> list[Block]:
         """Return the passages of some pages, after a look at what others have read."""
         assert self._single is not None
-        self._single.store.refresh()
-        wanted = None if numbers is None else set(numbers)
-        return [b for b in self._view().blocks if wanted is None or b.number in wanted]
+        wanted, blocks = None if numbers is None else set(numbers), self._view().blocks
+        self._single.store.refresh({block.key for block in blocks})
+        return [block for block in blocks if wanted is None or block.number in wanted]
 
     def _read_blocks(
         self, reader: BlockReader, blocks: Sequence[Block], progress: bool | Progress

@@ -9,11 +9,10 @@ read again when it is chosen.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -30,6 +29,7 @@ from pace_integrations.library.state_files import (
     document_of,
     dtype_name,
     hash_tensors,
+    measure_files,
     remove_abandoned,
     remove_shared,
     touch_used,
@@ -107,17 +107,22 @@ class PageStore:
         remove_abandoned(self._states.folder, self._index.folder)
 
     def _make_shelf(self, kind: str, model: str) -> TensorShelf:
-        shared = SharedShelf(self._shared, kind, model) if self._shared is not None else None
-        return TensorShelf(self.folder / kind / model, shared)
+        folder, given = self.folder / kind / model, self._shared
+        own = SharedShelf(given, kind, model, folder) if given is not None else None
+        return TensorShelf(folder, own)
 
     def __contains__(self, key: str) -> bool:
         return key in self._states.places
 
     @_locked
-    def refresh(self) -> None:
-        """Take in what other processes have written or removed."""
-        self._states.refresh()
-        self._index.refresh()
+    def refresh(self, wanted: Container[str] | None = None) -> None:
+        """Take in what other processes have written or removed.
+
+        Args:
+            wanted: The library's blocks; with them, `send` also sends what ended processes left.
+        """
+        self._states.refresh(wanted)
+        self._index.refresh(wanted)
 
     @_locked
     def put(
@@ -203,10 +208,7 @@ class PageStore:
                 raise ValueError("its bytes were changed")
             if facts["packed"]:
                 dtype = getattr(torch, facts["dtype"])
-                pair = [
-                    unpack_int8(t, size, dtype)
-                    for t, size in zip(pair, facts["sizes"], strict=True)
-                ]
+                pair = [unpack_int8(t, n, dtype) for t, n in zip(pair, facts["sizes"], strict=True)]
             touch_used(path)
             return BlockState(*pair)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -267,7 +269,8 @@ class PageStore:
                 shelf.drop(path)
         for kind in ("states", "index"):  # of other models too
             if self._shared is not None and gone:
-                remove_shared(list_shelves(self._shared, kind), lambda n: document_of(n) in gone)
+                shelves = list_shelves(self._shared, kind, self.folder)
+                remove_shared(shelves, lambda n: document_of(n) in gone)
             for files in self._all_shelves(kind):
                 for path in files:
                     if document_of(path.name) not in documents:
@@ -277,7 +280,7 @@ class PageStore:
     def wipe(self) -> None:
         """Remove all states, of every model; the index and the texts stay."""
         if self._shared is not None:
-            remove_shared(list_shelves(self._shared, "states"), lambda _: True)
+            remove_shared(list_shelves(self._shared, "states", self.folder), lambda _: True)
         for files in self._all_shelves("states"):
             for path in files:
                 self._states.drop(path)
@@ -291,10 +294,5 @@ class PageStore:
         everything = sum(s.st_size for files in self._all_shelves("states") for s in files.values())
         return StoreSize(len(self._states.places), own, index, everything)
 
-    def _all_shelves(self, kind: str) -> Iterator[dict[Path, os.stat_result]]:
-        for folder in sorted((self.folder / kind).glob("*")):
-            found = {}
-            for path in folder.glob("*.safetensors"):
-                with contextlib.suppress(OSError):
-                    found[path] = path.stat()
-            yield found
+    def _all_shelves(self, kind: str) -> list[dict[Path, os.stat_result]]:
+        return [measure_files(folder) for folder in sorted((self.folder / kind).glob("*"))]

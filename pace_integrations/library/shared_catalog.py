@@ -160,6 +160,9 @@ class SharedCatalog(Catalog):
         )
         write_private(self.folder / FILE, data, replace=True)
         write_private(self.folder / _COPIED, str(number).encode(), replace=True)
+        for path in (self.folder / _TEXTS).glob("*.json"):
+            if path.name not in names:  # removed elsewhere
+                remove_file(path)
 
     def _list_numbers(self) -> list[int]:
         stems = (name.removesuffix(".json") for name in self._shared.list(_LISTS))

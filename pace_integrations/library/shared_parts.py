@@ -77,6 +77,11 @@ class SharedParts:
             self._files = {name: f for part in self._parts.values() for name, f in part.items()}
         return self._files
 
+    @property
+    def number(self) -> int:
+        """Number of the newest manifest, as of the last look; it grows when files are taken off."""
+        return self._manifest.number
+
     def refresh(self) -> None:
         """Take in what others have added or taken off.
 

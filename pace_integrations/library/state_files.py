@@ -48,6 +48,15 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def measure_files(folder: Path) -> dict[Path, os.stat_result]:
+    """Return the files of tensors in a folder."""
+    found = {}
+    for path in folder.glob("*.safetensors"):
+        with contextlib.suppress(OSError):  # gone meanwhile
+            found[path] = path.stat()
+    return found
+
+
 def touch_used(path: Path) -> None:
     """Note that a file is used now."""
     with contextlib.suppress(OSError):
@@ -58,7 +67,8 @@ def touch_used(path: Path) -> None:
 def remove_abandoned(*folders: Path) -> None:
     """Remove what processes that were killed left half written."""
     for folder in folders:
-        for path in folder.glob(".*.tmp"):
+        locks = [p for p in folder.glob(".unsent-*.lock") if not p.with_suffix("").exists()]
+        for path in (*folder.glob(".*.tmp"), *locks):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > _ABANDONED:
                     remove_file(path)

@@ -11,7 +11,7 @@ import json
 import os
 import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pace_integrations._files import make_folder, remove_file, sync
 from pace_integrations.library.shared_shelf import SharedShelf
+from pace_integrations.library.state_files import measure_files
 from pace_integrations.store.safetensors_writer import write_tensors
 
 _OPEN_FILES = 128  # most files kept mapped
@@ -38,20 +39,28 @@ class TensorShelf:
         self.shared = shared
         self.places: dict[str, Path] = {}
         self._known: set[str] = set()
-        self._listed: set[str] = set()  # what the store had at the last look
         self._open: OrderedDict[Path, Any] = OrderedDict()
         self.refresh()
 
-    def refresh(self) -> None:
-        """Take in what other processes have written or removed."""
-        if self.shared is not None:
-            self.shared.refresh()
-        elsewhere = self.shared.files if self.shared is not None else {}
-        for name in self._listed - elsewhere.keys():  # so the copy of it goes too
-            with contextlib.suppress(OSError):  # in use, on Windows
-                remove_file(self.folder / name)
-        self._listed = set(elsewhere)
+    def refresh(self, wanted: Container[str] | None = None) -> None:
+        """Take in what other processes have written or removed.
+
+        Args:
+            wanted: Blocks of the library. Where they are given, what processes of this machine
+                have not sent that were ended is taken over.
+        """
+        # In this order: what is here is listed, or noted before it is listed.
         here = {path.name: path for path in self.folder.glob("*.safetensors")}
+        if self.shared is not None:
+            noted = self.shared.list_noted()
+            if self.shared.refresh():
+                if wanted is not None:
+                    noted -= self.shared.take_over(self._list_blocks, wanted)
+                for name in here.keys() - noted - self.shared.files.keys():
+                    # Removed elsewhere, so the copy of it goes too.
+                    with contextlib.suppress(OSError):  # in use, on Windows
+                        remove_file(here.pop(name))
+        elsewhere = self.shared.files if self.shared is not None else {}
         now = here | {name: self.folder / name for name in elsewhere}
         if gone := self._known - now.keys():
             self.places = {k: p for k, p in self.places.items() if p.name not in gone}
@@ -61,9 +70,7 @@ class TensorShelf:
             if name in elsewhere:
                 self.places |= dict.fromkeys(elsewhere[name].blocks, now[name])
                 continue
-            with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError):
-                for key in self.read_facts(now[name])["blocks"]:
-                    self.places[key] = now[name]
+            self.places |= dict.fromkeys(self._list_blocks(now[name]), now[name])
         self._known = set(now)
 
     def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -77,6 +84,8 @@ class TensorShelf:
             parts = {name: (tensor,) for name, tensor in tensors.items()}
             write_tensors(beside, parts, said)
             sync(beside)
+            if self.shared is not None:
+                self.shared.announce(path)
             beside.replace(path)
         finally:
             remove_file(beside)
@@ -107,6 +116,12 @@ class TensorShelf:
         facts: dict[str, Any] = json.loads((self.open(path).metadata() or {})["data"])
         return facts
 
+    def _list_blocks(self, path: Path) -> list[str]:
+        """Return the blocks in a file of this machine; none where it is damaged or gone."""
+        with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError):
+            return [*self.read_facts(path)["blocks"]]
+        return []
+
     def fetch_all(self) -> None:
         """Copy all files that are not here to this machine.
 
@@ -135,8 +150,4 @@ class TensorShelf:
 
     def sizes(self) -> dict[Path, os.stat_result]:
         """Return the files that are there."""
-        found = {}
-        for path in self.folder.glob("*.safetensors"):
-            with contextlib.suppress(OSError):
-                found[path] = path.stat()
-        return found
+        return measure_files(self.folder)
