@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from pace_integrations.errors import DocumentError, QuestionError
+from pace_integrations.store.shared_folder import is_url
 
 STDIN = "-"
 _EMPTY = "a path is empty; name a file or a folder, or . for the working directory"
@@ -26,6 +27,15 @@ def parse_path(text: str) -> Path:
     if not text.strip():
         raise typer.BadParameter(_EMPTY)
     return Path(text)
+
+
+def parse_place(text: str) -> str:
+    """Return where a library lies as it was typed: a folder, or an address.
+
+    Raises:
+        typer.BadParameter: It is empty, which would be the working directory.
+    """
+    return text if is_url(text) else str(parse_path(text))
 
 
 def split_question(words: Sequence[str], questions: Sequence[str]) -> tuple[list[Path], list[str]]:

@@ -1,18 +1,26 @@
-"""A library's folder without a model: what it holds, less of it, and its states removed."""
+"""A library without a model: what it holds, less of it, and its states removed."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pace_integrations._files import remove_file
+from pace_integrations._files import remove_file, remove_tree
 from pace_integrations._paths import folder_size
 from pace_integrations.errors import LibraryFileError
 from pace_integrations.library.catalog import FILE, Catalog
-from pace_integrations.library.changes import LibraryChange, remove_documents
+from pace_integrations.library.changes import LibraryChange, apply_edit, remove_documents
+from pace_integrations.library.place import LibraryPlace, find_place
+from pace_integrations.library.shared_shelf import list_shelves
+from pace_integrations.library.state_files import document_of, measure_files
+
+# On a shared store, in the order in which they go: what names the rest goes first, so that a
+# library whose removal was interrupted is empty, and can be removed again.
+_SHARED_FOLDERS = ("list", "text", "parts", "states", "index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +47,7 @@ class LibraryEntry:
     """A library on disk.
 
     Attributes:
-        path: Its folder.
+        path: Its folder or address.
         documents: Its documents, in the order they came.
         text_bytes: Bytes of its texts.
         state_bytes: Bytes of states, of all models that have read it.
@@ -69,13 +77,17 @@ def is_library(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def describe_library(folder: Path) -> LibraryEntry:
+def describe_library(place: str | os.PathLike[str]) -> LibraryEntry:
     """Return what a library holds.
+
+    Args:
+        place: Its folder or address.
 
     Raises:
         LibraryFileError: There is none, or it is damaged.
     """
-    held = _open_catalog(folder).load().held
+    found = find_place(place)
+    held = _open_catalog(found).load().held
     documents = tuple(
         DocumentEntry(
             item.document.title,
@@ -86,53 +98,106 @@ def describe_library(folder: Path) -> LibraryEntry:
         )
         for item in held
     )
-    sizes = {name: folder_size(folder / name) for name in ("text", "states", "index")}
-    models = len([path for path in (folder / "states").glob("*") if path.is_dir()])
-    return LibraryEntry(
-        str(folder), documents, sizes["text"], sizes["states"], sizes["index"], models
-    )
+    states, index = _measure_models(found, "states"), _measure_models(found, "index")
+    text = folder_size(found.folder / "text")
+    return LibraryEntry(str(place), documents, text, sum(states), sum(index), len(states))
 
 
-def remove_from_library(folder: Path, names: Sequence[str]) -> LibraryChange:
+def remove_from_library(place: str | os.PathLike[str], names: Sequence[str]) -> LibraryChange:
     """Remove documents by id, title or source, with all that was read of them.
+
+    Args:
+        place: The library's folder or address.
+        names: The documents.
 
     Raises:
         LibraryFileError: There is no library, or it is damaged.
         DocumentError: A name fits no document.
     """
-    catalog = _open_catalog(folder)
-    with catalog.change() as listing:
-        edit = remove_documents(listing, names)
-        left = {item.key for item in edit.held}
-        catalog.save(edit.held, edit.next_number, listing.settings)
-    for path in _iter_tensor_files(folder, "states", "index"):
-        if path.name.split("-")[0] not in left:
-            remove_file(path)
+    found = find_place(place)
+    catalog = _open_catalog(found)
+    before, edit = apply_edit(catalog, lambda listing: remove_documents(listing, names))
+    left = {item.key for item in edit.held}
+    gone = {item.key for item in before.held} - left
+    # In a folder what no document names goes too; on a store another writer may just have added it.
+    orphans = (lambda key: key in gone) if found.shared else (lambda key: key not in left)
+    for kind in ("states", "index"):
+        _remove_files(found, kind, lambda name: orphans(document_of(name)))
     return edit.change
 
 
-def wipe_states(folder: Path) -> int:
+def wipe_states(place: str | os.PathLike[str]) -> int:
     """Remove the states of all models and return their bytes; text, numbers and index stay.
+
+    Args:
+        place: The library's folder or address.
 
     Raises:
         LibraryFileError: There is no library, or it is damaged.
     """
-    _open_catalog(folder)
-    removed = 0
-    for path in _iter_tensor_files(folder, "states"):
-        with contextlib.suppress(OSError):  # gone meanwhile
-            size = path.stat().st_size
-            remove_file(path)
-            removed += size
+    found = find_place(place)
+    _open_catalog(found)
+    removed = sum(_measure_models(found, "states"))
+    _remove_files(found, "states", lambda _: True)
     return removed
 
 
-def _iter_tensor_files(folder: Path, *kinds: str) -> Iterator[Path]:
-    for kind in kinds:
-        yield from sorted((folder / kind).glob("*/*.safetensors"))
+def remove_shared_library(url: str) -> None:
+    """Remove a library from a store that several machines reach, and what is copied of it here.
+
+    Texts, states and index of all models go; what else lies at the address stays. There need not be
+    a library.
+
+    Raises:
+        LibraryFileError: The store does not answer.
+    """
+    place = find_place(url)
+    assert place.shared is not None
+    with _told_of(place):
+        for name in _SHARED_FOLDERS:
+            place.shared.remove_folder(name)
+    remove_tree(place.folder)
 
 
-def _open_catalog(folder: Path) -> Catalog:
-    if not is_library(folder):
-        raise LibraryFileError(f"{str(folder)!r} is no library; make one with pace library add")
-    return Catalog(folder, {})
+def _measure_models(place: LibraryPlace, kind: str) -> list[int]:
+    """Return the bytes that are kept of one kind for each model."""
+    if place.shared is None:
+        folders = [path for path in (place.folder / kind).glob("*") if path.is_dir()]
+        return [sum(s.st_size for s in measure_files(folder).values()) for folder in folders]
+    with _told_of(place):
+        shelves = list_shelves(place.shared, kind, place.folder)
+    return [sum(file.seal.bytes for file in shelf.files.values()) for shelf in shelves]
+
+
+def _remove_files(place: LibraryPlace, kind: str, leaves: Callable[[str], bool]) -> None:
+    """Remove files of some names, here and where they are shared."""
+    if place.shared is not None:
+        with _told_of(place):
+            for shelf in list_shelves(place.shared, kind, place.folder):
+                shelf.remove(leaves)
+    for path in (place.folder / kind).glob("*/*.safetensors"):
+        if leaves(path.name):
+            remove_file(path)
+
+
+@contextmanager
+def _told_of(place: LibraryPlace) -> Iterator[None]:
+    """Say of a store that does not answer which library it was."""
+    try:
+        yield
+    except OSError as error:
+        raise LibraryFileError(
+            f"the library at {place.shared and place.shared.url!r} cannot be reached: "
+            f"{error.strerror or error}; check the address and the network, and try again"
+        ) from error
+
+
+def _open_catalog(place: LibraryPlace) -> Catalog:
+    if place.shared is not None:
+        catalog = place.open_catalog({})  # copies it
+        if is_library(place.folder):
+            return catalog
+    elif is_library(place.folder):
+        return place.open_catalog({})
+    name = place.shared.url if place.shared is not None else str(place.folder)
+    raise LibraryFileError(f"{name!r} is no library; make one with pace library add")

@@ -186,6 +186,15 @@ class SharedFolder:
 
         _run_together(drop, list(names))
 
+    def remove_folder(self, name: str) -> None:
+        """Remove all objects in a folder; it need not exist.
+
+        Raises:
+            OSError: The store does not answer.
+        """
+        with contextlib.suppress(FileNotFoundError), self._translate_errors():
+            self._fs.rm(self._locate(name), recursive=True)
+
     def _locate(self, name: str) -> str:
         return f"{self._root}/{name}"
 

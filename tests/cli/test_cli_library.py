@@ -48,8 +48,11 @@ def library(command: str, *arguments: object) -> dict[str, object]:
     return dict(json.loads(result.stdout))
 
 
-def test_a_library_from_beginning_to_end(tmp_path: Path, folder: Path, model: Path) -> None:
-    place = tmp_path / "lib"
+@pytest.mark.parametrize("shared", [False, True], ids=["folder", "address"])
+def test_a_library_from_beginning_to_end(
+    shared: bool, tmp_path: Path, folder: Path, model: Path
+) -> None:
+    place = f"file://{tmp_path}/lib" if shared else tmp_path / "lib"
     added = library("add", place, folder, "--model", model)
     assert len(added["added"]) == 4
     assert added["read"] > 0
@@ -69,6 +72,7 @@ def test_a_library_from_beginning_to_end(tmp_path: Path, folder: Path, model: Pa
     assert stats["state_bytes"] > stats["index_bytes"] > 0
     assert library("wipe", place)["bytes"] == stats["state_bytes"]
     assert library("stats", place)["state_bytes"] == 0
+    assert not list(tmp_path.rglob("states/*/*.safetensors"))
     assert library("remove", place, "bakery.txt")["removed"] == ["bakery.txt"]
     assert len(library("list", place)["documents"]) == 2
 
@@ -136,10 +140,11 @@ def test_a_conversation_chats_with_a_library(tmp_path: Path, folder: Path, model
 
 
 @pytest.mark.parametrize("command", ["list", "stats", "wipe"])
-def test_a_folder_that_is_no_library_is_named(command: str, folder: Path) -> None:
-    result = run("library", command, folder)
-    assert result.exit_code == 2
-    assert "is no library" in result.stderr
+def test_what_is_no_library_is_named(command: str, folder: Path) -> None:
+    for place in (folder, f"file://{folder}"):
+        result = run("library", command, place)
+        assert result.exit_code == 2
+        assert f"'{place}' is no library" in " ".join(result.stderr.split())
 
 
 def test_an_unsupported_answer_is_refused_if_asked_for(folder: Path, model: Path) -> None:

@@ -76,3 +76,14 @@ def test_an_address_that_nothing_opens_says_so() -> None:
 )
 def test_addresses_are_told_from_paths(place: str | Path, expected: bool) -> None:
     assert is_url(place) is expected
+
+
+def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(url: str) -> None:
+    shared = SharedFolder(url)
+    shared.remove_folder("a")
+    for name in ("a/one", "a/b/two", "ab", "c/three"):
+        shared.write(name, b"1")
+    shared.remove_folder("a")
+    assert shared.list("") == ["ab", "c"]
+    assert shared.list("a") == []
+    assert shared.read("c/three") == b"1"

@@ -1,4 +1,4 @@
-"""``pace library``: documents of any number, each page read once, kept in a folder."""
+"""``pace library``: documents of any number, each page read once, in a folder or on a store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from pace_integrations.cli.arguments import parse_path
+from pace_integrations.cli.arguments import parse_path, parse_place
 from pace_integrations.cli.completion import complete_libraries
 from pace_integrations.cli.opening import check_options, load_model, open_corpus
 from pace_integrations.cli.options import FileOptions, Json, ModelOptions, Paths, expand_groups
@@ -36,11 +36,11 @@ library = typer.Typer(
 )
 
 Place = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="LIBRARY",
-        help="Folder of the library.",
-        parser=parse_path,
+        help="Folder of the library, or an address such as s3://bucket/reports.",
+        parser=parse_place,
         autocompletion=complete_libraries,
     ),
 ]
@@ -174,7 +174,7 @@ def wipe_library(place: Place, json: Json = False) -> None:
         output.show_notes([f"removed {format_size(removed)} of states"])
 
 
-def _open_library(place: Path, output: Output, model: ModelOptions) -> Library:
+def _open_library(place: str, output: Output, model: ModelOptions) -> Library:
     from pace_integrations.library import Library
 
     return Library.open(place, load_model(output, model, memory=None))
