@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 from pace_integrations._paths import folder_size
 from pace_integrations.answer import Answer, Citation
 from pace_integrations.documents import Corpus
+from pace_integrations.library.maintenance import remove_shared_library
 from pace_integrations.ray.opened import OpenedBackends, Place, version_of
 from pace_integrations.server.backend import Backend, Call, SessionBackend
 from pace_integrations.server.core import anext_or_none
@@ -112,6 +113,16 @@ class Engine:
         holding = job.result()
         self._counts["read"] += read
         yield holding
+
+    async def remove_place(self, place: Place) -> None:
+        """Remove what is kept at an address; a folder is the ingress's own to remove.
+
+        Raises:
+            LibraryFileError: The store does not answer.
+        """
+        self._opened.drop(place)
+        if is_url(place.folder or ""):
+            await asyncio.to_thread(remove_shared_library, str(place.folder))
 
     async def find_pages(self, place: Place, query: str, count: int) -> list[Citation]:
         """Return the pages that fit a query best."""

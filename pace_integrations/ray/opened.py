@@ -95,6 +95,11 @@ class OpenedBackends:
         with self._lock:
             self._keep(place, backend)
 
+    def drop(self, place: Place) -> None:
+        """Forget what is open of a place that is about to be removed."""
+        with self._lock:
+            self._held.pop(place.session_id, None)
+
     def _keep(self, place: Place, backend: Backend) -> None:
         self._held[place.session_id] = backend, self._measure(place)
         self._held.move_to_end(place.session_id)

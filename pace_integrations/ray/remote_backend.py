@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
+from pace_integrations._files import remove_tree
 from pace_integrations.answer import Answer, Citation
 from pace_integrations.documents import Corpus
 from pace_integrations.errors import PaceError
@@ -207,6 +208,12 @@ class RemoteBackends:
     def make_blank(self) -> RemoteBackend:
         """Return the model without documents."""
         return RemoteBackend(self._engine, Place())
+
+    def remove(self, folder: Path, namespace: str) -> None:
+        """Remove what is kept in a folder, or at the address that stands for it."""
+        place = Place(self._locate(folder), namespace)
+        _wait(self._engine.options(session_id=place.session_id).remove_place.remote(place))
+        remove_tree(folder)
 
     def _locate(self, folder: Path) -> str:
         if self._store is None or not is_url(self._store):

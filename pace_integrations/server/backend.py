@@ -157,6 +157,10 @@ class Backends(Protocol):
         """Return the model without documents."""
         ...
 
+    def remove(self, folder: Path, namespace: str) -> None:
+        """Remove what was kept in a folder, and the folder."""
+        ...
+
 
 class SessionBackend:
     """All pages in one context: for what fits a model's window.

@@ -88,12 +88,7 @@ class ServerCore:
         self.settings = settings
         self.metrics = Metrics(self)
         self.uploads = UploadStore(settings.data / "files", settings.max_upload)
-        self.libraries = LibraryShelf(
-            settings.data / "libraries",
-            self.uploads,
-            backends.make_backend,
-            backends.make_joint,
-        )
+        self.libraries = LibraryShelf(settings.data / "libraries", self.uploads, backends)
         self.admission = Admission(settings)
         self.created_at = int(time.time())
         self._blank = backends.make_blank()

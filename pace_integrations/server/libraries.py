@@ -14,9 +14,9 @@ from typing import Any
 from pace_integrations import _files
 from pace_integrations.documents import Corpus, NothingReadError
 from pace_integrations.errors import PaceError
-from pace_integrations.server.backend import Backend, TextBackend, remove_documents
+from pace_integrations.server.backend import Backends, remove_documents
 from pace_integrations.server.errors import ApiError, not_found
-from pace_integrations.server.joint_library import JOINT, MOST_PARTS, JointLibrary
+from pace_integrations.server.joint_library import JOINT, JointLibrary, JointShelf
 from pace_integrations.server.records import (
     RECORD,
     SHARED,
@@ -29,7 +29,6 @@ from pace_integrations.server.records import (
 )
 from pace_integrations.server.uploads import UploadStore, document_id_of
 
-_MOST_JOINTS = 64  # sets of libraries that are asked together
 _log = logging.getLogger(__name__)
 
 
@@ -39,33 +38,26 @@ class LibraryShelf:
     Args:
         folder: Where they are kept.
         uploads: Where their files come from.
-        make_backend: Makes what reads and answers, from a folder and a namespace.
-        make_joint: Makes what answers from several libraries, from a folder.
+        backends: Makes what reads and answers.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        uploads: UploadStore,
-        make_backend: Callable[[Path, str], Backend],
-        make_joint: Callable[[Path], TextBackend],
-    ) -> None:
+    def __init__(self, folder: Path, uploads: UploadStore, backends: Backends) -> None:
         self._folder = folder
         self._uploads = uploads
-        self._make_backend = make_backend
-        self._make_joint = make_joint
-        self._joint: dict[tuple[Library, ...], JointLibrary] = {}
-        self._joint_folder = folder.parent / "joint"
-        _files.remove_tree(self._joint_folder)  # of an earlier run
+        self._backends = backends
+        self._joint = JointShelf(folder.parent / "joint", backends.make_joint)
         self._libraries: dict[tuple[str, str], Library] = {}
         self._lock = threading.Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="pace-reader")
+        for place in self._joint.list_folders():  # of an earlier run
+            self._worker.submit(self._discard, place)
         self._load_all()
 
     def close(self) -> None:
         """End the worker; what it has read of a library is kept."""
         self._worker.shutdown(wait=False, cancel_futures=True)
-        _files.remove_tree(self._joint_folder)
+        for place in self._joint.list_folders():
+            self._discard(place)
 
     def list_all(self) -> Sequence[Library]:
         """Return every library, for counting."""
@@ -87,7 +79,7 @@ class LibraryShelf:
         """
         if JOINT in library_id:
             ids = dict.fromkeys(filter(None, library_id.split(JOINT)))
-            return self._join([self.get(namespace, one) for one in ids])
+            return self._joint.get([self.get(namespace, one) for one in ids])
         with self._lock:
             own = self._libraries.get((namespace, library_id))
             found = own or self._libraries.get((SHARED, library_id))
@@ -95,27 +87,17 @@ class LibraryShelf:
             raise not_found("vector store", library_id)
         return found
 
-    def _join(self, parts: Sequence[Library]) -> Library:
-        if len(parts) == 1:
-            return parts[0]
-        if not 0 < len(parts) <= MOST_PARTS:
-            raise ApiError(400, f"1 to {MOST_PARTS} libraries are asked together", param="tools")
-        with self._lock:
-            found = self._joint.get(tuple(parts))
-            if found is None and len(self._joint) < _MOST_JOINTS:
-                place = self._joint_folder / uuid.uuid4().hex
-                found = self._joint[tuple(parts)] = JointLibrary(parts, place, self._make_joint)
-        if found is None:
-            raise ApiError(400, f"{_MOST_JOINTS} sets of libraries are asked together already")
-        return found
-
     def _forget_joints(self, library: Library) -> None:
         """Forget what several libraries hold together, since one of them holds less from now on."""
-        with self._lock:
-            gone = [parts for parts in self._joint if library in parts]
-            joint = [self._joint.pop(parts) for parts in gone]
-        for one in joint:
-            self._worker.submit(_files.remove_tree, one.folder)
+        for place in self._joint.forget(library):
+            self._worker.submit(self._discard, place)
+
+    def _discard(self, folder: Path, namespace: str = SHARED) -> None:
+        """Remove what is kept in a folder, wherever that is."""
+        try:
+            self._backends.remove(folder, namespace)
+        except Exception as error:  # whatever a store raises
+            _log.warning("%s stays until the server starts again: %s", folder, error)
 
     def create(self, namespace: str, name: str, metadata: dict[str, Any] | None = None) -> Library:
         """Make an empty library."""
@@ -189,8 +171,9 @@ class LibraryShelf:
         with self._lock:
             self._libraries.pop((library.namespace, library.id), None)
         library.removed = True
+        write_record(library)  # if it is interrupted, it goes on when the server starts again
         self._forget_joints(library)
-        self._worker.submit(_files.remove_tree, library.folder)
+        self._worker.submit(self._discard, library.folder, library.namespace)
 
     def _refuse_folder(self, library: Library) -> None:
         if isinstance(library, JointLibrary):
@@ -260,7 +243,7 @@ class LibraryShelf:
         def note(done: int, total: int) -> None:
             library.progress = (done, total)
 
-        backend = library.backend or self._make_backend(library.folder, library.namespace)
+        backend = library.backend or self._backends.make_backend(library.folder, library.namespace)
         backend.set_corpus(corpus, note)
         library.backend = backend
 
@@ -280,12 +263,15 @@ class LibraryShelf:
             except (ValueError, KeyError, TypeError) as error:
                 _log.warning("%s is skipped: %s", meta, error)
                 continue
+            if library.removed:
+                self._worker.submit(self._discard, library.folder, library.namespace)
+                continue
             self._put(library)
             self._submit(library, lambda library=library: self._reopen(library))  # type: ignore[misc]
 
     def _reopen(self, library: Library) -> None:
         """Open what an earlier run has read, and go on with what it has not."""
-        backend = self._make_backend(library.folder, library.namespace)
+        backend = self._backends.make_backend(library.folder, library.namespace)
         held = {document.id for document in backend.corpus.documents} if backend.corpus else set()
         library.backend = backend if held else None
         ready = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pace_integrations._files import remove_tree
 from pace_integrations.answer import Answer, Citation
 from pace_integrations.documents import Corpus
 from pace_integrations.documents.quotes.matching import best_quote
@@ -172,3 +173,7 @@ class LocalBackends:
     def make_blank(self) -> SessionBackend:
         """Return the model without documents."""
         return SessionBackend(self._pace, None, None)
+
+    def remove(self, folder: Path, namespace: str) -> None:
+        """Remove what was kept in a folder, and the folder."""
+        remove_tree(folder)

@@ -58,6 +58,7 @@ class Library:
         source: The folder of documents it was made from, or None.
         progress: Tokens read and to read, while it reads.
         backend: What answers, or None until it is open.
+        removed: Whether it is being removed; nobody sees it then.
         job: The reading that was asked for last, or None.
     """
 
@@ -128,6 +129,7 @@ def write_record(library: Library) -> None:
         "namespace": library.namespace,
         "created_at": library.created_at,
         "metadata": library.metadata,
+        "removed": library.removed,
         "files": [
             {name: getattr(entry, name) for name in FileEntry.__slots__}
             for entry in list(library.files.values())
@@ -150,6 +152,7 @@ def load_record(meta: Path) -> Library:
         raise ValueError("it is no record of a library")
     library = Library(record["id"], record["name"], record["namespace"], meta.parent)
     library.created_at, library.metadata = record["created_at"], record["metadata"]
+    library.removed = record.get("removed", False)
     library.files = {row["id"]: FileEntry(**row) for row in record["files"]}
     return library
 
