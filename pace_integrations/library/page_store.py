@@ -188,7 +188,7 @@ class PageStore:
     @_locked
     def load(self, key: str) -> BlockState | None:
         """Return the state of a block, mapped from disk, or None where it must be read again."""
-        path = self._states.places.get(key)
+        path = self._states.find(key)
         if path is None:
             return None
         state = self._load_from(path, key)
@@ -220,7 +220,7 @@ class PageStore:
     @_locked
     def vectors(self, key: str) -> Tensor | None:
         """Return the index vectors of a block as int8, mapped from disk, or None."""
-        path = self._index.places.get(key)
+        path = self._index.find(key)
         if path is None:
             return None
         try:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import Container, Mapping
@@ -24,6 +25,7 @@ from pace_integrations.library.state_files import measure_files
 from pace_integrations.store.safetensors_writer import write_tensors
 
 _OPEN_FILES = 128  # most files kept mapped
+_LOOK = 1.0  # seconds within which what others have read is found
 
 
 class TensorShelf:
@@ -40,6 +42,7 @@ class TensorShelf:
         self.places: dict[str, Path] = {}
         self._known: set[str] = set()
         self._open: OrderedDict[Path, Any] = OrderedDict()
+        self._looked = 0.0
         self.refresh()
 
     def refresh(self, wanted: Container[str] | None = None) -> None:
@@ -49,6 +52,7 @@ class TensorShelf:
             wanted: Blocks of the library. Where they are given, what processes of this machine
                 have not sent that were ended is taken over.
         """
+        self._looked = time.monotonic()
         # In this order: what is here is listed, or noted before it is listed.
         here = {path.name: path for path in self.folder.glob("*.safetensors")}
         if self.shared is not None:
@@ -72,6 +76,12 @@ class TensorShelf:
                 continue
             self.places |= dict.fromkeys(self._list_blocks(now[name]), now[name])
         self._known = set(now)
+
+    def find(self, key: str) -> Path | None:
+        """Return the file with a block, also one that others have read meanwhile, or None."""
+        if key not in self.places and time.monotonic() - self._looked > _LOOK:
+            self.refresh()
+        return self.places.get(key)
 
     def write(self, name: str, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Write a file atomically, named after what it belongs to and a hash of what is in it."""

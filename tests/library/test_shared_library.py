@@ -14,7 +14,7 @@ import torch
 
 from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import LibraryFileError
-from pace_integrations.library import Library, ReadingProfile
+from pace_integrations.library import Library, ReadingProfile, tensor_shelf
 from pace_integrations.library.page_store import PageStore
 from pace_integrations.library.shared_parts import SharedParts
 from pace_integrations.model.pages import BlockState
@@ -69,6 +69,18 @@ def test_pages_are_found_by_keys_that_another_machine_has_read(on_machine: Machi
     on_machine("one", selector="heads").add(corpus("harbor", "castle", "school"))
     other = on_machine("other", selector="heads")
     assert other.ask("Where is a bell?", generation=SHORT).selection.read == 0
+
+
+def test_a_question_looks_for_what_others_have_read(
+    on_machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensor_shelf, "_LOOK", 0.0)
+    one = on_machine("one", selector="heads")
+    one.add(corpus("harbor", "castle"), read=False)
+    assert on_machine("other").read_pages() > 0
+    asked = one.ask("Which door?", generation=SHORT).selection
+    assert asked.read == 0
+    assert all("keys alike" in page.reason for page in asked.pages)
 
 
 def test_two_writers_both_count_and_no_number_is_given_twice(on_machine: Machine) -> None:
