@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,20 +21,24 @@ def cluster() -> Iterator[Any]:
     from pytest_socket import disable_socket, enable_socket
 
     enable_socket()
-    paths = os.pathsep.join([str(HELPERS), os.environ.get("PYTHONPATH", "")])
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        runtime_env={"env_vars": {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}},
-    )
-    yield ray
-    ray.shutdown()
+    paths = [str(HELPERS), str(HELPERS.parents[1]), os.environ.get("PYTHONPATH", "")]
+    with pytest.MonkeyPatch.context() as patch:  # what the cluster's processes inherit
+        patch.setenv("PYTHONPATH", os.pathsep.join(paths))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_agent_register_timeout_ms", "120000")  # on a machine that is busy
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield ray
+        ray.shutdown()
     disable_socket(allow_unix_socket=True)
 
 
 @pytest.fixture(scope="package")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of a tiny random Llama whose greedy answers do not end by themselves."""
+    """The folder of a tiny random Llama whose greedy answers do not end by themselves.
+
+    Libraries keep its pages one by one.
+    """
     folder = save_tiny(tmp_path_factory.mktemp("llama"), "llama", seed=1)
+    (folder / "reading.json").write_text(json.dumps({"index_layers": [1, 2]}))
     return str(folder)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -38,6 +39,7 @@ class Served:
     client: httpx.Client
     engine: Any
     model: str
+    library: str
 
     def body(self, **more: object) -> dict[str, object]:
         messages = [{"role": "user", "content": QUESTION}]
@@ -55,6 +57,12 @@ class Served:
             if len(found) == 2:
                 break
         return found
+
+    def handles(self) -> list[Any]:
+        """A handle to each replica."""
+        sessions = (self.engine.options(session_id=f"any{i}") for i in range(40))
+        found = {handle.describe_replica.remote().result()["pid"]: handle for handle in sessions}
+        return [*found.values()]
 
     def count(self, what: str) -> int:
         """How many of something all replicas have done."""
@@ -88,7 +96,7 @@ def served(cluster: Any, model: str, tmp_path_factory: pytest.TempPathFactory) -
     serve.run(app, name="pace", route_prefix="/")
     engine = serve.get_deployment_handle("Engine", "pace")
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-        yield Served(client, engine, model)
+        yield Served(client, engine, model, f"file://{place}/shared")
     serve.shutdown()
 
 
@@ -112,6 +120,33 @@ def test_replicas_answer_as_one_process_and_read_nothing_twice(served: Served) -
     assert set(answers.values()) == {expected}
     assert reply.json()["choices"][0]["message"]["content"] == expected
     assert served.count("read") == read
+
+
+def test_a_library_is_read_once_whoever_adds_and_answers(served: Served, tmp_path: Path) -> None:
+    from pace_integrations import Corpus
+
+    def pages(*places: str) -> Corpus:  # of equal length, so tokens count pages
+        return Corpus.from_texts({p: f"The {p} has an oak door." for p in places})
+
+    every = pages("harbor", "castle", "school", "market", "temple", "garden")
+    with Pace.load(served.model, memory=None) as pace:
+        library = pace.library(tmp_path / "alone")
+        total = library.add(every).read
+        expected = library.ask(QUESTION, generation=CALL.settings.generation)
+    assert len(library.passages) == 6
+    assert total % 6 == 0
+    before, place = served.count("read"), Place(served.library)
+    first, second = served.handles()
+    *_, held = first.options(stream=True).set_corpus.remote(place, pages("harbor", "castle"))
+    assert len(held.passages) == 2
+    assert second.ask.remote(place, CALL).result().selection.read == 0
+    *_, held = second.options(stream=True).set_corpus.remote(place, every)
+    assert len(held.passages) == 6
+    time.sleep(1.1)  # within which others see what one has changed
+    told = [handle.ask.remote(place, CALL).result() for handle in (first, second, first, second)]
+    assert {answer.text for answer in told} == {expected.text}
+    assert [answer.selection.read for answer in told] == [0] * 4
+    assert (served.count("read") - before) / (total // 6) == 6  # pages, over both replicas
 
 
 def test_questions_of_one_library_go_to_one_replica(served: Served) -> None:
@@ -177,13 +212,27 @@ def test_a_replica_that_is_lost_loses_its_stream_and_nothing_else(served: Served
     after = served.ask()
     assert after.status_code == 200
     assert after.json()["choices"][0]["message"]["content"] == expected
+    # Who takes its place finds the library read.
+    for _ in range(240):
+        if len(handles := served.handles()) == 2:
+            break
+        time.sleep(0.5)
+    assert len(handles) == 2
+    for handle in handles:
+        told = handle.ask.remote(Place(served.library), CALL).result()
+        assert told.selection.read == 0
     assert served.count("read") <= read
 
 
 def start_elsewhere(served: Served, pid: int) -> Iterator[Any]:
     """A stream on another replica than that of a process."""
     settings = CallSettings(GenerationConfig(max_new_tokens=600))
-    (place,) = {name for told in served.replicas().values() for name in told["open"]}
+    (place,) = {
+        name
+        for told in served.replicas().values()
+        for name in told["open"]
+        if not name.endswith(served.library)
+    }
     for session in range(40):
         handle = served.engine.options(session_id=f"any{session}")
         if handle.describe_replica.remote().result()["pid"] != pid:
