@@ -119,7 +119,13 @@ def test_tokens_are_written_with_it(monkeypatch: pytest.MonkeyPatch, kv: str, ro
         calls.append(k.shape)
         return attend_compiled(q, k, v, scale)
 
+    def count_all(q: Tensor, pairs: list[compiled.Pair], scale: float) -> Tensor:
+        assert rows == 1
+        calls.append(pairs[0][0].shape)
+        return compiled.attend_all_compiled(q, pairs, scale)
+
     monkeypatch.setattr(attention, "attend_compiled", count)
+    monkeypatch.setattr(attention, "attend_all_compiled", count_all)
     for most in (0, compiled.MOST_ROWS):
         monkeypatch.setattr(compiled, "MOST_ROWS", most)
         cache = new_cache(model, kv)
@@ -130,3 +136,23 @@ def test_tokens_are_written_with_it(monkeypatch: pytest.MonkeyPatch, kv: str, ro
         results.append(predict_next(model, fed, twin, around=nullcontext))
     assert [shape[2] for shape in calls] == [700] * model.config.num_hidden_layers
     torch.testing.assert_close(results[0], results[1], rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("packed", [(False, False), (True, False), (True, True)])
+def test_one_token_attends_to_all_segments_at_once(packed: tuple[bool, bool]) -> None:
+    """As to their keys in one, whatever their types and lengths."""
+    q = draw(1, 3, 40)[0].reshape(1, 6, 1, SIZE)  # three query heads of each key head
+    parts = [draw(1, 1, tokens, spread=2.0)[1:] for tokens in (643, 21)]
+    held, plain = [], []
+    for (k, v), pack in zip(parts, packed, strict=True):
+        own = (pack_int8(k), pack_int8(v)) if pack else (k, v)
+        held.append(own)
+        plain.append([unpack_int8(t, SIZE, torch.float32) if pack else t.float() for t in own])
+    with torch.inference_mode():
+        assert compiled.take_all_compiled(q, held)
+        assert not compiled.take_all_compiled(q, held[1:])  # all of them are short
+        assert not compiled.take_all_compiled(q.expand(2, -1, -1, -1), held)
+        out = compiled.attend_all_compiled(q, held, 0.2)
+    k, v = (torch.cat([pair[i] for pair in plain], dim=2) for i in (0, 1))
+    want, _ = attend_exactly(q.view(1, 2, 3, SIZE), k, v, 0.2)
+    torch.testing.assert_close(out.double(), want.view(1, 6, 1, SIZE), rtol=1e-4, atol=1e-5)

@@ -27,7 +27,12 @@ from pace_integrations.model._transformers import (
     sliding_window_mask,
 )
 from pace_integrations.model.kv_cache.blocked import attend_in_blocks, pays_in_blocks
-from pace_integrations.model.kv_cache.compiled import attend_compiled, takes_compiled
+from pace_integrations.model.kv_cache.compiled import (
+    attend_all_compiled,
+    attend_compiled,
+    take_all_compiled,
+    takes_compiled,
+)
 from pace_integrations.model.kv_cache.hippocampus import FreshKeys
 from pace_integrations.model.kv_cache.int8_attention import attend_packed, takes_packed
 from pace_integrations.model.kv_cache.segments import Segments, segments_returned, to_dense
@@ -104,6 +109,11 @@ def attend(
         k, v = to_dense(key), to_dense(value)
         return sdpa_attention(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
     assert isinstance(value, Segments)
+    if key.fresh == 1 and key.padding is None:
+        pairs = [*zip(key.shared, value.shared, strict=True), (key.own, value.own)]
+        if take_all_compiled(query, pairs):
+            whole = attend_all_compiled(query, pairs, scale)
+            return whole.to(query.dtype).transpose(1, 2).contiguous(), None
     parts: list[Partial] = []
     for k, v in zip(key.shared, value.shared, strict=True):
         parts += _attend_past(query, key, value, (k, v), scale)

@@ -8,7 +8,7 @@ float32 throughout, from bfloat16 as from eight bits.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -23,6 +23,8 @@ FEWEST_KEYS = 512  # below it the calls cost more than they save
 MOST_THREADS = 2  # these loops run on one
 LANES = 16  # a vector is a multiple of this
 
+Pair = tuple[Tensor, Tensor]
+
 
 def takes_compiled(query: Tensor, key: Tensor, value: Tensor) -> bool:
     """Return True if `attend_compiled` can be used here and is faster.
@@ -32,16 +34,43 @@ def takes_compiled(query: Tensor, key: Tensor, value: Tensor) -> bool:
         key: ``(1 or batch, key heads, tokens, size)``.
         value: Likewise.
     """
-    if key.dtype not in (torch.bfloat16, torch.int8) or key.device.type != "cpu":
-        return False
     rows = query[0].numel() * query.shape[0] // (key.shape[0] * key.shape[1] * query.shape[3])
     if rows > MOST_ROWS or key.shape[2] < FEWEST_KEYS or query.shape[3] % LANES:
         return False
     # By shapes and settings alone: answers must not depend on how busy the machine was.
-    alike = key.shape == value.shape and key.dtype == value.dtype
-    dense = all(t.stride()[2:] == (t.shape[3], 1) for t in (key, value))
     threads = torch.get_num_threads() <= MOST_THREADS
-    return alike and dense and threads and _has_numba() and torch.is_inference_mode_enabled()
+    return _fits(key, value) and threads and _has_numba() and torch.is_inference_mode_enabled()
+
+
+def take_all_compiled(query: Tensor, pairs: Sequence[Pair]) -> bool:
+    """Return True if one token's queries can attend to all segments in one call.
+
+    Args:
+        query: ``(1, heads, 1, size)``.
+        pairs: Keys and values of each segment, ``(1, key heads, tokens, size)``.
+    """
+    one = query.shape[0] == query.shape[2] == 1
+    return (
+        one
+        and any(takes_compiled(query, *pair) for pair in pairs)
+        and all(_fits(*pair) for pair in pairs)
+    )
+
+
+def attend_all_compiled(query: Tensor, pairs: Sequence[Pair], scale: float) -> Tensor:
+    """Return attention of one token that sees all keys of some segments, in float32.
+
+    One softmax over all of them: there are no partial results to merge.
+
+    Args:
+        query: ``(1, heads, 1, size)``.
+        pairs: Keys and values of each segment, ``(1, key heads, tokens, size)``.
+        scale: Factor of the scores.
+    """
+    heads = pairs[0][0].shape[1]
+    folded = query.reshape(1, heads, -1, query.shape[3])
+    weights = _score(folded, [key for key, _ in pairs], scale).softmax(-1)
+    return _mix(weights, [value for _, value in pairs], query.shape[3]).view(query.shape)
 
 
 def attend_compiled(
@@ -58,20 +87,46 @@ def attend_compiled(
     Returns:
         Outputs ``(batch, heads, queries, size)`` and sums ``(batch, heads, queries)``, in float32.
     """
-    (batch, heads, rows, size), tokens = query.shape, key.shape[2]
-    score, mix = _compile_kernels(size, count_groups(size) if key.dtype == torch.int8 else 0)
-    queries = (query.float() * scale).reshape(batch, -1).numpy()
-    scores = torch.empty(batch, heads, rows, tokens)
-    for q, k, out in zip(queries, key, scores.view(batch, -1).numpy(), strict=True):
-        score(q, _flatten(k), heads, tokens, k.stride(0), out)
+    scores = _score(query, [key], scale)
     weights = scores.softmax(-1)
     # The largest weight is exp(largest score - sum): no second pass of exponentials.
     sums = scores.amax(-1) - weights.amax(-1).log_()
-    outs = torch.zeros(batch, heads, rows, size)
-    flat = weights.view(batch, -1).numpy(), outs.view(batch, -1).numpy()
-    for w, v, out in zip(flat[0], value, flat[1], strict=True):
-        mix(w, _flatten(v), heads, tokens, v.stride(0), out)
-    return outs, sums
+    return _mix(weights, [value], query.shape[3]), sums
+
+
+def _fits(key: Tensor, value: Tensor) -> bool:
+    """Return True if the loops can read keys and values as they lie in memory."""
+    known = key.dtype in (torch.bfloat16, torch.int8) and key.device.type == "cpu"
+    alike = key.shape == value.shape and key.dtype == value.dtype
+    return known and alike and all(t.stride()[2:] == (t.shape[3], 1) for t in (key, value))
+
+
+def _score(query: Tensor, keys: Sequence[Tensor], scale: float) -> Tensor:
+    """Return the scores ``(batch, heads, queries, tokens of all segments)``."""
+    batch, heads, rows, size = query.shape
+    length, offset = sum(key.shape[2] for key in keys), 0
+    queries = (query.float() * scale).reshape(batch, -1).numpy()
+    scores = torch.empty(batch, heads, rows, length)
+    outs = scores.view(batch, -1).numpy()
+    for key in keys:
+        score, _ = _compile_kernels(size, count_groups(size) if key.dtype == torch.int8 else 0)
+        for q, k, out in zip(queries, key, outs, strict=True):
+            score(q, _flatten(k), heads, key.shape[2], k.stride(0), out, offset, length)
+        offset += key.shape[2]
+    return scores
+
+
+def _mix(weights: Tensor, values: Sequence[Tensor], size: int) -> Tensor:
+    """Return the weighted sums ``(batch, heads, queries, size)`` of the values of all segments."""
+    batch, heads, rows, length = weights.shape
+    offset, sums = 0, torch.zeros(batch, heads, rows, size)
+    flat, outs = weights.view(batch, -1).numpy(), sums.view(batch, -1).numpy()
+    for value in values:
+        _, mix = _compile_kernels(size, count_groups(size) if value.dtype == torch.int8 else 0)
+        for w, v, out in zip(flat, value, outs, strict=True):
+            mix(w, _flatten(v), heads, value.shape[2], v.stride(0), out, offset, length)
+        offset += value.shape[2]
+    return sums
 
 
 @cache

@@ -53,8 +53,9 @@ def read_scale(held, place):
 def make_score(size: int, groups: int) -> Callable[..., None]:
     """Return the loop that multiplies queries with keys.
 
-    It takes queries ``(heads, rows, size)`` in float32, the keys, numbers of heads and tokens and
-    the distance of two heads, and writes scores ``(heads, rows, tokens)``. Every array is flat.
+    It takes queries ``(heads, rows, size)`` in float32, the keys, numbers of heads and tokens, the
+    distance of two heads, and scores ``(heads, rows, all tokens)`` with where in each row to begin
+    and how long a row is: several segments share one array of scores. Every array is flat.
 
     Args:
         size: Channels of a head.
@@ -65,7 +66,7 @@ def make_score(size: int, groups: int) -> Callable[..., None]:
     width, parts = size + 2 * groups, max(groups, 1)
     group = size // parts
 
-    def score(queries, keys, heads, tokens, stride, out):
+    def score(queries, keys, heads, tokens, stride, out, offset, length):
         wide = np.empty(BLOCK * width, np.float32)
         rows = queries.size // (heads * size)
         for head in range(heads):
@@ -83,7 +84,8 @@ def make_score(size: int, groups: int) -> Callable[..., None]:
                         scaled[j] *= scale
                 for row in range(head * rows, (head + 1) * rows):
                     query = queries[row * size : (row + 1) * size]
-                    scores = out[row * tokens + first : row * tokens + first + count]
+                    begin = row * length + offset + first
+                    scores = out[begin : begin + count]
                     for j in range(count):
                         key = wide[j * width : j * width + size]
                         total = np.float32(0.0)
@@ -97,8 +99,8 @@ def make_score(size: int, groups: int) -> Callable[..., None]:
 def make_mix(size: int, groups: int) -> Callable[..., None]:
     """Return the loop that adds values up by weights.
 
-    It takes weights ``(heads, rows, tokens)``, values and numbers as `make_score`'s loop does, and
-    adds to outputs ``(heads, rows, size)``.
+    It takes weights ``(heads, rows, all tokens)``, values and numbers as `make_score`'s loop does,
+    and adds to outputs ``(heads, rows, size)``.
 
     Args:
         size: Channels of a head.
@@ -107,7 +109,7 @@ def make_mix(size: int, groups: int) -> Callable[..., None]:
     width, parts = size + 2 * groups, max(groups, 1)
     group = size // parts
 
-    def mix(weights, values, heads, tokens, stride, out):
+    def mix(weights, values, heads, tokens, stride, out, offset, length):
         scales = np.ones(FOUR * parts, np.float32)
         rows = out.size // (heads * size)
         whole = tokens // FOUR * FOUR
@@ -119,7 +121,8 @@ def make_mix(size: int, groups: int) -> Callable[..., None]:
                     scales[i] = read_scale(held, i // parts * width + size + i % parts * 2)
                 for row in range(head * rows, (head + 1) * rows):
                     total = out[row * size : (row + 1) * size]
-                    four = weights[row * tokens + first : row * tokens + first + FOUR]
+                    begin = row * length + offset + first
+                    four = weights[begin : begin + FOUR]
                     for part in range(parts):
                         a, b = four[0] * scales[part], four[1] * scales[parts + part]
                         c, d = (
@@ -139,7 +142,7 @@ def make_mix(size: int, groups: int) -> Callable[..., None]:
                 start = head * stride + last * width
                 held = values[start : start + width]
                 for row in range(head * rows, (head + 1) * rows):
-                    weight = weights[row * tokens + last]
+                    weight = weights[row * length + offset + last]
                     for i in range(size):
                         if groups == 0:
                             out[row * size + i] += weight * widen(held[i])
