@@ -143,13 +143,13 @@ def run_replicas(
     Raises:
         MissingExtraError: Ray is not installed.
     """
-    if threading.current_thread() is threading.main_thread():
-        # Replicas outlive this process, so it must not end without them.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _take_sigterm()
     import_ray()
     serve = importlib.import_module("ray.serve")
     http = importlib.import_module("ray.serve.config").HTTPOptions
     serve.start(http_options=http(host=settings.host, port=settings.port))
+    # Ray has put a handler in place of it, which aborts the process after three seconds.
+    _take_sigterm()
     try:
         serve.run(deployment(settings=settings, **options), name="pace", route_prefix="/")
         announce(f"http://{settings.host}:{settings.port}")
@@ -158,3 +158,9 @@ def run_replicas(
         pass
     finally:
         serve.shutdown()
+
+
+def _take_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, since replicas would outlive it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -130,4 +130,5 @@ def test_replicas_answer_lose_one_and_end_with_the_command(
         assert ask() == expected
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
+    assert process.returncode == 0, said.read_text()
     wait_for(lambda: not find_replicas(), None, seconds=20)
