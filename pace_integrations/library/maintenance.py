@@ -119,10 +119,14 @@ def remove_from_library(place: str | os.PathLike[str], names: Sequence[str]) -> 
     before, edit = apply_edit(catalog, lambda listing: remove_documents(listing, names))
     left = {item.key for item in edit.held}
     gone = {item.key for item in before.held} - left
-    # In a folder what no document names goes too; on a store another writer may just have added it.
-    orphans = (lambda key: key in gone) if found.shared else (lambda key: key not in left)
+
+    def leaves(name: str) -> bool:
+        # In a folder what no document names goes too; on a store another writer may have added it.
+        key = document_of(name)
+        return key not in left if found.shared is None else key in gone
+
     for kind in ("states", "index"):
-        _remove_files(found, kind, lambda name: orphans(document_of(name)))
+        _remove_files(found, kind, leaves)
     return edit.change
 
 
