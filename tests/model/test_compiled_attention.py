@@ -121,7 +121,7 @@ def test_tokens_are_written_with_it(monkeypatch: pytest.MonkeyPatch, kv: str, ro
 
     def count_all(q: Tensor, pairs: list[compiled.Pair], scale: float) -> Tensor:
         assert rows == 1
-        calls.append(pairs[0][0].shape)
+        calls.append(pairs[-1][0].shape)  # the past stands last
         return compiled.attend_all_compiled(q, pairs, scale)
 
     monkeypatch.setattr(attention, "attend_compiled", count)

@@ -110,7 +110,7 @@ def attend(
         return sdpa_attention(module, query, k, v, attention_mask, scaling=scaling, **kwargs)
     assert isinstance(value, Segments)
     if key.fresh == 1 and key.padding is None:
-        pairs = [*zip(key.shared, value.shared, strict=True), (key.own, value.own)]
+        pairs = [(key.own, value.own), *zip(key.shared, value.shared, strict=True)]
         if take_all_compiled(query, pairs):
             whole = attend_all_compiled(query, pairs, scale)
             return whole.to(query.dtype).transpose(1, 2).contiguous(), None

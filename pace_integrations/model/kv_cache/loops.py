@@ -18,6 +18,7 @@ import numpy as np
 
 BLOCK = 16  # keys widened at a time: larger blocks keep the CPU from reading ahead
 FOUR = 4  # values summed at a time: fewer loads and stores of the sums
+SUMMED = 64  # values in a sum before it goes into the whole one: its rounding stays that of a few
 # Sums may be reordered, but NaN stays NaN.
 OPTIONS: dict[str, Any] = {
     "nogil": True,
@@ -48,6 +49,14 @@ def read_scale(held, place):
     # Its bits in float32's places; the two count exponents from different numbers.
     bits = np.uint32((high << np.uint32(21)) | (low << np.uint32(13)))
     return bits.view(np.float32) * np.float32(2.0**112)
+
+
+@numba.njit(inline="always")
+def move_sums(sums, outs):
+    """Add sums to others, and begin them anew."""
+    for i in range(sums.size):
+        outs[i] += sums[i]
+        sums[i] = 0.0
 
 
 def make_score(size: int, groups: int) -> Callable[..., None]:
@@ -113,15 +122,19 @@ def make_mix(size: int, groups: int) -> Callable[..., None]:
         scales = np.ones(FOUR * parts, np.float32)
         rows = out.size // (heads * size)
         whole = tokens // FOUR * FOUR
+        sums = np.zeros(rows * size, np.float32)
         for head in range(heads):
+            outs = out[head * rows * size : (head + 1) * rows * size]
             for first in range(0, whole, FOUR):
+                if first % SUMMED == 0:
+                    move_sums(sums, outs)
                 start = head * stride + first * width
                 held = values[start : start + FOUR * width]
                 for i in range(FOUR * groups):
                     scales[i] = read_scale(held, i // parts * width + size + i % parts * 2)
-                for row in range(head * rows, (head + 1) * rows):
-                    total = out[row * size : (row + 1) * size]
-                    begin = row * length + offset + first
+                for row in range(rows):
+                    total = sums[row * size : (row + 1) * size]
+                    begin = (head * rows + row) * length + offset + first
                     four = weights[begin : begin + FOUR]
                     for part in range(parts):
                         a, b = four[0] * scales[part], four[1] * scales[parts + part]
@@ -138,6 +151,7 @@ def make_mix(size: int, groups: int) -> Callable[..., None]:
                             else:
                                 near = a * np.float32(p) + b * np.float32(q)
                                 total[i] += near + (c * np.float32(r) + d * np.float32(s))
+            move_sums(sums, outs)
             for last in range(whole, tokens):
                 start = head * stride + last * width
                 held = values[start : start + width]
