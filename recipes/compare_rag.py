@@ -2,20 +2,18 @@
 
     python -m recipes.compare_rag --data DATA --dense MINILM [--sizes 10000 1000000]
 
-DATA holds `nano/p0.xz` (JSON lines `{"text"}`) and `eval/squad_dev.jsonl`. The library is prose,
-with passages that people asked about (natural questions) and made-up facts (planted ones) among it.
-It grows in steps, each measured for itself: tokens read per second, memory, bytes. At every size in
-`--sizes` the same questions are asked, of the same passages by
+DATA holds `nano/p0.xz` (JSON lines `{"text"}`) and `eval/squad_dev.jsonl`. The library is prose with
+passages that people asked about (natural questions) and made-up facts (planted ones) among it. It
+grows in measured steps. At every size in `--sizes` the same questions are asked by
 
 - `library`: passages that were read once and kept;
 - `words + Transformers`: the passages that words find, read again in one prompt;
 - `dense + LangChain`: a chain with `HuggingFacePipeline` over vectors of all passages (MINILM, a
   sentence transformer of mean pooling);
 - `words + llama.cpp`: the same prompt with its prompt cache, where `llama-cpp-python` and the GGUF
-  file of pace-small's base (`GGUF`) are there; other weights than ours, so only its time counts.
+  file of pace-small's base (`GGUF`) are there; other weights than ours: only its time counts.
 
-Seconds are CPU seconds of one thread to the first token, medians over questions. An answer is right
-that holds one of the expected ones. All in one process.
+Seconds are CPU seconds of one thread to the first token, medians. Right is what holds an expected answer.
 """
 
 from __future__ import annotations
@@ -163,7 +161,7 @@ def transformers_arm(library: Library, model: Any, tokenizer: Any) -> Arm:  # no
 def langchain_arm(library: Library, model: Any, tokenizer: Any, dense: DenseOrder) -> Arm:  # noqa: ANN401
     """Return the arm of a LangChain chain over vectors of all passages."""
     from langchain_core.documents import Document
-    from langchain_core.runnables import Runnable, RunnableLambda
+    from langchain_core.runnables import RunnableLambda
     from langchain_huggingface import HuggingFacePipeline
     from transformers import pipeline
 
@@ -183,16 +181,18 @@ def langchain_arm(library: Library, model: Any, tokenizer: Any, dense: DenseOrde
         best = [texts[i] for i in np.argsort(-scores)[:passages]]
         return render_prompt([(d.metadata["title"], d.page_content) for d in best], question)
 
-    def chain(tokens: int) -> Runnable[Any, str]:
-        made = pipeline("text-generation", model=model, tokenizer=tokenizer)
-        options = {"max_new_tokens": tokens, "do_sample": False, "return_full_text": False}
-        return RunnableLambda(retrieve) | HuggingFacePipeline(
-            pipeline=made, pipeline_kwargs=options
-        )
+    llm = HuggingFacePipeline(
+        pipeline=pipeline("text-generation", model=model, tokenizer=tokenizer)
+    )
 
-    short, long = chain(1), chain(ANSWER)
+    def chain(tokens: int) -> Any:  # noqa: ANN401
+        # It hears options at the call alone, and would return the prompt before the answer.
+        options = {"max_new_tokens": tokens, "do_sample": False}
+        return RunnableLambda(retrieve) | llm.bind(skip_prompt=True, pipeline_kwargs=options)
+
+    one, all_ = chain(1), chain(ANSWER)
     return Arm(
-        "dense + LangChain", lambda q, n: short.invoke((q, n)), lambda q, n: long.invoke((q, n))
+        "dense + LangChain", lambda q, n: one.invoke((q, n)), lambda q, n: all_.invoke((q, n))
     )
 
 
