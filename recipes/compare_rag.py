@@ -2,7 +2,7 @@
 
     python -m recipes.compare_rag --data DATA --dense MINILM [--sizes 10000 1000000]
 
-DATA holds `nano/p0.xz` (JSON lines `{"text"}`) and `eval/squad_dev.jsonl`. The library is prose with
+DATA holds `nano/p0.xz` (JSON lines `{"text"}`) and `eval/squad_dev.jsonl`. The library: prose with
 passages that people asked about (natural questions) and made-up facts (planted ones) among it. It
 grows in measured steps. At every size in `--sizes` the same questions are asked by
 
@@ -13,7 +13,7 @@ grows in measured steps. At every size in `--sizes` the same questions are asked
 - `words + llama.cpp`: the same prompt with its prompt cache, where `llama-cpp-python` and the GGUF
   file of pace-small's base (`GGUF`) are there; other weights than ours: only its time counts.
 
-Seconds are CPU seconds of one thread to the first token, medians. Right is what holds an expected answer.
+Seconds are CPU seconds of one thread to the first token, medians; right holds an expected answer.
 """
 
 from __future__ import annotations
