@@ -9,12 +9,14 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from pace_integrations._files import remove_file
 from pace_integrations.library.shared_shelf import SharedShelf
+
+if TYPE_CHECKING:  # listing and removing libraries does without
+    import torch
+    from torch import Tensor
 
 _TOUCH = 60.0  # seconds within which one use of a file is as good as another
 _ABANDONED = 3600.0  # seconds after which a file that was never moved into place is nobody's
@@ -37,6 +39,8 @@ def document_of(name: str) -> str:
 
 def hash_tensors(tensors: Sequence[Tensor]) -> str:
     """Return a hash of the bytes of tensors."""
+    import torch
+
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
