@@ -23,6 +23,8 @@ FEWEST_KEYS = 512  # below it the calls cost more than they save
 MOST_THREADS = 2  # these loops run on one
 LANES = 16  # a vector is a multiple of this
 
+_SCORE, _MIX = 0, 1  # places of the two loops
+
 Pair = tuple[Tensor, Tensor]
 
 
@@ -103,30 +105,31 @@ def _fits(key: Tensor, value: Tensor) -> bool:
 
 def _score(query: Tensor, keys: Sequence[Tensor], scale: float) -> Tensor:
     """Return the scores ``(batch, heads, queries, tokens of all segments)``."""
-    batch, heads, rows, size = query.shape
-    length, offset = sum(key.shape[2] for key in keys), 0
-    queries = (query.float() * scale).reshape(batch, -1).numpy()
-    scores = torch.empty(batch, heads, rows, length)
-    outs = scores.view(batch, -1).numpy()
-    for key in keys:
-        score, _ = _compile_kernels(size, count_groups(size) if key.dtype == torch.int8 else 0)
-        for q, k, out in zip(queries, key, outs, strict=True):
-            score(q, _flatten(k), heads, key.shape[2], k.stride(0), out, offset, length)
-        offset += key.shape[2]
+    scores = torch.empty(*query.shape[:3], sum(key.shape[2] for key in keys))
+    _run_loops(_SCORE, (query.float() * scale).contiguous(), keys, scores, query.shape[3])
     return scores
 
 
 def _mix(weights: Tensor, values: Sequence[Tensor], size: int) -> Tensor:
     """Return the weighted sums ``(batch, heads, queries, size)`` of the values of all segments."""
-    batch, heads, rows, length = weights.shape
-    offset, sums = 0, torch.zeros(batch, heads, rows, size)
-    flat, outs = weights.view(batch, -1).numpy(), sums.view(batch, -1).numpy()
-    for value in values:
-        _, mix = _compile_kernels(size, count_groups(size) if value.dtype == torch.int8 else 0)
-        for w, v, out in zip(flat, value, outs, strict=True):
-            mix(w, _flatten(v), heads, value.shape[2], v.stride(0), out, offset, length)
-        offset += value.shape[2]
+    sums = torch.zeros(*weights.shape[:3], size)
+    _run_loops(_MIX, weights, values, sums, size)
     return sums
+
+
+def _run_loops(
+    which: int, given: Tensor, segments: Sequence[Tensor], outs: Tensor, size: int
+) -> None:
+    """Run one of the two loops over each row's part of each segment, one after the other."""
+    batch, heads = given.shape[:2]
+    length, offset = sum(held.shape[2] for held in segments), 0
+    ins, flat = (tensor.view(batch, -1).numpy() for tensor in (given, outs))
+    for held in segments:
+        groups = count_groups(size) if held.dtype == torch.int8 else 0
+        loop, tokens = _compile_kernels(size, groups)[which], held.shape[2]
+        for own, part, out in zip(ins, held, flat, strict=True):
+            loop(own, _flatten(part), heads, tokens, part.stride(0), out, offset, length)
+        offset += tokens
 
 
 @cache
