@@ -102,14 +102,24 @@ def ask(
     return time.process_time() - start, answer.text
 
 
-def wait_for_token(library: Library, question: str, passages: int) -> float:
-    """Return CPU seconds to the first token, the kept passages in one prompt."""
+def time_first_piece(library: Library, question: str, passages: int) -> tuple[float, str | None]:
+    """Return CPU seconds to the first text of an answer, and that text, if it has any.
+
+    The kept passages stand in one prompt.
+    """
     config, start = GenerationConfig(max_new_tokens=2), time.process_time()
     with library.stream(
         question, strategy="together", passages=passages, budget=2**20, generation=config
     ) as stream:
-        next(piece for piece in stream if piece)
-        return time.process_time() - start
+        piece = next((piece for piece in stream if piece), None)
+        return time.process_time() - start, piece
+
+
+def wait_for_token(library: Library, question: str, passages: int) -> float:
+    """Return CPU seconds to the first token, the kept passages in one prompt."""
+    seconds, piece = time_first_piece(library, question, passages)
+    assert piece, "the model wrote no text"
+    return seconds
 
 
 def reread(library: Library, question: str, passages: int) -> float:

@@ -26,23 +26,24 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from pace_integrations import Corpus, GenerationConfig, Pace
+from pace_integrations import Corpus, Pace
 from pace_integrations.library import Library, ReadingProfile
 from pace_integrations.library.passages import split_page
 from recipes.bench.measure import status
 from recipes.bench.peers import find_gguf
+from recipes.bench_library import ANSWER, ask, time_first_piece
 from recipes.compare_selectors import DenseOrder
 from recipes.train_nano import formats, tasks
 from recipes.train_nano.facts import make_fact
 from recipes.train_nano.relations import TRAINING
 
-ANSWER = 24  # most tokens
 STEPS = (2_000, 10_000, 50_000, 100_000, 200_000, 400_000, 700_000, 1_000_000)
 
 
@@ -119,21 +120,11 @@ class Arm:
 def library_arms(library: Library) -> list[Arm]:
     """Return the library's two ways, of which `each` has no single first token."""
 
-    def first(question: str, passages: int) -> None:
-        config = GenerationConfig(max_new_tokens=2)
-        with library.stream(
-            question, strategy="together", passages=passages, budget=2**20, generation=config
-        ) as stream:
-            next((piece for piece in stream if piece), None)
-
-    def answer(strategy: Any) -> Callable[[str, int], str]:  # noqa: ANN401
-        config = GenerationConfig(max_new_tokens=ANSWER)
-        return lambda question, passages: (
-            library.ask(question, strategy=strategy, passages=passages, generation=config).text
-        )
+    def answer(strategy: Literal["each", "together"]) -> Callable[[str, int], str]:
+        return lambda question, passages: ask(library, question, strategy, ANSWER, passages)[1]
 
     return [
-        Arm("library, together", first, answer("together")),
+        Arm("library, together", partial(time_first_piece, library), answer("together")),
         Arm("library, each", answer("each"), answer("each")),
     ]
 

@@ -18,17 +18,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import bm25s
 import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
 from pace_integrations.evaluation.statistics import bootstrap_interval
-from pace_integrations.library.selectors import RANK_OFFSET, split_words
+from pace_integrations.library.selectors import RANK_OFFSET
 from recipes.train_nano import tasks
 from recipes.train_nano.tasks import Item
 from recipes.train_small.index import LAYERS, page_score
+from recipes.train_small.lookups import WordIndex
 from recipes.train_small.reading import Answerer, load_model
 
 PAGES = 500
@@ -91,18 +91,13 @@ class WordOrder:
     """BM25 as the library has it."""
 
     def __init__(self) -> None:
-        self._made: tuple[int, bm25s.BM25, set[str]] | None = None
+        self._made: tuple[Sequence[str], WordIndex] | None = None
 
     def __call__(self, item: Item) -> list[float]:
         """Score the passages of an item."""
-        if self._made is None or self._made[0] != id(item.passages):
-            words = [split_words(_text(p)) for p in item.passages]
-            index = bm25s.BM25()
-            index.index(words, show_progress=False)
-            self._made = id(item.passages), index, {w for own in words for w in own}
-        _, index, known = self._made
-        asked = [word for word in split_words(item.question) if word in known]
-        return index.get_scores(asked).tolist() if asked else [0.0] * len(item.passages)
+        if self._made is None or self._made[0] is not item.passages:  # many ask about the same ones
+            self._made = item.passages, WordIndex([_text(p) for p in item.passages])
+        return self._made[1].scores(item.question)
 
 
 class KeyOrder:

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import bm25s
@@ -80,13 +81,25 @@ def matches(answer: str, row: dict[str, str]) -> bool:
     return bool(re.search(row["pattern"], CITATION.sub("", answer), re.IGNORECASE))
 
 
+class WordIndex:
+    """Passages ranked by a question's words (BM25), as the library has it."""
+
+    def __init__(self, passages: Sequence[str]) -> None:
+        words = [split_words(passage) for passage in passages]
+        self._index, self._size = bm25s.BM25(), len(words)
+        self._index.index(words, show_progress=False)
+        self._known = {word for own in words for word in own}
+
+    def scores(self, question: str) -> list[float]:
+        """Return the score of every passage."""
+        asked = [word for word in split_words(question) if word in self._known]
+        found: list[float] = self._index.get_scores(asked).tolist() if asked else [0.0] * self._size
+        return found
+
+
 def choose_passages(passages: list[tuple[str, str]], question: str) -> list[tuple[str, str]]:
     """Return the passages that words find, the first ones where there are none."""
-    index = bm25s.BM25()
-    index.index([split_words(shown) for shown, _ in passages], show_progress=False)
-    known = {word for shown, _ in passages for word in split_words(shown)}
-    asked = [word for word in split_words(question) if word in known]
-    scores = index.get_scores(asked).tolist() if asked else [0.0] * len(passages)
+    scores = WordIndex([shown for shown, _ in passages]).scores(question)
     return [passages[i] for i in sorted(range(len(passages)), key=lambda i: -scores[i])[:PASSAGES]]
 
 
