@@ -36,12 +36,14 @@ def takes_compiled(query: Tensor, key: Tensor, value: Tensor) -> bool:
         key: ``(1 or batch, key heads, tokens, size)``.
         value: Likewise.
     """
+    if not (_has_numba() and torch.is_inference_mode_enabled()):
+        return False  # the cheapest look first: each layer asks for each token
     rows = query[0].numel() * query.shape[0] // (key.shape[0] * key.shape[1] * query.shape[3])
     if rows > MOST_ROWS or key.shape[2] < FEWEST_KEYS or query.shape[3] % LANES:
         return False
     # By shapes and settings alone: answers must not depend on how busy the machine was.
     threads = torch.get_num_threads() <= MOST_THREADS
-    return _fits(key, value) and threads and _has_numba() and torch.is_inference_mode_enabled()
+    return _fits(key, value) and threads
 
 
 def take_all_compiled(query: Tensor, pairs: Sequence[Pair]) -> bool:
