@@ -29,7 +29,7 @@ from pace_integrations.evaluation.tasks import Row
 from pace_integrations.feed_forward import find_projections
 from pace_integrations.memory import MemoryState, build_report
 from pace_integrations.memory.calibration.norm_control import MemoryControl
-from recipes.evidence_runs import Given, make_document_rows, make_prose_rows
+from recipes.evidence_rows import Given, add_options, make_document_rows, make_prose_rows
 
 BLOCK = 256
 Line = dict[str, Any]
@@ -88,7 +88,7 @@ def inspect_banks(given: Given) -> list[str]:
     """Look inside the banks under every rule, and return the lines of a summary."""
     rows, file = make_prose_rows(8192)(given), given.out / "banks.jsonl"
     for rule in RULES:
-        with Pace.load(given.model, memory=MemoryConfig(rule=rule)) as pace:
+        with Pace.load(given.model, memory=MemoryConfig(rule=rule), device=given.device) as pace:
             _extend(file, rows, lambda row, p=pace, r=rule: look_inside(p, r, row), rule=rule)
     lines = _read_lines(file)
     said = ["rule      layer  rank  cosine  age  novel  norm  direction  novelty with loss (r)"]
@@ -193,12 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=KINDS)
-    parser.add_argument("--model", required=True, help="name or path")
-    parser.add_argument("--data", type=Path, required=True, help="folder with eval/ and nano/")
-    parser.add_argument("--out", type=Path, default=Path("evidence"))
-    parser.add_argument("--rows", type=int, help="most rows of a task and length")
-    given = parser.parse_args(arguments)
-    print("\n".join(KINDS[given.kind](Given(given.model, given.data, given.out, given.rows))))
+    add_options(parser)
+    chosen = parser.parse_args(arguments)
+    given = Given(chosen.model, chosen.data, chosen.out, chosen.rows, device=chosen.device)
+    print("\n".join(KINDS[chosen.kind](given)))
 
 
 if __name__ == "__main__":

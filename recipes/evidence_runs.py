@@ -3,8 +3,10 @@
     python -m recipes.evidence_runs all --model HuggingFaceTB/SmolLM2-135M-Instruct --data data
     python -m recipes.evidence_runs prose-8k documents --model checkpoint --data data --out runs
     python -m recipes.evidence_runs all --model checkpoint --data data --rows 2   # does it run?
+    python -m recipes.evidence_runs all --model checkpoint --data data --count    # what it costs
 
-The same command goes on where an interrupted one stopped. The folder of data holds
+The same command goes on where an interrupted one stopped; what is there until then has the same
+rows of every arm. The folder of data holds
 ``eval/squad_dev.jsonl`` and ``eval/2wikimultihopqa_dev_200.jsonl``, whose passages are the prose
 too, and ``nano/p0.xz``, other prose on which ``calibrate`` chooses layers and thresholds; runs
 after it have its choice as an arm. Each run has a folder of its own with records and a report;
@@ -16,97 +18,33 @@ from __future__ import annotations
 import argparse
 import json
 import lzma
-import random
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
-from pace_integrations import Corpus, MemoryConfig, Pace
+from pace_integrations import Corpus
 from pace_integrations._memory_rules import RULES
 from pace_integrations.evaluation.arm_runner import RunSettings
 from pace_integrations.evaluation.arms import ARMS, Arm
-from pace_integrations.evaluation.published.readers import load_rows
 from pace_integrations.evaluation.report import write_report
 from pace_integrations.evaluation.runner import Progress, run_arms
-from pace_integrations.evaluation.tasks import Row, TaskSpec, generate_rows
+from pace_integrations.evaluation.tasks import Row
+from pace_integrations.evaluation.tasks.rows import LOSS
 from pace_integrations.feed_forward import default_layers
 from recipes.ablations import ABLATIONS
+from recipes.evidence_rows import (
+    CALIBRATED,
+    Given,
+    add_options,
+    make_document_rows,
+    make_prose_rows,
+    make_task_rows,
+)
 
 CONTROLS = ("scale_only", "random", "experts", "experts_random", "permuted")
 CALIBRATION_TOKENS = 8192
-CALIBRATED = "calibrated.json"
-PASSAGES = 10  # of a question: its own and others
-FACTS = 10  # asked about one text
-
-
-@dataclass(frozen=True)
-class Given:
-    """The command line's arguments.
-
-    Attributes:
-        model: Name or path of the model.
-        data: Folder of data.
-        out: Folder of all runs.
-        rows: Most rows of a task and length; None takes as many as each run wants.
-    """
-
-    model: str
-    data: Path
-    out: Path
-    rows: int | None = None
-
-    @cached_property
-    def pace(self) -> Pace:
-        """The model without memory, for its tokenizer and for calibrating."""
-        return Pace.load(self.model, memory=None)
-
-    @property
-    def depth(self) -> int:
-        """Decoder layers of the model."""
-        return int(self.pace._engine.loaded.model.config.get_text_config().num_hidden_layers)
-
-    @cached_property
-    def prose(self) -> Path:
-        """A folder with every passage of the evaluation rows, article by article."""
-        folder = self.out / "prose"
-        folder.mkdir(parents=True, exist_ok=True)
-        articles: dict[str, dict[str, None]] = {}
-        for row in [*self.read("squad_dev"), *self.read("2wikimultihopqa_dev_200")]:
-            for title, text in row.documents:
-                articles.setdefault(title, {})[text] = None
-        paragraphs = [text for texts in articles.values() for text in texts]
-        (folder / "passages.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
-        return folder
-
-    def read(self, name: str) -> list[Row]:
-        """Return the rows of one file of evaluation data."""
-        return load_rows(self.data / "eval" / f"{name}.jsonl")
-
-    def limit(self, wanted: int) -> int:
-        """Return how many rows to make where a run wants some."""
-        return wanted if self.rows is None else min(wanted, self.rows)
-
-    def spec(self, length: int, rows: int, together: int = 1) -> TaskSpec:
-        """Return what a generated task is asked for."""
-        return TaskSpec(
-            length,
-            self.limit(rows),
-            count=self.pace.count_tokens,
-            haystack=self.prose,
-            on=self.prose,
-            together=together,
-        )
-
-    def chosen_memory(self) -> list[Arm]:
-        """Return the arm of the memory that the run ``calibrate`` chose, if it chose one."""
-        file = self.out / CALIBRATED
-        config = json.loads(file.read_text("utf-8"))["config"] if file.exists() else None
-        if config is None:
-            return []
-        return [Arm("calibrated", "memory: what calibrating chose", MemoryConfig(**config))]
 
 
 def calibrate(given: Given) -> Path:
@@ -162,38 +100,6 @@ def memories_alone(given: Given) -> list[Arm]:
     return [*(ARMS[name] for name in ("off", *RULES)), *given.chosen_memory()]
 
 
-def make_prose_rows(length: int) -> Callable[[Given], list[Row]]:
-    """Return what makes all the prose into windows of a length."""
-    return lambda given: generate_rows("prose", given.spec(length, 10_000))
-
-
-def make_document_rows(given: Given) -> list[Row]:
-    """Return questions on ten passages: SQuAD's, all of ten passages at once, and 2Wiki's."""
-    squad = [row for row in given.read("squad_dev") if row.answers]
-    texts = list(dict.fromkeys(row.documents[row.gold[0]] for row in squad))
-    random.Random(0).shuffle(texts)  # neighbors are of one article
-    rows = []
-    for start in range(0, len(texts), PASSAGES):
-        documents = tuple(texts[start : start + PASSAGES])
-        for row in squad:
-            own = row.documents[row.gold[0]]
-            if own in documents:
-                at = documents.index(own)
-                rows.append(
-                    replace(row, task="squad10", documents=documents, gold=(at,),
-                            metric="token_f1", position=at / (PASSAGES - 1))
-                )  # fmt: skip
-    wiki = [replace(row, task="2wiki") for row in given.read("2wikimultihopqa_dev_200")]
-    return [*rows[: given.limit(len(rows))], *wiki[: given.limit(len(wiki))]]
-
-
-def make_task_rows(task: str, *lengths: int, rows: int = 300) -> Callable[[Given], list[Row]]:
-    """Return what makes rows of a generated task at some lengths, ten of them about each text."""
-    return lambda given: [
-        row for length in lengths for row in generate_rows(task, given.spec(length, rows, FACTS))
-    ]
-
-
 def make_ablation_arms(kind: str) -> Callable[[Given], list[Arm]]:
     """Return what makes the arms of one of the paper's ablations."""
 
@@ -233,11 +139,35 @@ RUNS: dict[str, Run] = {
 def run_family(name: str, given: Given, command: str | None = None) -> list[Path]:
     """Make or go on with one run, and write its report."""
     run, folder = RUNS[name], given.out / name
-    setting = run.change(RunSettings(model=given.model, max_new_tokens=32))
-    rows, arms = run.rows(given), run.arms(given)
+    setting = run.change(
+        RunSettings(given.model, device=given.device, max_new_tokens=given.max_new_tokens)
+    )
+    rows, arms = run.rows(given), given.choose_arms(run.arms(given))
     print(f"{name}: {len(rows)} rows, {len(arms)} arms, into {folder}", flush=True)
-    run_arms(rows, arms, folder, setting=setting, orders=1, show=show_progress)
+    run_arms(
+        rows,
+        arms,
+        folder,
+        setting=setting,
+        orders=1,
+        processes=given.processes,
+        interleave=True,
+        show=show_progress,
+    )
     return write_report(folder, command=command)
+
+
+def count_costs(name: str, given: Given) -> str:
+    """Return what one run reads and answers, in a line; an arm that chooses reads less."""
+    rows, arms = RUNS[name].rows(given), given.choose_arms(RUNS[name].arms(given))
+    texts = {row.reading: row.documents for row in rows}
+    count = given.pace.count_tokens
+    tokens = sum(count(text) for documents in texts.values() for _, text in documents)
+    asked = sum(row.metric != LOSS for row in rows)
+    return (
+        f"{name}: {len(rows)} rows about {len(texts)} texts; an arm reads {tokens} tokens and "
+        f"answers {asked} questions; {len(arms)} arms"
+    )
 
 
 def show_progress(progress: Progress) -> None:
@@ -252,19 +182,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", choices=["all", "calibrate", *RUNS])
-    parser.add_argument("--model", required=True, help="name or path")
-    parser.add_argument("--data", type=Path, required=True, help="folder with eval/ and nano/")
-    parser.add_argument("--out", type=Path, default=Path("evidence"))
-    parser.add_argument("--rows", type=int, help="most rows of a task and length")
+    add_options(parser)
+    parser.add_argument("--arms", nargs="+", help="arms beside memory off; all by default")
+    parser.add_argument("--processes", type=int, default=Given.processes)
+    parser.add_argument("--max-new-tokens", type=int, default=Given.max_new_tokens)
+    parser.add_argument("--count", action="store_true", help="print what the runs would cost")
     chosen = parser.parse_args(arguments)
-    given = Given(chosen.model, chosen.data, chosen.out, chosen.rows)
+    given = Given(
+        chosen.model,
+        chosen.data,
+        chosen.out,
+        chosen.rows,
+        tuple(chosen.arms) if chosen.arms else None,
+        chosen.device,
+        chosen.processes,
+        chosen.max_new_tokens,
+    )
     typed = shlex.join(["python", "-m", "recipes.evidence_runs", *(arguments or sys.argv[1:])])
     for name in ["calibrate", *RUNS] if "all" in chosen.runs else chosen.runs:
-        if name == "calibrate":
+        if chosen.count:
+            print("" if name == "calibrate" else count_costs(name, given), flush=True)
+        elif name == "calibrate":
             print(f"  written: {calibrate(given)}")
-            continue
-        for file in run_family(name, given, typed):
-            print(f"  written: {file}")
+        else:
+            for file in run_family(name, given, typed):
+                print(f"  written: {file}")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +12,13 @@ from typing import Any
 from pace_integrations import __version__
 from pace_integrations._renamed import keep_renamed
 from pace_integrations.errors import ConfigError
+from pace_integrations.evaluation.arm_pool import Batch, Job, MakeRunner, generate_records
 from pace_integrations.evaluation.arm_runner import ArmRunner, RunSettings
 from pace_integrations.evaluation.arms import Arm
 from pace_integrations.evaluation.tasks import Row
 from pace_integrations.evaluation.tasks.rows import write_jsonl
 
 RESULTS, ROWS, RUN = "results.jsonl", "rows.jsonl", "run.json"
-BATCH = 8  # rows that a process takes at a time
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,6 @@ class Progress:
 
 
 Show = Callable[[Progress], None]
-Job = tuple[Row, int]
-MakeRunner = Callable[[Arm, RunSettings], ArmRunner]
 
 
 def run_arms(
@@ -54,6 +49,7 @@ def run_arms(
     setting: RunSettings | None = None,
     orders: int = 3,
     processes: int = 1,
+    interleave: bool = False,
     show: Show | None = None,
     make: MakeRunner = ArmRunner,
 ) -> list[dict[str, Any]]:
@@ -64,11 +60,14 @@ def run_arms(
 
     Args:
         rows: Rows; the same for all arms.
-        arms: Arms, one after the other, so that one model is loaded at a time.
+        arms: Arms, one after the other, so that one model is loaded at a time per process.
         folder: Where the records go.
         setting: What the arms have in common.
         orders: Document orders per row; rows whose documents cannot be reordered have one.
-        processes: Processes, each with a model of its own.
+        processes: Processes, each with a model of its own and its share of the CPU's threads.
+        interleave: Whether each reading goes through all arms before the next, so that a run
+            that is ended early has the same rows of every arm. A process then holds a model for
+            each arm.
         show: Called after every answer.
         make: Makes the reader of an arm.
 
@@ -89,8 +88,9 @@ def run_arms(
         for arm in arms
     ]
     meter = _ProgressMeter(len(records), sum(len(left) for _, left in todo), show)
+    batches, held = _split_batches(todo, interleave), len(arms) if interleave else 1
     with (folder / RESULTS).open("a", encoding="utf-8") as file:
-        for record in _generate_records(todo, setting, processes, make):
+        for record in generate_records(batches, setting, processes, held, make):
             _check_model(record, records, folder)
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             file.flush()
@@ -105,57 +105,19 @@ def load_records(folder: Path) -> list[dict[str, Any]]:
     return [record for record, _ in _iter_records(folder / RESULTS)]
 
 
-def _generate_records(
-    todo: Iterable[tuple[Arm, list[Job]]], setting: RunSettings, processes: int, make: MakeRunner
-) -> Iterator[dict[str, Any]]:
-    if processes > 1:
-        yield from _run_in_processes(todo, setting, processes)
-        return
+def _split_batches(todo: Iterable[tuple[Arm, list[Job]]], interleave: bool) -> list[Batch]:
+    """Put what is asked about one reading into one batch, so that one process reads it once."""
+    found: dict[tuple[str, str, int], Batch] = {}
     for arm, jobs in todo:
-        if not jobs:
-            continue
-        reader = make(arm, setting)
-        try:
-            for row, order in jobs:
-                yield reader.answer(row, order)
-        finally:
-            reader.close()
-
-
-def _run_in_processes(
-    todo: Iterable[tuple[Arm, list[Job]]], setting: RunSettings, processes: int
-) -> Iterator[dict[str, Any]]:
-    """Yield answers from several processes, in whatever order they come."""
-    # The processes import nothing from the working directory, where a user's types.py may lie.
-    os.environ.setdefault("PYTHONSAFEPATH", "1")
-    # Forking would copy locks that PyTorch's threads hold.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        waiting: set[Future[list[dict[str, Any]]]] = {
-            pool.submit(_answer_batch, arm, jobs[i : i + BATCH], setting)
-            for arm, jobs in todo
-            for i in range(0, len(jobs), BATCH)
-        }
-        try:
-            while waiting:
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield from future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-_reader: dict[str, ArmRunner] = {}  # of this process: the arm it was last given
-
-
-def _answer_batch(arm: Arm, jobs: Sequence[Job], setting: RunSettings) -> list[dict[str, Any]]:
-    """Answer some rows in a process of the pool."""
-    if arm.name not in _reader:
-        for reader in _reader.values():
-            reader.close()
-        _reader.clear()
-        _reader[arm.name] = ArmRunner(arm, setting)
-    return [_reader[arm.name].answer(row, order) for row, order in jobs]
+        for row, order in jobs:
+            batch = found.setdefault((arm.name, row.reading, order), (arm, []))
+            batch[1].append((row, order))
+    if not interleave:
+        return list(found.values())
+    places: dict[tuple[str, int], int] = {}
+    for _, *reading in found:
+        places.setdefault(tuple(reading), len(places))
+    return [found[key] for key in sorted(found, key=lambda key: places[key[1:]])]
 
 
 def _count_orders(row: Row, orders: int) -> int:

@@ -15,12 +15,13 @@ from pace_integrations.evaluation.arms import ARMS
 from pace_integrations.evaluation.runner import load_records
 from pace_integrations.evaluation.tasks import Row
 from recipes import evidence_banks, evidence_runs, recompute_evidence
+from recipes.evidence_rows import CALIBRATED, PASSAGES, Given, make_prose_rows
 
 SENTENCE = "The keeper of lighthouse {} logs {} ships on day {}. "
 
 
 @pytest.fixture
-def given(tiny_path: Path, tmp_path: Path) -> evidence_runs.Given:
+def given(tiny_path: Path, tmp_path: Path) -> Given:
     """Two questions of each set, on short passages."""
     (tmp_path / "data/eval").mkdir(parents=True)
     (tmp_path / "data/nano").mkdir()
@@ -36,11 +37,11 @@ def given(tiny_path: Path, tmp_path: Path) -> evidence_runs.Given:
         (tmp_path / f"data/eval/{name}.jsonl").write_text(lines)
     with lzma.open(tmp_path / "data/nano/p0.xz", "wt") as file:
         file.write("\n".join(json.dumps({"text": text * 8}) for text in texts))
-    return evidence_runs.Given(str(tiny_path), tmp_path / "data", tmp_path / "out", rows=1)
+    return Given(str(tiny_path), tmp_path / "data", tmp_path / "out", rows=1)
 
 
 def test_a_run_is_made_resumed_and_recomputed(
-    given: evidence_runs.Given,
+    given: Given,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -51,9 +52,9 @@ def test_a_run_is_made_resumed_and_recomputed(
     folder = given.out / "documents"
     first = load_records(folder)
     assert [(r["arm"], r["task"]) for r in first] == [
-        (arm.name, task) for arm in arms for task in ("squad10", "2wiki")
+        (arm.name, task) for task in ("squad10", "2wiki") for arm in arms
     ]
-    assert len(run.rows(given)[0].documents) == evidence_runs.PASSAGES
+    assert len(run.rows(given)[0].documents) == PASSAGES
     arms.append(ARMS["slotwise"])
     evidence_runs.run_family("documents", given)
     assert load_records(folder)[:4] == first
@@ -65,14 +66,12 @@ def test_a_run_is_made_resumed_and_recomputed(
 
 
 def test_prose_is_scored_under_a_chosen_memory(
-    given: evidence_runs.Given, monkeypatch: pytest.MonkeyPatch
+    given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given.out.mkdir()
     chosen = {"config": {"layers": [1], "slots": 8, "step": 64, "blend": 0.5}, "said": ""}
-    (given.out / evidence_runs.CALIBRATED).write_text(json.dumps(chosen))
-    run = evidence_runs.Run(
-        evidence_runs.make_prose_rows(600), lambda g: [ARMS["off"], *g.chosen_memory()]
-    )
+    (given.out / CALIBRATED).write_text(json.dumps(chosen))
+    run = evidence_runs.Run(make_prose_rows(600), lambda g: [ARMS["off"], *g.chosen_memory()])
     monkeypatch.setitem(evidence_runs.RUNS, "prose-8k", run)
     evidence_runs.run_family("prose-8k", given)
     records = load_records(given.out / "prose-8k")
@@ -83,7 +82,7 @@ def test_prose_is_scored_under_a_chosen_memory(
 
 
 def test_calibrating_reads_other_prose_and_is_done_once(
-    given: evidence_runs.Given, monkeypatch: pytest.MonkeyPatch
+    given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence_runs, "CALIBRATION_TOKENS", 1024)
     file = evidence_runs.calibrate(given)
@@ -95,16 +94,14 @@ def test_calibrating_reads_other_prose_and_is_done_once(
 
 
 @pytest.mark.parametrize("name", evidence_runs.RUNS)
-def test_every_run_has_off_first_and_arms_with_names_of_their_own(
-    name: str, given: evidence_runs.Given
-) -> None:
+def test_every_run_has_off_first_and_arms_with_names_of_their_own(name: str, given: Given) -> None:
     names = [arm.name for arm in evidence_runs.RUNS[name].arms(given)]
     assert names[0] == "off"
     assert len(set(names)) == len(names) >= 4
 
 
 def test_banks_are_looked_into_and_pages_scored_once(
-    given: evidence_runs.Given, monkeypatch: pytest.MonkeyPatch
+    given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence_banks, "make_prose_rows", lambda _: make_prose)
     inside = evidence_banks.inspect_banks(given)
@@ -121,5 +118,5 @@ def test_banks_are_looked_into_and_pages_scored_once(
     assert len((given.out / "retriever.jsonl").read_text().splitlines()) == 2
 
 
-def make_prose(given: evidence_runs.Given) -> list[Row]:
-    return evidence_runs.make_prose_rows(1100)(given)
+def make_prose(given: Given) -> list[Row]:
+    return make_prose_rows(1100)(given)
