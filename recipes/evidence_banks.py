@@ -29,7 +29,7 @@ from pace_integrations.evaluation.tasks import Row
 from pace_integrations.feed_forward import find_projections
 from pace_integrations.memory import MemoryState, build_report
 from pace_integrations.memory.calibration.norm_control import MemoryControl
-from recipes.evidence_rows import Given, add_options, make_document_rows, make_prose_rows
+from recipes.evidence_rows import WINDOW, Given, add_options, make_document_rows, make_prose_rows
 
 BLOCK = 256
 Line = dict[str, Any]
@@ -86,7 +86,7 @@ def look_inside(pace: Pace, rule: str, row: Row) -> Iterator[Line]:
 
 def inspect_banks(given: Given) -> list[str]:
     """Look inside the banks under every rule, and return the lines of a summary."""
-    rows, file = make_prose_rows(8192)(given), given.out / "banks.jsonl"
+    rows, file = make_prose_rows(WINDOW)(given), given.out / "banks.jsonl"
     for rule in RULES:
         with Pace.load(given.model, memory=MemoryConfig(rule=rule), device=given.device) as pace:
             _extend(file, rows, lambda row, p=pace, r=rule: look_inside(p, r, row), rule=rule)

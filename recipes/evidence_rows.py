@@ -18,6 +18,7 @@ from pace_integrations.evaluation.tasks import Row, TaskSpec, generate_rows
 
 CALIBRATED = "calibrated.json"
 PROSE_TOKENS = 200_000  # of a record
+WINDOW = 8000  # tokens: 25 of them are all the prose that the data hold
 PASSAGES = 10  # of a question: its own and others
 FACTS = 10  # asked about one text
 

@@ -36,6 +36,7 @@ from pace_integrations.feed_forward import default_layers
 from recipes.ablations import ABLATIONS
 from recipes.evidence_rows import (
     CALIBRATED,
+    WINDOW,
     Given,
     add_options,
     make_document_rows,
@@ -120,7 +121,7 @@ def stretch_positions(setting: RunSettings) -> RunSettings:
 
 
 RUNS: dict[str, Run] = {
-    "prose-8k": Run(make_prose_rows(8192), every_memory),
+    "prose-8k": Run(make_prose_rows(WINDOW), every_memory),
     "prose-32k-window": Run(make_prose_rows(32768), every_memory, slide_window),
     "prose-32k-yarn": Run(make_prose_rows(32768), every_memory, stretch_positions),
     "documents": Run(make_document_rows, memories_and_bm25),
@@ -130,7 +131,7 @@ RUNS: dict[str, Run] = {
         make_task_rows("niah", 4096, 16384, 65536, 200_000, rows=10), memories_alone, slide_window
     ),
     **{
-        f"ablation-{kind}": Run(make_prose_rows(8192), make_ablation_arms(kind))
+        f"ablation-{kind}": Run(make_prose_rows(WINDOW), make_ablation_arms(kind))
         for kind in ABLATIONS
     },
 }

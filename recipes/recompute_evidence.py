@@ -86,6 +86,13 @@ def draw_p_value(parts: list[np.ndarray], random: np.random.Generator) -> float:
     return float((as_large.sum() + 1) / (DRAWS + 1))
 
 
+def keep_shared(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of rows that all arms have, as a run that was ended early has others."""
+    arms = {record["arm"] for record in records}
+    seen = Counter((record["id"], record["order"]) for record in records)
+    return [r for r in records if seen[r["id"], r["order"]] == len(arms)]
+
+
 def mean_by_row(records: Sequence[Record]) -> dict[str, dict[str, float]]:
     """Return the mean score of each row by arm."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -109,7 +116,7 @@ def read_report(folder: Path) -> dict[str, tuple[float, float]]:
 def recompute(folder: Path, refusal: str = REFUSAL) -> bool:
     """Print a run's figures, computed again; return True if they are those of its report."""
     text = (folder / "results.jsonl").read_text(encoding="utf-8")
-    records = [json.loads(line) for line in text.splitlines()]
+    records = keep_shared([json.loads(line) for line in text.splitlines()])
     for record in records:
         again = score_again(record, refusal)
         record["again"] = record["score"] if again is None else again

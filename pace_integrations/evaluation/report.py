@@ -28,6 +28,7 @@ from pace_integrations.evaluation.statistics import (
     Interval,
     Record,
     compare_arms,
+    keep_common_rows,
     measure_order_spread,
 )
 from pace_integrations.evaluation.tasks.rows import LOSS
@@ -61,28 +62,31 @@ def write_report(folder: Path, *, command: str | None = None) -> list[Path]:
         DocumentError: The folder holds no records.
         MissingExtraError: matplotlib is not installed.
     """
-    if not (folder / RESULTS).is_file() or not (records := load_records(folder)):
+    if not (folder / RESULTS).is_file() or not (answers := load_records(folder)):
         raise DocumentError(f"{folder} holds no records of a run; run 'pace eval TASK' into it")
+    if not (records := keep_common_rows(answers)):
+        raise DocumentError(f"{folder} has no row that all arms have answered; go on with the run")
     about = json.loads((folder / RUN).read_text(encoding="utf-8"))
     note = folder / "command.txt"
     if command is not None:
         note.write_text(command + "\n", encoding="utf-8")
     typed = note.read_text(encoding="utf-8").strip() if note.exists() else None
     pictures = [Image(file, shown) for file, shown in draw_figures(records, folder)]
-    parts = [*build_report(records, about, typed), *_list_figures(pictures)]
+    left_out = len(answers) - len(records)
+    parts = [*build_report(records, about, typed, left_out), *_list_figures(pictures)]
     (folder / MARKDOWN).write_text(render_markdown(parts), encoding="utf-8")
     (folder / HTML).write_text(render_html(parts, folder), encoding="utf-8")
     return [folder / MARKDOWN, folder / HTML]
 
 
 def build_report(
-    records: Sequence[Record], about: dict[str, Any], command: str | None
+    records: Sequence[Record], about: dict[str, Any], command: str | None, left_out: int = 0
 ) -> list[Part]:
-    """Make the report without its pictures."""
+    """Make the report without its pictures; `left_out` answers are to rows not all arms have."""
     arms = about.get("arms", {})
     parts: list[Part] = [
         Heading(1, "Does the memory help?"),
-        Text(_describe_run(records, about)),
+        Text(_describe_run(records, about, left_out)),
         *([Code(command)] if command else []),
         Heading(2, "All rows together"),
         make_verdict_table(records, {name: arm["about"] for name, arm in arms.items()}),
@@ -162,15 +166,21 @@ def format_command(arguments: Sequence[str]) -> str:
     return shlex.join(["pace", *arguments])
 
 
-def _describe_run(records: Sequence[Record], about: dict[str, Any]) -> str:
+def _describe_run(records: Sequence[Record], about: dict[str, Any], left_out: int) -> str:
     model = about.get("setting", {}).get("model") or "the embedded model"
     rows = len({r["id"] for r in records})
     orders = 1 + max(r["order"] for r in records)
     tasks = ", ".join(dict.fromkeys(r["task"] for r in records))
-    return (
+    said = (
         f"{model}, pace-integrations {about.get('version')}: {rows} rows of {tasks}, in up to "
         f"{orders} document orders, {len(records)} answers, greedy."
     )
+    if left_out:
+        said += (
+            f" The run was ended early: {left_out} more answers, to rows that not every arm has "
+            "answered, are left out."
+        )
+    return said
 
 
 def _describe_floor(records: Sequence[Record]) -> str:

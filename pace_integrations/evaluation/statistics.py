@@ -75,6 +75,18 @@ def collect_scores(records: Iterable[Record]) -> dict[str, Scores]:
     return {arm: dict(rows) for arm, rows in found.items()}
 
 
+def keep_common_rows(records: Sequence[Record]) -> list[Record]:
+    """Return the records of the rows and document orders that every arm has answered.
+
+    Arms of a run that was ended early are then compared on the same rows.
+    """
+    found: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    for record in records:
+        found[record["arm"]].add((record["id"], record["order"]))
+    common = set.intersection(*found.values()) if found else set()
+    return [record for record in records if (record["id"], record["order"]) in common]
+
+
 def bootstrap_interval(
     values: Sequence[float] | Array,
     *,

@@ -119,6 +119,22 @@ def test_a_report_can_be_made_again_and_keeps_its_command(tmp_path: Path) -> Non
         write_report(tmp_path / "elsewhere")
 
 
+def test_a_run_ended_early_is_reported_on_the_rows_that_all_arms_have(tmp_path: Path) -> None:
+    records = made_up(tmp_path)
+    kept = [r for r in records if r["arm"] == "off" or r["id"] in ("r1", "r2", "r3")]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(r) + "\n" for r in kept))
+    text = write_report(tmp_path)[0].read_text()
+    shared = [r for r in kept if r["id"] in ("r1", "r2", "r3")]
+    line = next(ln for ln in text.splitlines() if ln.startswith("| off: "))
+    assert line.split(" | ")[1] == "3"
+    assert float(CELL.findall(line)[0][0]) == pytest.approx(mean(shared, "off"), abs=5e-4)
+    assert f"{len(kept) - len(shared)} more answers" in text
+    none = [r for r in records if (r["arm"] == "off") == (r["id"] == "r1")]
+    (tmp_path / "results.jsonl").write_text("".join(json.dumps(r) + "\n" for r in none))
+    with pytest.raises(DocumentError, match="no row that all arms"):
+        write_report(tmp_path)
+
+
 def test_a_grid_holds_means() -> None:
     cells = [
         {"length": 1, "position": 0.0, "score": 1.0},

@@ -11,8 +11,9 @@ import pytest
 
 from pace_integrations import MemoryConfig
 from pace_integrations._memory_rules import RULES
+from pace_integrations.errors import ConfigError
 from pace_integrations.evaluation.arms import ARMS
-from pace_integrations.evaluation.runner import load_records
+from pace_integrations.evaluation.runner import Progress, load_records
 from pace_integrations.evaluation.tasks import Row
 from recipes import evidence_banks, evidence_runs, recompute_evidence
 from recipes.evidence_rows import CALIBRATED, PASSAGES, Given, make_prose_rows
@@ -63,6 +64,51 @@ def test_a_run_is_made_resumed_and_recomputed(
     (folder / "results.jsonl").write_text("\n".join(map(json.dumps, changed)) + "\n")
     assert not recompute_evidence.recompute(folder)
     assert "NOT AS REPORTED" in capsys.readouterr().out
+
+
+def test_a_run_that_is_killed_between_processes_has_the_same_rows_of_every_arm(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = replace(given, rows=4, processes=2, device="cpu", arms=("slotwise",))
+    arms = [ARMS["off"], ARMS["random"], ARMS["slotwise"]]
+    run = replace(evidence_runs.RUNS["documents"], arms=lambda _: arms)
+    monkeypatch.setitem(evidence_runs.RUNS, "documents", run)
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 4:
+            raise KeyboardInterrupt
+
+    shown = evidence_runs.show_progress
+    monkeypatch.setattr(evidence_runs, "show_progress", stop)
+    with pytest.raises(KeyboardInterrupt):
+        evidence_runs.run_family("documents", given)
+    monkeypatch.setattr(evidence_runs, "show_progress", shown)
+    folder = given.out / "documents"
+    assert len(load_records(folder)) == 4
+    given = replace(given, processes=1)
+    report = evidence_runs.run_family("documents", given)[0].read_text()
+    records = load_records(folder)
+    asked = {(r["arm"], r["id"]) for r in records}
+    assert len(records) == len(asked) == 2 * 5
+    assert {arm for arm, _ in asked} == {"off", "slotwise"}
+    assert "ended early" not in report
+    evidence_runs.run_family("documents", replace(given, rows=1, arms=("random",)))
+    assert "6 more answers" in (folder / "report.md").read_text()
+    assert recompute_evidence.recompute(folder)
+    with pytest.raises(ConfigError, match="setting"):
+        evidence_runs.run_family("documents", replace(given, device="cpu:0"))
+
+
+def test_arms_and_costs_are_those_of_the_command_line(
+    given: Given, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["--model", given.model, "--data", str(given.data), "--out", str(given.out)]
+    evidence_runs.main(["documents", *typed, "--count", "--arms", "bm25", "paper"])
+    said = capsys.readouterr().out
+    assert "documents: 13 rows about 3 texts" in said
+    assert said.strip().endswith("answers 13 questions; 3 arms")
+    with pytest.raises(ConfigError, match="no arm nothing"):
+        evidence_runs.main(["documents", *typed, "--arms", "nothing"])
 
 
 def test_prose_is_scored_under_a_chosen_memory(
