@@ -36,6 +36,7 @@ class Given:
         device: As in `Pace.load`.
         processes: Processes, each with a model per arm.
         max_new_tokens: Upper bound on the length of an answer.
+        batch: Most questions about one text that are answered together.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Given:
     device: str | None = None
     processes: int = 1
     max_new_tokens: int = 16
+    batch: int = 16
 
     @cached_property
     def pace(self) -> Pace:

@@ -141,7 +141,12 @@ def run_family(name: str, given: Given, command: str | None = None) -> list[Path
     """Make or go on with one run, and write its report."""
     run, folder = RUNS[name], given.out / name
     setting = run.change(
-        RunSettings(given.model, device=given.device, max_new_tokens=given.max_new_tokens)
+        RunSettings(
+            given.model,
+            device=given.device,
+            max_new_tokens=given.max_new_tokens,
+            batch=given.batch,
+        )
     )
     rows, arms = run.rows(given), given.choose_arms(run.arms(given))
     print(f"{name}: {len(rows)} rows, {len(arms)} arms, into {folder}", flush=True)
@@ -187,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arms", nargs="+", help="arms beside memory off; all by default")
     parser.add_argument("--processes", type=int, default=Given.processes)
     parser.add_argument("--max-new-tokens", type=int, default=Given.max_new_tokens)
+    parser.add_argument("--batch", type=int, default=Given.batch, help="questions together")
     parser.add_argument("--count", action="store_true", help="print what the runs would cost")
     chosen = parser.parse_args(arguments)
     given = Given(
@@ -198,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen.device,
         chosen.processes,
         chosen.max_new_tokens,
+        chosen.batch,
     )
     typed = shlex.join(["python", "-m", "recipes.evidence_runs", *(arguments or sys.argv[1:])])
     for name in ["calibrate", *RUNS] if "all" in chosen.runs else chosen.runs:

@@ -38,8 +38,7 @@ def generate_records(
         return
     with closing(_Runners(setting, held, make)) as runners:
         for arm, jobs in batches:
-            for row, order in jobs:
-                yield runners.get(arm).answer(row, order)
+            yield from runners.get(arm).answer_rows(jobs)
 
 
 def _run_in_processes(
@@ -108,4 +107,4 @@ def _end_with_parent() -> None:
 
 def _answer_batch(arm: Arm, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Answer some rows in a process of the pool."""
-    return [_runners[0].get(arm).answer(row, order) for row, order in jobs]
+    return list(_runners[0].get(arm).answer_rows(jobs))

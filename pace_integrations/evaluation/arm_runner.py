@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -42,6 +44,8 @@ class RunSettings:
         chunk: Tokens of one prefill forward.
         share: Budget of the arms that choose documents, as a share of the row's tokens.
         max_new_tokens: Upper bound on the rows' own lengths of answers.
+        batch: Most questions about the same documents that are answered together, each as if it
+            were asked alone; see `Session.ask_many`. Records then have no counts of the memory.
         prefix: Whether the question ends with the row's `answer_prefix`. A session opens the
             answer's turn itself, so the prefix cannot stand there as in the published prompts.
     """
@@ -56,7 +60,33 @@ class RunSettings:
     chunk: int = 1024
     share: float = 0.25
     max_new_tokens: int = 128
+    batch: int = 1
     prefix: bool = False
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A row as an arm is shown it.
+
+    Attributes:
+        row: The row.
+        order: Order of its documents.
+        documents: Titles and texts of those that the arm reads.
+        gold: Numbers, from 1, of those of them that hold the answer.
+        generation: How it is answered; None where its tokens are predicted.
+    """
+
+    row: Row
+    order: int
+    documents: tuple[tuple[str, str], ...]
+    gold: frozenset[int]
+    generation: GenerationConfig | None
+
+    @property
+    def group(self) -> object:
+        """What rows share that are answered together."""
+        alone = self.row.id if self.generation is None else None
+        return self.documents, self.generation, alone
 
 
 class ArmRunner:
@@ -100,12 +130,40 @@ class ArmRunner:
         Returns:
             A JSON-ready record.
         """
-        known = {
+        return self._answer_group([self._show_documents(row, order)])[0]
+
+    def answer_rows(self, jobs: Sequence[tuple[Row, int]]) -> Iterator[dict[str, Any]]:
+        """Yield the records of rows, as many of them answered together as the setting allows.
+
+        Args:
+            jobs: Rows with the order of their documents.
+        """
+        if self.setting.batch == 1:
+            yield from (self.answer(row, order) for row, order in jobs)
+            return
+        shown = (self._show_documents(row, order) for row, order in jobs)
+        for _, group in groupby(shown, lambda one: one.group):
+            rows = list(group)
+            for first in range(0, len(rows), self.setting.batch):
+                yield from self._answer_group(rows[first : first + self.setting.batch])
+
+    def _answer_group(self, held: Sequence[_Shown]) -> list[dict[str, Any]]:
+        """Answer rows that are shown the same documents."""
+        asked = held[0].generation is not None
+        found = self._ask(held) if asked else [self._predict(held[0].row)]
+        return [
+            {**self._describe(shown), **measured}
+            for shown, measured in zip(held, found, strict=True)
+        ]
+
+    def _describe(self, shown: _Shown) -> dict[str, Any]:
+        row = shown.row
+        return {
             "arm": self.arm.name,
             "revision": self._revision,
             "id": row.id,
             "reading": row.reading,
-            "order": order,
+            "order": shown.order,
             "task": row.task,
             "length": row.length,
             "position": row.position,
@@ -113,7 +171,6 @@ class ArmRunner:
             "answers": list(row.answers),
             "extra": dict(row.extra),
         }
-        return {**known, **(self._predict(row) if row.metric == LOSS else self._ask(row, order))}
 
     def _predict(self, row: Row) -> dict[str, Any]:
         """Measure how well the tokens of a row are predicted; its second half is its score.
@@ -146,27 +203,41 @@ class ArmRunner:
             "memory": dict(zip(("high", "medium", "low"), counts, strict=True)) if counts else None,
         }
 
-    def _ask(self, row: Row, order: int) -> dict[str, Any]:
-        """Read a row's documents, ask its question, and score the answer."""
-        shown = reorder_documents(row, order)
-        chosen = self._select_documents(shown)
-        documents = [shown.documents[i] for i in chosen]
+    def _show_documents(self, row: Row, order: int) -> _Shown:
+        """Return a row's documents in an order, as many of them as the arm chooses."""
+        if row.metric == LOSS:
+            return _Shown(row, order, (), frozenset(), None)
+        turned = reorder_documents(row, order)
+        chosen = self._select_documents(turned)
+        documents = tuple(turned.documents[i] for i in chosen)
+        gold = frozenset(chosen.index(i) + 1 for i in turned.gold if i in chosen)
+        return _Shown(row, order, documents, gold, self._generation_config(row))
+
+    def _ask(self, held: Sequence[_Shown]) -> list[dict[str, Any]]:
+        """Read documents, ask the questions of some rows about them, and score the answers."""
         start = time.perf_counter()
-        session = self._read(documents)
-        read = time.perf_counter() - start
-        answer = session.ask(self._build_question(row), generation=self._generation_config(row))
-        gold = {chosen.index(i) + 1 for i in shown.gold if i in chosen}
-        return {
-            "prediction": answer.text,
-            **score_row(row, answer.text),
-            **_score_citations(answer, gold, bool(row.gold)),
-            "tokens": session.tokens,
-            "output_tokens": answer.usage.output_tokens,
-            "finish": answer.finish_reason,
-            "read_seconds": round(read, 4),
-            "answer_seconds": round(answer.timings.total, 4),
-            "memory": asdict(answer.memory) if answer.memory else None,
-        }
+        session = self._read(list(held[0].documents))
+        read, start = time.perf_counter() - start, time.perf_counter()
+        questions = [self._build_question(shown.row) for shown in held]
+        if len(held) == 1:  # alone it has counts of the memory
+            answers = [session.ask(questions[0], generation=held[0].generation)]
+        else:
+            answers = session.ask_many(questions, generation=held[0].generation, batch=len(held))
+        seconds = (time.perf_counter() - start) / len(held)
+        return [
+            {
+                "prediction": answer.text,
+                **score_row(shown.row, answer.text),
+                **_score_citations(answer, set(shown.gold), bool(shown.row.gold)),
+                "tokens": session.tokens,
+                "output_tokens": answer.usage.output_tokens,
+                "finish": answer.finish_reason,
+                "read_seconds": round(read, 4) if i == 0 else 0.0,
+                "answer_seconds": round(seconds, 4),
+                "memory": asdict(answer.memory) if answer.memory else None,
+            }
+            for i, (shown, answer) in enumerate(zip(held, answers, strict=True))
+        ]
 
     def _read(self, documents: list[tuple[str, str]]) -> Session:
         """Read documents, or return the last reading where it is of the same ones."""

@@ -45,6 +45,23 @@ def predictions(records, arm: str) -> dict[tuple[str, int], str]:
     return {(r["id"], r["order"]): r["prediction"] for r in records if r["arm"] == arm}
 
 
+def test_rows_about_one_text_answered_together_are_answered_as_alone(
+    setting, tiny_path: Path, tmp_path: Path
+) -> None:
+    rows = generate_rows("niah", TaskSpec(length=200, rows=6, together=3))
+    rows += generate_rows("mdqa", TaskSpec(length=230, rows=2))
+    arms = [Arm("off", ""), Arm("released", "", MEMORY), ARMS["bm25"]]
+    alone, together = (
+        run_arms(rows, arms, tmp_path / str(batch), setting=replace(setting, batch=batch), orders=1)
+        for batch in (1, 4)
+    )
+    kept = ("arm", "id", "order", "prediction", "score", "tokens", "citation_recall")
+    assert [[r[name] for name in kept] for r in alone] == [
+        [r[name] for name in kept] for r in together
+    ]
+    assert len(alone) == len(arms) * 8
+
+
 def test_arms_that_must_be_equal_are_equal(rows, setting, tmp_path: Path) -> None:
     released = Arm("released", "", replace(MEMORY, blend=0.5))
     same = [
