@@ -229,11 +229,13 @@ def _attend_partly(
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
             query, key, value, 0.0, causal, scale=scale
         )
-    # Elsewhere the scores are written out, in blocks of queries that bound their number.
+    # Elsewhere the scores are written out, in blocks of queries that bound their number, and in
+    # float32 from the product on: rounded to bfloat16 they would be off by a hundredth and more.
+    key = key.float()
     rows = max(1, SCORES // (key.shape[0] * key.shape[1] * key.shape[2]))
     done = []
     for start in range(0, query.shape[2], rows):
-        scores = (query[:, :, start : start + rows] @ key.transpose(2, 3)).float() * scale
+        scores = query[:, :, start : start + rows].float() @ key.transpose(2, 3) * scale
         if causal:
             above = torch.ones(scores.shape[2:], dtype=torch.bool, device=scores.device)
             scores = scores.masked_fill(above.triu(start + 1), float("-inf"))
