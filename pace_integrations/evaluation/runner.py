@@ -115,8 +115,8 @@ def _split_batches(todo: Iterable[tuple[Arm, list[Job]]], interleave: bool) -> l
     if not interleave:
         return list(found.values())
     places: dict[tuple[str, int], int] = {}
-    for _, *reading in found:
-        places.setdefault(tuple(reading), len(places))
+    for _, reading, order in found:
+        places.setdefault((reading, order), len(places))
     return [found[key] for key in sorted(found, key=lambda key: places[key[1:]])]
 
 
