@@ -84,7 +84,7 @@ class _Shown:
 
     @property
     def group(self) -> object:
-        """What rows share that are answered together."""
+        """Return what rows share that are answered together."""
         alone = self.row.id if self.generation is None else None
         return self.documents, self.generation, alone
 
