@@ -15,7 +15,8 @@ from transformers import AutoTokenizer, PreTrainedModel
 from recipes.train_small.material import LISTS
 
 NEW_TOKENS = 110
-BATCH = 16
+BATCHES = {"cpu": 16}  # conversations drawn together; elsewhere:
+BATCH = 256
 
 
 def prompts(count: int, seed: int = 0) -> list[list[dict[str, str]]]:
@@ -48,13 +49,14 @@ def write_replies(base: PreTrainedModel, folder: Path, out: Path, count: int) ->
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
     torch.manual_seed(0)
     rows = []
-    asked = prompts(count)
-    for i in range(0, count, BATCH):
+    asked, batch = prompts(count), BATCHES.get(base.device.type, BATCH)
+    for i in range(0, count, batch):
         texts = [
             tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-            for turns in asked[i : i + BATCH]
+            for turns in asked[i : i + batch]
         ]
         given = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+        given = given.to(base.device)
         made = base.generate(  # type: ignore[operator]
             **given,
             max_new_tokens=NEW_TOKENS,

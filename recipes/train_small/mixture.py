@@ -12,6 +12,7 @@ from recipes.train_small.material import Asked, Passage, find_kin, fold_spaces
 from recipes.train_small.rows import RIGHT, WRONG, Page, Row, Turn
 
 PLAIN_TOKENS, SHORTEST = 1024, 150
+MOST_PASSAGES = 24  # of a unit, more in long rows
 Source = Callable[[random.Random, int], list[Passage]]
 Plain = Callable[[random.Random, int], tuple[list[int], list[float]]]
 
@@ -69,9 +70,9 @@ class Mixture:
         way = rng.choices(list(ways), list(ways.values()))[0]
         row = Row(self._tokenizer)
         if way in self._plain:
-            while len(row.ids) < min(length, PLAIN_TOKENS) - SHORTEST:
-                room = min(length, PLAIN_TOKENS) - len(row.ids)
-                row.add_causal(*self._plain[way](rng, room))
+            whole = length if way == "first" else min(length, PLAIN_TOKENS)
+            while len(row.ids) < whole - SHORTEST:
+                row.add_causal(*self._plain[way](rng, whole - len(row.ids)))
             return row
         row.add_head()
         if way == "each":
@@ -105,7 +106,7 @@ class Mixture:
         budget = int(length * rng.uniform(0.4, 0.7))
         passages: list[Passage] = []
         size = 0
-        while size < budget and len(passages) < 24:
+        while size < budget and len(passages) < max(MOST_PASSAGES, length // 100):
             for passage in self._draw(rng, rng.randint(1, 6)):
                 cost = len(passage.text) // 4 + 16
                 if size + cost > budget * 1.1 and passages:

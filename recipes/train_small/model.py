@@ -83,7 +83,8 @@ def rotation(
     positions: Tensor, head: int, theta: float, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Return cosines and signed sines of the rotary embedding, `(length, head)` each."""
-    frequency = theta ** (-torch.arange(0, head, 2).float() / head)
+    exponents = torch.arange(0, head, 2, device=positions.device).float()
+    frequency = theta ** (-exponents / head)
     angle = torch.outer(positions.float(), frequency)
     cos, sin = angle.cos(), angle.sin()
     return torch.cat((cos, cos), -1).to(dtype), torch.cat((-sin, sin), -1).to(dtype)

@@ -18,11 +18,12 @@ LONGEST_CONTEXT = 4000
 LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]]*)\]\]")
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"“(0-9])")
 SHARES = {
-    "squad": 0.51,
-    "shifts": 0.32,
-    "fairytale": 0.08,
-    "qamr": 0.03,
-    "auto": 0.05,
+    "squad": 0.42,
+    "shifts": 0.36,
+    "fairytale": 0.10,
+    "qamr": 0.05,
+    "policyqa": 0.03,
+    "auto": 0.03,
     "babi": 0.01,
 }
 UNTITLED = "?"
@@ -91,7 +92,7 @@ class Context:
 
 def family(name: str) -> str | None:
     """Return the family of a data set; None where it is not used."""
-    families = ("squad_v", "squadshifts", "fairytale", "qamr", "auto", "babi")
+    families = ("squad_v", "squadshifts", "fairytale", "qamr", "policyqa", "auto", "babi")
     found = next((f for f in families if f in name), None)
     return {"squad_v": "squad", "squadshifts": "shifts"}.get(found or "", found)
 

@@ -27,6 +27,8 @@ from recipes.train_nano import formats, tasks
 from recipes.train_nano.tasks import Item
 from recipes.train_nano.values import Words
 from recipes.train_small.__main__ import main
+from recipes.train_small.accelerated import BatchReader, BatchTrainer
+from recipes.train_small.batches import BatchPlan, make_batch, stream_batches
 from recipes.train_small.dense import Dense
 from recipes.train_small.evaluate import judge, recall
 from recipes.train_small.export import load_named, write_adapter
@@ -322,6 +324,84 @@ def test_training_resumes_bit_by_bit(
     for name, weight in whole.reader.adapter.named().items():
         assert torch.equal(weight, second.reader.adapter.named()[name]), name
         assert name == "temp" or not torch.equal(weight, untrained[name]), name
+
+
+def test_a_batch_gives_the_gradients_of_its_rows(
+    tokenizer: Tokenizer, sources: dict[str, Source]
+) -> None:
+    """Rows of every way, read stretch by stretch or under one mask: loss and gradients agree."""
+    model, schedule = tiny_base(), Schedule(0, STEPS, 2, 0.0, tokens=1500, lengths=(1500,))
+    mixture, seen = _mixture(tokenizer, sources), set()
+    for index in range(60):
+        row = mixture.row(0, index, 1500)
+        way = (len(row.pages) > 2, len(row.pieces) > 3)
+        # More questions than a batch takes: each takes others of them.
+        if way in seen or len(row.questions) > 3:
+            continue
+        seen.add(way)
+        found = []
+        for batched in (False, True):
+            torch.manual_seed(0)
+            adapter = Adapter(model, 4, 2.0)
+            for up in adapter.up.values():
+                torch.nn.init.normal_(up, std=0.1)
+            if batched:
+                batch = make_batch(tokenizer, [row], -(-len(row.ids) // 8) * 8, "0")
+                BatchTrainer(BatchReader(model, adapter, LAYERS), schedule).backward(batch)
+            else:
+                reader = Reader(model, adapter, LAYERS)
+                trainer = Trainer(reader, tokenizer, mixture.row, schedule)
+                trainer._backward(row, sum(row.weights), 1, random.Random(0))
+            named = adapter.named()
+            found.append({n: p.grad for n, p in named.items() if p.grad is not None})
+        assert found[0].keys() == found[1].keys()
+        for name, gradient in found[0].items():
+            torch.testing.assert_close(found[1][name], gradient, rtol=1e-3, atol=1e-5)
+    assert len(seen) > 2
+
+
+def test_batches_are_the_same_from_any_number_of_processes(
+    tokenizer: Tokenizer, sources: dict[str, Source]
+) -> None:
+    compose, plan = _mixture(tokenizer, sources).row, BatchPlan(1500, (752, 496))
+    here, there = (
+        list(stream_batches(compose, tokenizer, plan, range(3), processes)) for processes in (0, 2)
+    )
+    for one, other in zip(here, there, strict=True):
+        assert all(
+            (a == b).all() for a, b in zip(vars(one).values(), vars(other).values(), strict=True)
+        )
+    assert [batch.ids.shape for batch in here] == [(1, 752), (3, 496), (1, 752)]
+
+
+def test_a_training_over_batches_learns_and_resumes(
+    tokenizer: Tokenizer, sources: dict[str, Source], tmp_path: Path
+) -> None:
+    plan, lines = BatchPlan(1504, (752,)), []
+
+    def trainer(first: int) -> BatchTrainer:
+        torch.manual_seed(0)
+        model = tiny_base()
+        made = BatchTrainer(
+            BatchReader(model, Adapter(model, 4, 2.0), LAYERS), Schedule(0, STEPS, 2, 1e-2)
+        )
+        rows = _mixture(tokenizer, sources).row
+        made.feed(stream_batches(rows, tokenizer, plan, range(first, STEPS), 0))
+        return made
+
+    whole, first, second = trainer(0), trainer(0), trainer(2)
+    for _ in range(STEPS):
+        whole.update()
+    lines.append(whole.progress_line())
+    first.update()
+    first.update()
+    first.save(tmp_path / "state.pt")
+    second.resume(tmp_path / "state.pt")
+    second.run(tmp_path / "state.pt")
+    for name, weight in whole.reader.adapter.named().items():
+        torch.testing.assert_close(weight, second.reader.adapter.named()[name])
+    assert "answer" in lines[0]
+    assert "found" in lines[0]
 
 
 def test_a_killed_training_goes_on_and_is_exported(
