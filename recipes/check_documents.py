@@ -6,7 +6,7 @@
 ``hostile`` reads all files below a folder and mutations of its PDFs (``tests/helpers/mutate.py``):
 every file must have a status, none may take longer than its limit, and memory stays bounded.
 ``long`` reads a generated PDF; its memory at page 200 and at the last page should be the same.
-Memory is that of this process and its workers together, in MB, pages they share counted in each.
+Memory is that of this process and its workers together, in MB, pages they share counted once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def memory() -> float:
     this, size = psutil.Process(), 0
     for process in (this, *this.children(recursive=True)):
         with suppress(psutil.Error):
-            size += process.memory_info().rss
+            found = process.memory_full_info()
+            # A child that was forked a moment ago holds all pages of its parent, and none its own.
+            size += getattr(found, "pss", found.rss)
     return size / 2**20
 
 
