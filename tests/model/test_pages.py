@@ -111,6 +111,24 @@ def test_a_rotation_that_lies_about_its_kind_is_found_out(monkeypatch: pytest.Mo
         PageAttention(model)
 
 
+@pytest.mark.parametrize(("noise", "refused"), [(0.03, False), (0.5, True)])
+def test_rounding_that_layers_add_up_is_not_taken_for_another_kind_of_position(
+    monkeypatch: pytest.MonkeyPatch, noise: float, refused: bool
+) -> None:
+    """Keys and values drift alike by what a layer below rounds, until that is no rounding."""
+    model = tiny_model("llama").to(torch.bfloat16)
+    first, chance = model.model.layers[0], torch.Generator().manual_seed(0)
+    plain = first.forward
+
+    def round_more(x: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        made = plain(x, *args, **kwargs)
+        return made * (1 + noise * torch.randn(made.shape, generator=chance)).to(made.dtype)
+
+    monkeypatch.setattr(first, "forward", round_more)
+    with pytest.raises(ConfigError, match="do not turn") if refused else nullcontext():
+        PageAttention(model)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, 4])
 def test_a_state_has_the_same_bits_whatever_else_is_read(rows: int, dtype: torch.dtype) -> None:
