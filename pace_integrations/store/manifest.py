@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,10 +148,30 @@ def _compare_fields(path: Path, saved: Any, own: Any, field: str) -> None:  # no
         for key in sorted(saved.keys() | own.keys()):
             _compare_fields(path, saved.get(key), own.get(key), f"{field}.{key}" if field else key)
     elif saved != own:
+        advice = "load the model as it was"
+        if field == "memory":
+            saved, own = (_spell_memory(settings) for settings in (saved, own))
+            advice = f"load the model with memory={saved}"
+        else:
+            saved, own = repr(saved), repr(own)
         raise IncompatibleSessionError(
-            f"{str(path)!r} was saved with {field} = {saved!r}, and this model has {own!r}; load "
-            "the model as it was, or read the documents again"
+            f"{str(path)!r} was saved with {field} = {saved}, and this model has {own}; {advice}, "
+            "or read the documents again"
         )
+
+
+def _spell_memory(settings: Any) -> str:  # noqa: ANN401 - JSON
+    """Return settings of the memory as a program spells them, without those of the rule."""
+    if not isinstance(settings, dict):
+        return repr(settings)
+    try:
+        config = MemoryConfig(**settings)
+    except (TypeError, ConfigError):
+        return repr(settings)
+    given, usual = asdict(config), asdict(MemoryConfig(rule=config.rule))
+    usual["rule"] = MemoryConfig().rule
+    words = (f"{name}={value!r}" for name, value in given.items() if value != usual[name])
+    return f"MemoryConfig({', '.join(words)})"
 
 
 def compare_namespace(path: Path, manifest: Mapping[str, Any], namespace: str | None) -> None:

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -153,6 +154,26 @@ def test_another_configuration_is_refused_by_the_field(
         pytest.raises(IncompatibleSessionError, match=f"with {field} = "),
     ):
         other.open(saved)
+
+
+@pytest.mark.parametrize("saved_with", [None, MemoryConfig(), MEMORY, MemoryConfig(rule="paper")])
+def test_the_refusal_spells_the_memory_that_opens_a_session(
+    tiny_path: Path, tmp_path: Path, saved_with: MemoryConfig | None
+) -> None:
+    other = None if saved_with else MEMORY
+    with (
+        Pace.load(tiny_path, memory=saved_with) as pace,
+        Pace.load(tiny_path, memory=other) as without,
+    ):
+        session = pace.read(Corpus.from_texts({"Cellar": "Wine lies on the left."}))
+        session.save(tmp_path / "s.pace")
+        with pytest.raises(IncompatibleSessionError) as refused:
+            without.open(tmp_path / "s.pace")
+    advice = re.search(r"; load the model with memory=(.*), or read", str(refused.value))
+    assert advice
+    assert eval(advice[1]) == saved_with
+    if saved_with == MemoryConfig():
+        assert advice[1] == "MemoryConfig()"
 
 
 def test_another_model_is_refused(tmp_path: Path, saved: Path) -> None:

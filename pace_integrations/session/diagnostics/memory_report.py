@@ -127,7 +127,7 @@ def build_memory_report(
     if state is None:
         raise ConfigError(
             "there is no memory to look into: the model was loaded with memory=None; load it with "
-            "a MemoryConfig"
+            "memory=MemoryConfig()"
         )
     pieces = [engine.prompts.encode_prefix()]
     pieces += [
