@@ -48,6 +48,7 @@ Haystack = Annotated[str, typer.Option(help="prose, or a folder of texts to hide
 Processes = Annotated[int, typer.Option(help="Processes, each with a model of its own.")]
 Share = Annotated[float, typer.Option(help="Budget of 'window' and 'bm25', as a share of tokens.")]
 Limit = Annotated[int, typer.Option(help="Most tokens of an answer, whatever the task allows.")]
+Batch = Annotated[int, typer.Option(help="Most questions about one text answered together.")]
 Prefix = Annotated[bool, typer.Option(help="End questions with the task's answer prefix.")]
 Seed = Annotated[int, typer.Option(help="Seed of the generated rows.")]
 
@@ -61,6 +62,7 @@ class RunOptions:
     model: Model = None
     share: Share = 0.25
     max_new_tokens: Limit = 128
+    batch: Batch = 1
     prefix: Prefix = False
     chunk: Chunk = CHUNK
     quantization: Quantized = None
