@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pace_integrations import Corpus, GenerationConfig, Pace, PaceError, Session
+from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, PaceError, Session
 
 QUESTIONS = ("Where is the oak?", "When does the gate open?")
 SHORT = GenerationConfig(max_new_tokens=8)
@@ -134,7 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", help="a model's name or path; default: the embedded one")
     options = parser.parse_args(arguments)
     texts = {name: f"The {name} stands near the pond. " * 20 for name in ("oak", "elm", "ash")}
-    with Pace.load(options.model) as pace, tempfile.TemporaryDirectory() as folder:
+    memory = MemoryConfig()  # adds a file to every session
+    with Pace.load(options.model, memory=memory) as pace, tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "session.pace"
         pace.read(Corpus.from_texts(texts)).save(path)
         counts = {

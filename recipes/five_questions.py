@@ -152,14 +152,14 @@ def run(
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--no-memory", action="store_true", help="leave the memory banks off")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, help="memory banks")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     logging.disable(logging.WARNING)  # theirs says of every prompt that a length is set twice
     with TemporaryDirectory() as folder:
         if chosen.size:
             chosen.model = random_checkpoint(chosen.size, folder)
-        memory = None if chosen.no_memory else MemoryConfig()
+        memory = MemoryConfig() if chosen.memory else None
         with Pace.load(chosen.model, memory=memory, dtype="float32") as pace:
             other = peer(chosen.model or str(EMBEDDED), chosen.new_tokens)
             found = _in_turns(chosen, pace, ours, lambda pages: theirs(other, pages))

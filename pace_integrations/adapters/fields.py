@@ -81,8 +81,8 @@ class PaceSettings(BaseModel):
         corpus: What to read on first use.
         paths: Files, folders or globs to read on first use.
         adapter: Adapter in PEFT's format to merge into a model that is loaded here.
-        memory: Settings of the activation memory of a model that is loaded here; None turns it
-            off (`activation_memory` is accepted).
+        memory: Settings of the activation memory of a model that is loaded here; None, the
+            default, is without it (`activation_memory` is accepted).
         experts: How the neurons of a model that is loaded here are divided into experts.
         dtype: As for `Pace.load`, and so are the next seven.
         device: Where the model runs.
@@ -116,7 +116,7 @@ class PaceSettings(BaseModel):
     corpus: Corpus | None = None
     paths: str | Path | Sequence[str | Path] | None = None
     adapter: str | Path | None = None
-    memory: MemoryConfig | None = MemoryConfig()
+    memory: MemoryConfig | None = None
     experts: ExpertConfig | None = None
     dtype: Any = "auto"
     device: str | None = None

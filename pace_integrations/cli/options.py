@@ -110,9 +110,12 @@ class ContextOptions:
 class MemoryOptions:
     """Whether the activation memory is on: an argument of `Pace.load`."""
 
-    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="The activation memory.")] = (
-        True
-    )
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory/--no-memory", help="The activation memory, which makes reading slower."
+        ),
+    ] = False
 
     def make_config(self) -> MemoryConfig | None:
         """Return the memory's settings, or None where it is off."""

@@ -54,7 +54,7 @@ ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in [
         Arm("off", "memory off"),
-        Arm("default", "the default, MemoryConfig()", MemoryConfig()),
+        Arm("default", "memory: MemoryConfig() as it is", MemoryConfig()),
         *(Arm(rule, f"memory: {RULES[rule].about}", MemoryConfig(rule=rule)) for rule in RULES),
         Arm("keep_length", "released rule, norms kept", replace(_RELEASED, preserve_norm=True)),
         Arm("experts", f"memory by {EXPERTS} experts", _EXPERTS, reorder_by_cluster),

@@ -37,13 +37,12 @@ from pace_integrations.session.state import ReadCost, ReadState
 from pace_integrations.store.manifest import Verify
 from pace_integrations.store.store import Sessions
 
-_MEMORY = MemoryConfig()
 _READ = ReadConfig()
 _log = logging.getLogger(__name__)
 
 
 class Pace(Inspection, RemoteDoor):
-    """A loaded language model with the activation memory attached. Made by `Pace.load`.
+    """A loaded language model, with the activation memory where asked. Made by `Pace.load`.
 
     Usable as a context manager; leaving it ends the model's thread.
 
@@ -74,7 +73,7 @@ class Pace(Inspection, RemoteDoor):
         model: str | os.PathLike[str] | None = None,
         *,
         adapter: str | os.PathLike[str] | None = None,
-        memory: MemoryConfig | None = _MEMORY,
+        memory: MemoryConfig | None = None,
         experts: ExpertConfig | None = None,
         dtype: str | torch.dtype = "auto",
         device: str | None = None,
@@ -93,7 +92,7 @@ class Pace(Inspection, RemoteDoor):
                 checkpoint or GGUF file. None is pace-small where its weights are on this machine
                 (``pace models get small``), else pace-nano, a demonstration.
             adapter: Adapter in PEFT's format, a folder or a name on the Hub, merged at load.
-            memory: Settings of the activation memory; None leaves the model as it is.
+            memory: Settings of the activation memory, such as ``MemoryConfig()``; None: without.
             experts: How to divide the neurons into experts, which takes a while the first time;
                 None leaves them as they are. The order alone changes no answer.
             dtype: ``"auto"`` is bfloat16 on CPUs that compute in it, for models above 50M
@@ -105,7 +104,7 @@ class Pace(Inspection, RemoteDoor):
             trust_remote_code: Whether code that the checkpoint carries may run.
             overflow: For more tokens than the context holds: ``"error"`` refuses them; ``"yarn"``
                 stretches the rotary positions; ``"window"`` is attention sinks plus a sliding
-                window (StreamingLLM): evicted tokens survive only in the memory banks; ``"ahn"``
+                window (StreamingLLM): evicted tokens survive only in memory banks; ``"ahn"``
                 has them in a state of constant size, by networks that `ahn` names.
             context: Most tokens held at once; None is the model's own, with ``"yarn"`` four times
                 as many.

@@ -97,7 +97,7 @@ def test_an_option_of_loading_is_refused_where_a_model_is_loaded(kind: Any, pace
     with pytest.raises(ValueError, match=r"quantization= would load a model"):
         kind(pace=pace, quantization="int8")
     with pytest.raises(ValueError, match=r"memory= would load a model"):
-        kind(session=pace.blank(), memory=None)
+        kind(session=pace.blank(), memory=MemoryConfig())
     with pytest.raises(ValueError, match=r"acts on documents"):
         kind(overflow="window")
 
@@ -183,7 +183,13 @@ def test_what_differs_in_model_documents_or_settings_has_another_key(
 
 def test_what_can_travel_arrives_whole(kind: Any, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The oak.")
-    made = kind(model="a/b", paths=[tmp_path / "a.txt"], max_tokens=5, memory=None, stop=["x"])
+    made = kind(
+        model="a/b",
+        paths=[tmp_path / "a.txt"],
+        max_tokens=5,
+        memory=MemoryConfig(slots=7),
+        stop=["x"],
+    )
     arrived = pickle.loads(pickle.dumps(made))
     for name in ("model_name", "paths", "max_tokens", "memory", "stop"):
         assert getattr(arrived, name) == getattr(made, name)

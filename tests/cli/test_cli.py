@@ -14,7 +14,7 @@ from pdfs import encrypted, typeset
 from terminals import run_on_terminal
 from typer.testing import CliRunner, Result
 
-from pace_integrations import Corpus, GenerationConfig, Pace, __version__, entry
+from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace, __version__, entry
 from pace_integrations.cli import app
 from pace_integrations.cli.texts import to_printable
 
@@ -34,11 +34,11 @@ def run(*arguments: object, lines: str | None = None) -> Result:
 
 
 def test_one_question_as_json_is_the_session_answer(folder: Path, tiny_path: Path) -> None:
-    options = ["--model", tiny_path, "--max-new-tokens", 12, "--json"]
+    options = ["--model", tiny_path, "--max-new-tokens", 12, "--json", "--memory"]
     result = run("ask", folder, "-q", "When does the gate open?", *options)
     assert result.exit_code == 0, result.stderr
     shown = json.loads(result.stdout)
-    with Pace.load(tiny_path) as pace:
+    with Pace.load(tiny_path, memory=MemoryConfig()) as pace:
         session = pace.read(Corpus.from_paths([folder]))
         answer = session.ask(
             "When does the gate open?", generation=GenerationConfig(max_new_tokens=12)
@@ -54,7 +54,7 @@ def test_one_question_as_json_is_the_session_answer(folder: Path, tiny_path: Pat
 
 
 def test_several_questions_are_answered_in_order(folder: Path, tiny_path: Path) -> None:
-    options = ["--model", tiny_path, "--max-new-tokens", 4, "--json", "--no-memory"]
+    options = ["--model", tiny_path, "--max-new-tokens", 4, "--json"]
     result = run("ask", folder, "-q", "When?", "-q", "Where?", *options)
     answers = json.loads(result.stdout)["answers"]
     assert [answer["question"] for answer in answers] == ["When?", "Where?"]

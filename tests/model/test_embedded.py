@@ -9,7 +9,7 @@ import pytest
 from example_questions import LOOKUPS
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from pace_integrations import Answer, Corpus, Pace
+from pace_integrations import Answer, Corpus, MemoryConfig, Pace
 from pace_integrations.model.loading import EMBEDDED
 
 DOCUMENTS = Path(__file__).parents[2] / "examples" / "documents"
@@ -17,8 +17,8 @@ DOCUMENTS = Path(__file__).parents[2] / "examples" / "documents"
 
 @pytest.fixture(scope="module", params=["memory", "no memory"])
 def answers(request: pytest.FixtureRequest) -> Iterator[list[Answer]]:
-    options = {} if request.param == "memory" else {"memory": None}
-    with Pace.load("pace-nano", **options) as pace:
+    memory = MemoryConfig() if request.param == "memory" else None
+    with Pace.load("pace-nano", memory=memory) as pace:
         session = pace.read(Corpus.from_paths(DOCUMENTS))
         yield [session.ask(question) for question, *_ in LOOKUPS]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiny import tiny_model
 from torch import Tensor
 
-from pace_integrations import Corpus, GenerationConfig, Pace
+from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
 from pace_integrations.errors import ConfigError, IncompatibleSessionError
 from pace_integrations.langchain import ChatPace
 from pace_integrations.model._transformers import cache_argument
@@ -178,7 +178,7 @@ def test_what_is_unpacked_follows_every_change() -> None:
 
 @pytest.fixture(scope="module")
 def packed(tiny_path: Path) -> Pace:
-    return Pace.load(tiny_path, kv="int8")
+    return Pace.load(tiny_path, kv="int8", memory=MemoryConfig())
 
 
 def test_a_session_holds_less_and_answers_in_every_way_alike(
@@ -191,7 +191,7 @@ def test_a_session_holds_less_and_answers_in_every_way_alike(
     session.save(tmp_path / "a.pace")
     opened = packed.open(tmp_path / "a.pace")
     assert [opened.ask(question, generation=SHORT).text for question in QUESTIONS] == alone
-    full = Pace.load(tiny_path)
+    full = Pace.load(tiny_path, memory=MemoryConfig())
     most = full.read(CORPUS).footprint()["cache_per_token"]
     heads = full._engine.loaded.model.config.num_key_value_heads
     size = full._engine.loaded.model.config.head_dim

@@ -10,7 +10,7 @@ import pytest
 from checkpoints import save_tiny
 from shared_stores import store_kind_fixture, url_fixture
 
-from pace_integrations import Corpus, GenerationConfig, Pace
+from pace_integrations import Corpus, GenerationConfig, MemoryConfig, Pace
 from pace_integrations.store.shared_folder import SharedFolder
 from pace_integrations.store.store import Sessions
 
@@ -28,7 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pace(model: Path) -> Iterator[Pace]:
-    with Pace.load(model) as loaded:
+    with Pace.load(model, memory=MemoryConfig()) as loaded:
         yield loaded
 
 
@@ -54,7 +54,8 @@ def test_what_one_machine_has_read_no_other_reads(
 def test_another_model_reads_for_itself(pace: Pace, url: str, tmp_path: Path) -> None:
     pace.sessions = Sessions(tmp_path / "one", shared=url)
     pace.read(CORPUS, store=True)
-    with Pace.load(save_tiny(tmp_path / "m", seed=1)) as other:
+    other_model = save_tiny(tmp_path / "m", seed=1)
+    with Pace.load(other_model, memory=MemoryConfig()) as other:
         other.sessions = Sessions(tmp_path / "other", shared=url)
         assert other.read(CORPUS, store=True).read_cost.read > 0
     assert len(SharedFolder(url).list("sessions")) == 2
