@@ -121,7 +121,8 @@ def _probe_layers(model: PreTrainedModel, start: int) -> list[tuple[Tensor, Tens
 
 def _compare(before: Tensor, after: Tensor) -> Tensor:
     """Return the norm of a difference relative to that of what came out."""
-    return (before.float() - after.float()).norm() / after.float().norm()
+    distance: Tensor = (before.float() - after.float()).norm() / after.float().norm()
+    return distance
 
 
 def _refusal(model: PreTrainedModel, why: str) -> ConfigError:
