@@ -71,7 +71,7 @@ def test_a_store_that_cannot_be_written_is_no_obstacle(
 
 
 def test_sessions_are_shown_checked_and_removed(notes: Path, tiny_path: Path) -> None:
-    ask(notes, tiny_path)
+    ask(notes, tiny_path, "--memory")
     (entry,) = listed()
     key = str(entry["key"])
     assert key[:12] in run("sessions", "list").stdout

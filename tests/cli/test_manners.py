@@ -224,7 +224,7 @@ def test_nothing_is_folded_in_a_pipe(
     monkeypatch.delenv("COLUMNS")
     helped = run("ask", "-h").stdout
     assert max(map(len, helped.splitlines())) > 120
-    assert "[default: memory]" in helped
+    assert "[default: no-memory]" in helped
     # On a terminal, cells are folded to its width.
     assert len(run_on_terminal("files", deep, columns=60)[1].splitlines()) > len(lines)
 
