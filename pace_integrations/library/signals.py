@@ -9,9 +9,7 @@ import torch
 from pace_integrations.documents.quotes.words import content_keys, word_keys
 from pace_integrations.library.blocks import Block
 from pace_integrations.library.prepared import GroupReader
-from pace_integrations.library.profile import ReadingProfile
-from pace_integrations.model.forward import predict_last, predict_next
-from pace_integrations.model.prompts import Message
+from pace_integrations.model.forward import predict_last
 
 
 def measure_coverage(question: str, passages: Sequence[str]) -> float:
@@ -42,26 +40,3 @@ def compare_answer(
     )
     logs = logits[0, :-1].log_softmax(-1).gather(1, ids[0, len(tail) :, None])
     return float(logs.mean().exp())
-
-
-def verify_answer(
-    reader: GroupReader,
-    profile: ReadingProfile,
-    question: str | Sequence[Message],
-    blocks: Sequence[Block],
-    answer: str,
-) -> Generator[int, None, float]:
-    """Return how likely the model confirms an answer when it is asked about it."""
-    engine = reader.engine
-    assert profile.verification is not None
-    asked = [_user(question)] if isinstance(question, str) else question
-    turns = [*asked, Message(role="assistant", content=answer), _user(profile.verification)]
-    (prepared,) = yield from reader.prepare([blocks])
-    ids = torch.tensor([engine.prompts.encode_suffix(turns)], device=engine.loaded.model.device)
-    logits = predict_next(engine.loaded.model, ids, prepared.rows.cache, around=prepared.around)[0]
-    words = [engine.prompts.encode_text(word)[0] for word in (profile.yes, profile.no)]
-    return float(logits[words].softmax(-1)[0])
-
-
-def _user(text: str) -> Message:
-    return Message(role="user", content=text)

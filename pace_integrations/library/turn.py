@@ -16,10 +16,10 @@ from pace_integrations.library.choice import Budget, Choice, Selector
 from pace_integrations.library.describe import cite_blocks, describe_blocks, find_evidence
 from pace_integrations.library.prepared import GroupReader, Prepared
 from pace_integrations.library.profile import ReadingProfile, Signals
-from pace_integrations.library.signals import compare_answer, measure_coverage, verify_answer
+from pace_integrations.library.signals import compare_answer, measure_coverage
 from pace_integrations.library.steps import run_silently
 from pace_integrations.library.strategy import Strategy, choose_strategy
-from pace_integrations.model.candidates import Candidate, write_candidates
+from pace_integrations.model.candidates import Candidate, Verification, write_candidates
 from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.kv_cache.cache import drop_tokens
 from pace_integrations.model.page_weights import weigh_pages
@@ -29,7 +29,7 @@ OnUnsupported = Literal["show", "refuse"]
 Question = str | Sequence[Message]
 
 PASSAGES = 5  # asked one by one
-_VERIFIED = 2  # candidates that a model trained for it is asked about once more
+_JUDGED = 2  # candidates whose support is compared, where the model says what it is worth
 _LOOKING = 64  # tokens of an answer whose attention is looked at
 _REFUSES = 0.5  # probability of the refusal from which it is the answer
 _MARKS = re.compile(r"\[\d{1,9}(?:\s*,\s*\d{1,9})*\]")
@@ -122,7 +122,7 @@ class LibraryTurn:
         complete = [i for i in range(len(blocks)) if candidates[i].complete]
         ranked = sorted(complete, key=lambda i: -candidates[i].score)
         supports = {}
-        for i in ranked[: _VERIFIED if self.options.profile.verifies else 1]:
+        for i in ranked[: _JUDGED if self.options.profile.verifies else 1]:
             signals = yield from self._collect_signals(candidates[i], blocks[i], blocks)
             supports[i] = self._judge(candidates[i], signals)
         best = max(supports, key=supports.__getitem__)
@@ -187,21 +187,25 @@ class LibraryTurn:
             refusal=[*refusal, end] if isinstance(end, int) else refusal,
             around=prepared.around,
             insist=insist and self.options.generation.constraint is None,
+            verification=self._make_verification(),
         )
+
+    def _make_verification(self) -> Verification | None:
+        """Return what the model is asked behind its answers, where it was trained for that."""
+        profile, prompts = self.options.profile, self.reader.engine.prompts
+        if profile.verification is None or profile.support is None:
+            return None
+        yes, no = (prompts.encode_text(word)[0] for word in (profile.yes, profile.no))
+        return Verification(prompts.encode_next_turn(profile.verification), yes, no)
 
     def _collect_signals(
         self, candidate: Candidate, block: Block | None, blocks: Sequence[Block]
     ) -> Generator[TextDelta, None, Signals]:
         """Return what is known of an answer that was made from one passage, or from all of them."""
-        profile, verdict, agreement = self.options.profile, None, None
+        profile, agreement = self.options.profile, None
         if profile.support is None:  # nothing more is weighed
             return Signals(candidate.likelihood, candidate.refusal)
         seen = blocks if block is None else [block]
-        refuses = block is None and candidate.text.startswith(UNANSWERABLE)
-        if profile.verifies and not refuses:
-            verdict = yield from run_silently(
-                verify_answer(self.reader, profile, self.question, seen, candidate.text)
-            )
         if profile.compares and block is not None:
             ordered = sorted(blocks, key=_reading_order)
             answer = _MARKS.sub("", candidate.text).strip()
@@ -209,7 +213,9 @@ class LibraryTurn:
                 compare_answer(self.reader, self._tail, ordered, answer)
             )
         coverage = measure_coverage(self._words, [one.passage.text for one in seen])
-        return Signals(candidate.likelihood, candidate.refusal, verdict, agreement, coverage)
+        return Signals(
+            candidate.likelihood, candidate.refusal, candidate.verdict, agreement, coverage
+        )
 
     def _weigh(
         self, prepared: Prepared, blocks: Sequence[Block], candidate: Candidate

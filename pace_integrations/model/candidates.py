@@ -15,7 +15,11 @@ from torch import Tensor
 
 from pace_integrations.answer import FinishReason
 from pace_integrations.config import GenerationConfig
-from pace_integrations.model._transformers import PreTrainedModel, PreTrainedTokenizerBase
+from pace_integrations.model._transformers import (
+    Cache,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from pace_integrations.model.batch import select_rows
 from pace_integrations.model.decode import AnswerWriter, TextDelta
 from pace_integrations.model.forward import ForwardContext, predict_last, predict_next
@@ -35,6 +39,7 @@ class Candidate:
         tokens: Tokens written.
         finish: Why it ends.
         complete: False where it was given up, since it could no longer be the best.
+        verdict: Probability with which the model confirms it when it is asked, or None.
     """
 
     text: str
@@ -43,12 +48,28 @@ class Candidate:
     tokens: int
     finish: FinishReason
     complete: bool = True
+    verdict: float | None = None
 
     @property
     def score(self) -> float:
         """Rank of a candidate: (1 - refusal) times likelihood; 0 for no answer."""
         answers = self.complete and bool(self.text.strip())
         return (1.0 - self.refusal) * self.likelihood if answers else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the model is asked right behind an answer.
+
+    Attributes:
+        ids: Token ids from the answer's end on, up to where the model says yes or no.
+        yes: The token that confirms.
+        no: The token that does not.
+    """
+
+    ids: Sequence[int]
+    yes: int
+    no: int
 
 
 def write_candidates(
@@ -61,6 +82,7 @@ def write_candidates(
     refusal: Sequence[int],
     around: ForwardContext,
     insist: bool,
+    verification: Verification | None = None,
 ) -> Generator[list[tuple[int, TextDelta]], None, list[Candidate]]:
     """Ask every row the same question.
 
@@ -74,6 +96,7 @@ def write_candidates(
         around: Makes the context that each forward runs in.
         insist: Whether rows compete. One that would refuse then gives its next best answer (how
             likely it refuses is known by then), and one that can no longer win is given up.
+        verification: What the model is asked behind each answer, when all else is read already.
 
     Yields:
         For every step the pieces of the answers still being written, with their row.
@@ -81,22 +104,23 @@ def write_candidates(
     Returns:
         The answers, by row.
     """
-    starts = torch.tensor(rows.lengths, device=model.device)[:, None]
     logits = _ask(model, tail, refusal, rows, around)
     refusals, refusing = _score_refusal(logits, refusal)
     first = logits[:, 0].clone()
     if insist:
         first[refusing, refusal[0]] = float("-inf")
-    answers = [
-        _Writing(AnswerWriter(model, tokenizer, config), chance) for chance in refusals.tolist()
-    ]
+    writers = (AnswerWriter(model, tokenizer, config) for _ in rows.lengths)
+    answers = list(map(_Writing, writers, refusals.tolist()))
     going = list(range(len(answers)))
+    starts = torch.tensor(rows.lengths, device=model.device)[:, None]
     positions = starts + len(tail) if len(going) > 1 else None
     logits, logs = first, logits[:, 0].log_softmax(-1)
     while going:
         parts = zip(going, logits.split(1), logs.split(1), strict=True)
         taken = [answers[i].add(row, own) for i, row, own in parts]
         yield [(i, delta) for i, (_, delta) in zip(going, taken, strict=True)]
+        said = [(taken[n][0], answers[i]) for n, i in enumerate(going)]
+        _verify_finished(model, said, rows.cache, positions, verification, around)
         left = _find_contenders(answers, going, insist=insist)
         if len(left) < len(taken) and positions is not None:
             select_rows(rows.cache, torch.tensor(left, dtype=torch.long, device=model.device))
@@ -114,7 +138,7 @@ def _find_contenders(
     answers: Sequence[_Writing], going: Sequence[int], *, insist: bool
 ) -> list[int]:
     """Return which of the answers under way are written on, as indices into `going`."""
-    done = [answer.finish().score for answer in answers if answer.is_finished()]
+    done = [answer.standing() for answer in answers if answer.is_finished()]
     bar = max(done, default=-1.0) if insist else -1.0
     # A score is at most what the refusal leaves.
     return [
@@ -122,6 +146,38 @@ def _find_contenders(
         for n, i in enumerate(going)
         if not answers[i].is_finished() and 1.0 - answers[i].refusal > bar
     ]
+
+
+def _verify_finished(
+    model: PreTrainedModel,
+    said: Sequence[tuple[Tensor, _Writing]],
+    cache: Cache,
+    positions: Tensor | None,
+    verification: Verification | None,
+    around: ForwardContext,
+) -> None:
+    """Ask the model about the answers that have just ended; the cache stays as it is.
+
+    Args:
+        model: The model.
+        said: Last token and answer of every row.
+        cache: What was read and written, but for those tokens.
+        positions: Their positions, None where there is one row.
+        verification: What is asked.
+        around: Makes the context that each forward runs in.
+    """
+    for row, (token, answer) in enumerate(said):
+        if verification is None or not answer.is_finished():
+            continue
+        # An answer that was cut off has no end of its own, and the verification brings one.
+        cut = [] if int(token) == verification.ids[0] else [int(token)]
+        ids = torch.tensor([[*cut, *verification.ids]], device=model.device)
+        places, twin = None, fork_cache(cache, None if positions is None else row)
+        if positions is not None:
+            places = positions[row] + torch.arange(ids.shape[1], device=model.device)[None]
+        logits = predict_next(model, ids, twin, around=around, positions=places)
+        both = logits[0, [verification.yes, verification.no]]
+        answer.verdict = float(both.float().softmax(-1)[0])
 
 
 def _ask(
@@ -172,6 +228,7 @@ class _Writing:
     logs: list[float] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     last: TextDelta | None = None
+    verdict: float | None = None
 
     def add(self, logits: Tensor, logs: Tensor) -> tuple[Tensor, TextDelta]:
         """Choose the next token from logits ``(1, vocabulary)``; `logs` are the model's own."""
@@ -184,6 +241,10 @@ class _Writing:
         """Return True if it is written to its end."""
         return self.last is not None and self.last.finish is not None
 
+    def standing(self) -> float:
+        """Return what others must be able to beat: the score, less where it is not confirmed."""
+        return self.finish().score * (1.0 if self.verdict is None else self.verdict)
+
     def finish(self) -> Candidate:
         """Return the answer, as far as it was written."""
         assert self.last is not None
@@ -191,5 +252,11 @@ class _Writing:
         text, finish = "".join(self.texts).lstrip(), self.last.finish
         complete = finish is not None
         return Candidate(
-            text, likelihood, self.refusal, self.last.tokens, finish or "length", complete
+            text,
+            likelihood,
+            self.refusal,
+            self.last.tokens,
+            finish or "length",
+            complete,
+            self.verdict,
         )

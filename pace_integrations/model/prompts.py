@@ -98,6 +98,17 @@ class Prompts:
         _, _, after = self._render_with_documents(slots).partition(_DOCUMENTS)
         return [*self._encode_slots(after, contents), *self.encode_text(begun)]
 
+    def encode_next_turn(self, question: str) -> list[int]:
+        """Return ids that follow an answer, its end included, up to where the next one begins."""
+        turns = [
+            _user_message("x"),
+            Message(role="assistant", content="x"),
+            _user_message(question),
+        ]
+        slots, contents = _slot_contents(turns)
+        _, _, after = self._render_with_documents(slots).partition(slots[1]["content"])
+        return self._encode_slots(after, contents)
+
     def encode_chat(self, question: str | Sequence[Message]) -> list[int]:
         """Return ids of a conversation without documents, up to where the answer begins.
 

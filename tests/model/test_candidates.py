@@ -13,7 +13,7 @@ from tiny import tiny_model
 
 from pace_integrations.config import GenerationConfig
 from pace_integrations.model._transformers import cache_argument
-from pace_integrations.model.candidates import Candidate, write_candidates
+from pace_integrations.model.candidates import Candidate, Verification, write_candidates
 from pace_integrations.model.decode import AnswerWriter, TextDelta, decode_answer
 from pace_integrations.model.pages import BlockState, PageAttention
 
@@ -34,10 +34,23 @@ def read(*texts: str) -> list[BlockState]:
 HEAD, *BLOCKS = read("Answer:", *TEXTS)
 
 
-def ask(*blocks: BlockState, insist: bool = True, refusal: list[int] = REFUSAL) -> list[Candidate]:
+def ask(
+    *blocks: BlockState,
+    insist: bool = True,
+    refusal: list[int] = REFUSAL,
+    verification: Verification | None = None,
+) -> list[Candidate]:
     rows = PAGES.stitch_rows(HEAD, [[block] for block in blocks])
     steps = write_candidates(
-        MODEL, TOKENIZER, TAIL, rows, CONFIG, refusal=refusal, around=nullcontext, insist=insist
+        MODEL,
+        TOKENIZER,
+        TAIL,
+        rows,
+        CONFIG,
+        refusal=refusal,
+        around=nullcontext,
+        insist=insist,
+        verification=verification,
     )
     found: list[list[Candidate]] = []
 
@@ -62,6 +75,28 @@ def test_each_row_answers_what_it_answers_alone() -> None:
         )
         assert alone.likelihood == pytest.approx(candidate.likelihood, rel=1e-3)
         assert alone.refusal == pytest.approx(candidate.refusal, rel=1e-3)
+
+
+def test_a_verdict_is_what_the_model_says_behind_the_answer_of_its_row() -> None:
+    """Rows of several lengths, their answers cut off at once: each is asked about its own."""
+    yes, no = TOKENIZER.encode("YN")
+    told = Verification([TOKENIZER.eos_token_id, *TOKENIZER.encode("Sure?")], yes, no)
+    plain, verified = ask(*BLOCKS, insist=False), ask(*BLOCKS, insist=False, verification=told)
+    assert [replace(candidate, verdict=None) for candidate in verified] == plain
+    assert len({round(candidate.verdict or 0.0, 6) for candidate in verified}) == len(BLOCKS)
+    for block, candidate in zip(BLOCKS, verified, strict=True):
+        alone = ask(block, insist=False, verification=told)[0]
+        assert candidate.verdict == pytest.approx(alone.verdict, rel=1e-3)
+    # The first answer is of whole letters: its tokens can be told from its text.
+    head, page, written = map(TOKENIZER.encode, ("Answer:", TEXTS[0], verified[0].text))
+    assert len(written) == verified[0].tokens
+    ids = [*head, *page, *TAIL, *written, *told.ids]
+    mask = torch.ones(len(ids), len(ids), dtype=torch.bool).tril_()
+    mask[len(head) : len(head) + len(page), : len(head)] = False  # a page sees itself alone
+    with torch.inference_mode():
+        logits = MODEL(torch.tensor([ids]), attention_mask=mask[None, None]).logits[0, -1]
+    expected = float(logits[[yes, no]].softmax(-1)[0])
+    assert verified[0].verdict == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_row_that_can_no_longer_win_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
