@@ -179,20 +179,6 @@ class Answerer:
         return float(logits[self._verdicts].softmax(-1)[0])
 
     @torch.inference_mode()
-    def agree(self, passages: Sequence[str], question: str, answer: str) -> float:
-        """Return the likelihood of an answer where all passages stand in one prompt, by page."""
-        cache = self._cache(passages, by_page=True)
-        tail = self.encode(formats.TO_USER) + self.encode(question)
-        tail += self.encode(formats.TO_ASSISTANT)
-        written = self.encode(answer)
-        if not written:
-            return 0.0
-        length = cache.get_seq_length()
-        logs = self._step(tail + written, cache)[len(tail) - 1 : -1].log_softmax(-1)
-        cache.crop(length - cache.get_seq_length())
-        return math.exp(float(logs.gather(1, torch.tensor(written)[:, None]).mean()))
-
-    @torch.inference_mode()
     def find(self, passages: Sequence[str], question: str) -> list[float]:
         """Score passages by the model's own keys."""
         queries = self.trace_question(question)

@@ -47,6 +47,7 @@ from recipes.train_small.support import (
     Judged,
     ask_articles,
     ask_lookups,
+    choose_answer,
     choose_threshold,
     fit_curve,
 )
@@ -479,7 +480,15 @@ def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
     (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, dev)), encoding="utf-8")
     judged = ask_articles(answerer, tmp_path / "dev.jsonl", 3)
     judged += ask_lookups(answerer, tmp_path / "q.jsonl", tmp_path)
-    assert all(0 <= j.signals.agreement <= 1 and 0 <= j.signals.coverage <= 1 for j in judged)
+    for candidates in judged:
+        first, *others = (one.signals for one in candidates)
+        assert 0 <= first.verdict <= 1
+        assert 0 <= first.coverage <= 1
+        score = (1 - first.refusal) * first.likelihood
+        assert all(score >= (1 - other.refusal) * other.likelihood for other in others)
+        # A curve that weighs the verdict alone takes the answer that the model confirms.
+        chosen = choose_answer(candidates, {"verdict_log_odds": 1.0})
+        assert chosen.signals.verdict == max(one.signals.verdict for one in candidates)
 
 
 def test_support_is_fitted_to_what_is_right() -> None:
@@ -487,7 +496,7 @@ def test_support_is_fitted_to_what_is_right() -> None:
     judged = []
     for _ in range(400):
         coverage = rng.random()
-        signals = Signals(rng.random(), rng.random(), None, rng.random(), coverage)
+        signals = Signals(rng.random(), rng.random(), rng.random(), None, coverage)
         judged.append(Judged(signals, rng.random() < coverage**2))
     weights = fit_curve(judged)
     assert (
