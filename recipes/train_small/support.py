@@ -39,9 +39,7 @@ NAMES = ("bias", "refusal_log_odds", "log_likelihood", "coverage", "verdict_log_
 SEED, PARTS = 11, 10
 RIGHT_OVERLAP = 0.5
 COMPARED = 2  # candidates of a question whose support a library compares
-# Of the answers that count as supported. Documents of other kinds than those that the curve is
-# fitted on lose some of it: this is for 0.9 there.
-PRECISION = 0.95
+PRECISION = 0.85  # of the answers that count as supported
 
 
 @dataclass(frozen=True)
