@@ -8,6 +8,7 @@ kernels take whole batches.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from transformers import PreTrainedModel
 
 from recipes.resumable_training import ResumableTraining
 from recipes.train_small.batches import KINDS, Batch
-from recipes.train_small.model import Adapter, Traced, rotation
+from recipes.train_small.model import Adapter, Traced, index_vectors, rotation
 from recipes.train_small.train import CONTRAST_WEIGHT, Schedule, Tally
 
 HIDDEN = float("-inf")
@@ -88,7 +89,8 @@ class BatchReader:
             x = x + (nn.functional.silu(gate) * up) @ folded[f"{stem}.mlp.down_proj"].t()
         if depth == self.depth:
             x = self._norm(x, "model.norm")
-        return Traced(x, self._index(queries, grouped=True), self._index(keys, grouped=False))
+        vectors = partial(index_vectors, kv_heads=self.kv_heads, head=self.head)
+        return Traced(x, vectors(queries, grouped=True), vectors(keys, grouped=False))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return float32 logits of some hidden states."""
@@ -110,16 +112,6 @@ class BatchReader:
             bias = bias.expand(rows, self.heads, length, length)
         mixed = nn.functional.scaled_dot_product_attention(q, k, v, bias, is_causal=bias is None)
         return mixed.transpose(1, 2).reshape(rows, length, -1)
-
-    def _index(self, tensors: list[Tensor], grouped: bool) -> Tensor:
-        """Part heads, the queries of a group averaged, and join the layers."""
-        parts = []
-        for x in tensors:
-            x = x.view(*x.shape[:2], self.kv_heads, -1, self.head)
-            parts.append(x.mean(3) if grouped else x[..., 0, :])
-        if not parts:
-            return torch.empty(0)
-        return nn.functional.normalize(torch.cat(parts, 2).float(), dim=-1)
 
 
 @dataclass(frozen=True)

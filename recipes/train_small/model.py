@@ -6,6 +6,7 @@ takes any mask and any positions, and can stop at the layer whose keys are the i
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -214,7 +215,8 @@ class Reader:
             x = x + self._linear[f"{stem}.mlp.down_proj"](nn.functional.silu(gate) * up)[0]
         if depth == self.depth:
             x = self._norm(x, "model.norm")
-        return Traced(x, self._index(queries, grouped=True), self._index(keys, grouped=False))
+        vectors = partial(index_vectors, kv_heads=self.kv_heads, head=self.head)
+        return Traced(x, vectors(queries, grouped=True), vectors(keys, grouped=False))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return float32 logits of some hidden states."""
@@ -248,15 +250,23 @@ class Reader:
         mixed = mixed.transpose(1, 2).reshape(batch, length, -1)
         return self._linear[f"{stem}.o_proj"](mixed)[0]
 
-    def _index(self, tensors: list[Tensor], grouped: bool) -> Tensor:
-        """Part heads, the queries of a group averaged, and join the layers."""
-        parts = []
-        for x in tensors:
-            x = x.view(*x.shape[:2], self.kv_heads, -1, self.head)
-            parts.append(x.mean(3) if grouped else x[..., 0, :])
-        if not parts:
-            return torch.empty(0)
-        return nn.functional.normalize(torch.cat(parts, 2).float(), dim=-1)
+
+def index_vectors(tensors: Sequence[Tensor], kv_heads: int, head: int, *, grouped: bool) -> Tensor:
+    """Part the heads of some layers' queries or keys, and join the layers.
+
+    Args:
+        tensors: `(batch, length, heads x head)` of each layer.
+        kv_heads: Number of key heads.
+        head: Size of a head.
+        grouped: Whether they are queries, of which those that share a key head are averaged.
+    """
+    parts = []
+    for x in tensors:
+        x = x.view(*x.shape[:2], kv_heads, -1, head)
+        parts.append(x.mean(3) if grouped else x[..., 0, :])
+    if not parts:
+        return torch.empty(0)
+    return nn.functional.normalize(torch.cat(parts, 2).float(), dim=-1)
 
 
 def _seen(cut: Mapping[int, tuple[Tensor, Tensor, Tensor]], piece: Piece) -> Tensor:
