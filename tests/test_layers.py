@@ -25,7 +25,7 @@ LAYERS = [
         "_lazy",
         "_renamed",
     },
-    {"feed_forward", "_plots"},
+    {"feed_forward", "_plots", "_bm25"},
     {"ahn", "documents", "memory", "experts"},
     {"model", "store"},
     {"session"},

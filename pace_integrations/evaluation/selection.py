@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
-from typing import Any
 
-from pace_integrations.errors import MissingExtraError
+from pace_integrations._bm25 import BM25, tokenize
 from pace_integrations.evaluation.tasks.rows import Count, Row
 
 
@@ -16,20 +14,12 @@ def select_last(row: Row, budget: int, count: Count) -> list[int]:
 
 
 def select_bm25(row: Row, budget: int, count: Count) -> list[int]:
-    """Select the documents that match the question best by BM25 and fit, in order; at least one.
-
-    Raises:
-        MissingExtraError: bm25s is not installed.
-    """
-    try:
-        bm25s: Any = importlib.import_module("bm25s")
-    except ImportError as error:
-        raise MissingExtraError("the arm 'bm25'", "eval") from error
+    """Select the documents that match the question best by BM25 and fit, in order; at least one."""
     texts = [f"{title} {text}" for title, text in row.documents]
-    words = bm25s.tokenize([*texts, row.question], stopwords=None, show_progress=False)
+    words = tokenize([*texts, row.question], stopwords=None, show_progress=False)
     by_id = {number: word for word, number in words.vocab.items()}
     tokens = [[by_id[i] for i in ids] for ids in words.ids]
-    index = bm25s.BM25()
+    index = BM25()
     index.index(tokens[:-1], show_progress=False)
     scores = index.get_scores(tokens[-1])
     ranked = sorted(range(len(texts)), key=lambda i: (-float(scores[i]), i))

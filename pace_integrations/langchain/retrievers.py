@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
-import bm25s
 import numpy as np
 from langchain_core.callbacks import (
     AsyncCallbackManagerForRetrieverRun,
@@ -17,6 +16,7 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
+from pace_integrations._bm25 import BM25
 from pace_integrations._checks import require
 from pace_integrations._renamed import keep_renamed
 from pace_integrations.documents import Corpus
@@ -50,7 +50,7 @@ class PageRetriever(BaseRetriever):
     corpus: Corpus | None = None
     k: int = Field(default=4, ge=1)
 
-    _indexed: tuple[Corpus, bm25s.BM25] | None = PrivateAttr(default=None)
+    _indexed: tuple[Corpus, BM25] | None = PrivateAttr(default=None)
     _set: DocumentSet | None = PrivateAttr(default=None)
     _lock: Any = PrivateAttr(default_factory=Lock)
 
@@ -108,7 +108,7 @@ class PageRetriever(BaseRetriever):
         sync = run_manager.get_sync()
         return await asyncio.to_thread(self._get_relevant_documents, query, run_manager=sync, k=k)
 
-    def _find_index(self, corpus: Corpus) -> bm25s.BM25:
+    def _find_index(self, corpus: Corpus) -> BM25:
         """Return the index of a corpus, made once for each."""
         with self._lock:
             if self._indexed is None or self._indexed[0] is not corpus:
@@ -129,8 +129,8 @@ def check_count(k: int | None) -> int | None:
     return k
 
 
-def _build_index(corpus: Corpus) -> bm25s.BM25:
-    index = bm25s.BM25()
+def _build_index(corpus: Corpus) -> BM25:
+    index = BM25()
     texts = (f"{document.title} {page.text}" for document, page in corpus.pages())
     index.index([_split_words(text) for text in texts], show_progress=False)
     return index

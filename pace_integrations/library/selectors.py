@@ -13,11 +13,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import bm25s
 import numpy as np
 import torch
 from torch import Tensor
 
+from pace_integrations._bm25 import BM25
 from pace_integrations.errors import ConfigError
 from pace_integrations.library.blocks import Block, SearchView
 from pace_integrations.library.choice import Budget, Choice, ScoredBlock, Selector, take_within
@@ -66,7 +66,7 @@ class Bm25Selector(RankedSelector):
 
     def __init__(self, view: SearchView) -> None:
         super().__init__(view)
-        self._index = bm25s.BM25()
+        self._index = BM25()
         words = [split_words(block.words) for block in view.blocks]
         self._vocabulary = {word for passage in words for word in passage}
         if self._vocabulary:
