@@ -166,8 +166,10 @@ def _verify_finished(
         verification: What is asked.
         around: Makes the context that each forward runs in.
     """
+    if verification is None:
+        return
     for row, (token, answer) in enumerate(said):
-        if verification is None or not answer.is_finished():
+        if not answer.is_finished():
             continue
         # An answer that was cut off has no end of its own, and the verification brings one.
         cut = [] if int(token) == verification.ids[0] else [int(token)]

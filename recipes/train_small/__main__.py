@@ -19,6 +19,7 @@ from recipes.train_nano.prepare import prepare
 from recipes.train_nano.sources import load_sources
 from recipes.train_nano.values import Maker
 from recipes.train_small.accelerated import BatchReader, BatchTrainer
+from recipes.train_small.adapter import Adapter
 from recipes.train_small.batches import BatchPlan, stream_batches
 from recipes.train_small.chat import Chat, write_replies
 from recipes.train_small.dense import Dense
@@ -26,7 +27,7 @@ from recipes.train_small.export import load_named, write_adapter
 from recipes.train_small.hops import Hops
 from recipes.train_small.index import LAYERS
 from recipes.train_small.mixture import Mixture, Plain, Plan, Source
-from recipes.train_small.model import Adapter, Reader, load_base
+from recipes.train_small.model import Reader, load_base
 from recipes.train_small.natural import Natural
 from recipes.train_small.records import Records
 from recipes.train_small.train import Schedule, Trainer

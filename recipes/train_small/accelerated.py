@@ -6,41 +6,23 @@ kernels take whole batches.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
-from recipes.resumable_training import ResumableTraining
 from recipes.train_small.batches import KINDS, Batch
-from recipes.train_small.model import Adapter, Traced, index_vectors, rotation
-from recipes.train_small.train import CONTRAST_WEIGHT, Schedule, Tally
+from recipes.train_small.model import LayerReader, Traced, rotation
+from recipes.train_small.train import CONTRAST_WEIGHT, AdapterTraining, Schedule, Tally
 
 HIDDEN = float("-inf")
 
 
-class BatchReader:
-    """Reads batches of rows with a base and its adapter.
-
-    Args:
-        base: The frozen base, of the Llama architecture, on the device that computes.
-        adapter: Its low-rank differences, on the same device.
-        layers: Layers whose keys are the index of pages.
-    """
-
-    def __init__(self, base: PreTrainedModel, adapter: Adapter, layers: tuple[int, ...]) -> None:
-        config = base.config
-        self.adapter, self.index_layers = adapter, layers
-        self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.head, self.depth = config.head_dim, config.num_hidden_layers
-        self.epsilon, self.theta = config.rms_norm_eps, config.rope_parameters["rope_theta"]
-        self._weights = dict(base.named_parameters())
-        self.embedding = self._weights["model.embed_tokens.weight"]
+class BatchReader(LayerReader):
+    """Reads batches of rows, all tokens of a row under one mask."""
 
     def fold(self) -> dict[str, Tensor]:
         """Return the weights of the linear layers with their differences, by name."""
@@ -68,50 +50,19 @@ class BatchReader:
             folded: What `fold` returned.
             depth: Number of layers to read; all of them when None.
         """
-        x = nn.functional.embedding(ids, self.embedding)
         cos, sin = (
             table.view(*ids.shape, self.head)[:, None]
-            for table in rotation(positions.flatten(), self.head, self.theta, x.dtype)
+            for table in rotation(positions.flatten(), self.head, self.theta, self.embedding.dtype)
         )
-        queries, keys = [], []
-        depth = self.depth if depth is None else depth
-        for i in range(depth):
-            stem = f"model.layers.{i}"
-            normed = self._norm(x, f"{stem}.input_layernorm")
-            q, k, v = (normed @ folded[f"{stem}.self_attn.{n}_proj"].t() for n in "qkv")
-            if i in self.index_layers:
-                queries.append(q)
-                keys.append(k)
-            mixed = self._attend(q, k, v, cos, sin, bias)
-            x = x + mixed @ folded[f"{stem}.self_attn.o_proj"].t()
-            normed = self._norm(x, f"{stem}.post_attention_layernorm")
-            gate, up = (normed @ folded[f"{stem}.mlp.{n}_proj"].t() for n in ("gate", "up"))
-            x = x + (nn.functional.silu(gate) * up) @ folded[f"{stem}.mlp.down_proj"].t()
-        if depth == self.depth:
-            x = self._norm(x, "model.norm")
-        vectors = partial(index_vectors, kv_heads=self.kv_heads, head=self.head)
-        return Traced(x, vectors(queries, grouped=True), vectors(keys, grouped=False))
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return float32 logits of some hidden states."""
-        return (hidden @ self.embedding.t()).float()
+        def project(stem: str, names: Sequence[str], x: Tensor) -> list[Tensor]:
+            return [x @ folded[f"{stem}.{name}"].t() for name in names]
 
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        weight = self._weights[f"{name}.weight"]
-        return nn.functional.rms_norm(x, x.shape[-1:], weight, self.epsilon)
-
-    def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None
-    ) -> Tensor:
-        rows, length, _ = q.shape
-        q, k, v = (t.view(rows, length, -1, self.head).transpose(1, 2) for t in (q, k, v))
-        q, k = (t * cos + torch.roll(t, self.head // 2, -1) * sin for t in (q, k))
-        groups = self.heads // self.kv_heads
-        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-        if bias is not None:
-            bias = bias.expand(rows, self.heads, length, length)
-        mixed = nn.functional.scaled_dot_product_attention(q, k, v, bias, is_causal=bias is None)
-        return mixed.transpose(1, 2).reshape(rows, length, -1)
+        seen = None if bias is None else bias.expand(-1, self.heads, -1, -1)
+        attend = partial(
+            nn.functional.scaled_dot_product_attention, attn_mask=seen, is_causal=bias is None
+        )
+        return self._run_layers(ids, project, attend, (cos, sin), depth)
 
 
 @dataclass(frozen=True)
@@ -125,7 +76,7 @@ class _Counted:
     found: Tensor
 
 
-class BatchTrainer(ResumableTraining):
+class BatchTrainer(AdapterTraining):
     """One training over batches.
 
     Args:
@@ -134,7 +85,7 @@ class BatchTrainer(ResumableTraining):
     """
 
     def __init__(self, reader: BatchReader, schedule: Schedule) -> None:
-        super().__init__(reader.adapter.parameters(), schedule, schedule.first)
+        super().__init__(reader.adapter, schedule)
         self.reader = reader
         self._batches: Iterator[Batch] = iter(())
         self._counted: list[_Counted] = []
@@ -231,16 +182,6 @@ class BatchTrainer(ResumableTraining):
         line = f"{self._tokens / (now - self._begun):.0f} tokens/s {tally.line()}"
         self._counted, self._tokens, self._begun = [], 0, now
         return line
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that the next step depends on."""
-        adapter = {n: p.detach() for n, p in self.reader.adapter.named().items()}
-        return {**super().state(), "adapter": adapter}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        super().load_state(state)
-        self.reader.adapter.load_named(state["adapter"])
 
 
 def _bias(bits: Tensor, dtype: torch.dtype) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from pace_integrations._bm25 import BM25, tokenize
 from recipes.train_nano import metrics, tasks
 from recipes.train_nano.tasks import Item
 from recipes.train_small.lookups import look_up
@@ -83,18 +84,14 @@ def asked_each(answerer: Answerer, items: Sequence[Item]) -> dict[str, float]:
 
 def recall(answerer: Answerer, items: Sequence[Item]) -> dict[str, float]:
     """Return how many of the right passages are among the first as many, by keys and by words."""
-    import bm25s
-
     kept: tuple[list[float], ...] = ([], [], [])
     for item in items:
         own = answerer.find(item.passages, item.question)
-        index = bm25s.BM25()
+        index = BM25()
         index.index(
-            bm25s.tokenize(item.passages, stopwords="en", show_progress=False), show_progress=False
+            tokenize(item.passages, stopwords="en", show_progress=False), show_progress=False
         )
-        query = bm25s.tokenize(
-            [item.question], stopwords="en", show_progress=False, return_ids=False
-        )
+        query = tokenize([item.question], stopwords="en", show_progress=False, return_ids=False)
         other = index.get_scores(query[0]).tolist()
         ranks = [sorted(range(len(s)), key=lambda i: -s[i]) for s in (own, other)]
         both = [-sum(1 / (10 + r.index(i)) for r in ranks) for i in range(len(own))]

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from recipes.train_small.adapter import ATTENTION, FEED_FORWARD
 from recipes.train_small.index import LAYERS
-from recipes.train_small.model import ATTENTION, FEED_FORWARD
 from recipes.train_small.rows import SINK, VERIFICATION
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"

@@ -5,8 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import bm25s
-
+from pace_integrations._bm25 import BM25
 from pace_integrations.documents import Corpus
 from pace_integrations.library.passages import split_page
 from pace_integrations.library.selectors import split_words
@@ -86,7 +85,7 @@ class WordIndex:
 
     def __init__(self, passages: Sequence[str]) -> None:
         words = [split_words(passage) for passage in passages]
-        self._index, self._size = bm25s.BM25(), len(words)
+        self._index, self._size = BM25(), len(words)
         self._index.index(words, show_progress=False)
         self._known = {word for own in words for word in own}
 

@@ -4,8 +4,7 @@ The forward computes what Transformers computes over the same parameters, but fu
 takes any mask and any positions, and can stop at the layer whose keys are the index of pages.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +14,10 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from recipes.train_small.adapter import ATTENTION, FEED_FORWARD, Adapter
 from recipes.train_small.rows import Piece
 
 LONG = 640  # tokens from which on the fused attention of the CPU pays
-ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
-START_TEMPERATURE = 4.6  # exp: about 100; a mean of cosines spans little, 20 is too flat
 
 
 class Traced(NamedTuple):
@@ -38,39 +35,9 @@ class Traced(NamedTuple):
     keys: Tensor
 
 
-class Adapter(nn.Module):
-    """Low-rank differences of every linear layer, in float32.
-
-    Args:
-        base: The model that is adapted.
-        rank: Rank of each difference.
-        scale: Factor of each difference (PEFT's `lora_alpha / r`).
-    """
-
-    def __init__(self, base: nn.Module, rank: int, scale: float) -> None:
-        super().__init__()
-        self.rank, self.scale = rank, scale
-        self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
-        for name, module in base.named_modules():
-            if isinstance(module, nn.Linear) and name.split(".")[-1] in ATTENTION + FEED_FORWARD:
-                key = name.replace(".", "/")
-                draw = torch.randn(rank, module.in_features) / math.sqrt(module.in_features)
-                self.down[key] = nn.Parameter(draw)
-                self.up[key] = nn.Parameter(torch.zeros(module.out_features, rank))
-        self.temperature = nn.Parameter(torch.tensor(START_TEMPERATURE))
-
-    def named(self) -> dict[str, Tensor]:
-        """Return the matrices by the names of the layers, `.a` (down) and `.b` (up)."""
-        pairs = {f"{k.replace('/', '.')}.a": p for k, p in self.down.items()}
-        pairs |= {f"{k.replace('/', '.')}.b": p for k, p in self.up.items()}
-        return {**pairs, "temp": self.temperature}
-
-    @torch.no_grad()
-    def load_named(self, tensors: Mapping[str, Tensor]) -> None:
-        """Copy matrices of `named`; every matrix must be there."""
-        for name, parameter in self.named().items():
-            if name in tensors or name != "temp":
-                parameter.copy_(tensors[name])
+Project = Callable[[str, Sequence[str], Tensor], list[Tensor]]
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+Turn = tuple[Tensor, Tensor]
 
 
 def load_base(folder: Path) -> PreTrainedModel:
@@ -146,12 +113,12 @@ class _Linear:
         return list(together.split(self.sizes, -1))
 
 
-class Reader:
-    """Reads rows with a base and its adapter.
+class LayerReader:
+    """What readers of rows share: the layers of a base, under any projections and attention.
 
     Args:
-        base: The frozen base, of the Llama architecture.
-        adapter: Its low-rank differences.
+        base: The frozen base, of the Llama architecture, on the device that computes.
+        adapter: Its low-rank differences, on the same device.
         layers: Layers whose keys are the index of pages.
     """
 
@@ -159,11 +126,72 @@ class Reader:
         config = base.config
         self.adapter, self.index_layers = adapter, layers
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
-        self.head = config.head_dim
+        self.head, self.depth = config.head_dim, config.num_hidden_layers
         self.epsilon, self.theta = config.rms_norm_eps, config.rope_parameters["rope_theta"]
-        self.depth = config.num_hidden_layers
         self._weights = dict(base.named_parameters())
         self.embedding = self._weights["model.embed_tokens.weight"]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return float32 logits of some hidden states."""
+        return (hidden @ self.embedding.t()).float()
+
+    def _run_layers(
+        self, ids: Tensor, project: Project, attend: Attend, turn: Turn, depth: int | None
+    ) -> Traced:
+        """Read token ids.
+
+        Args:
+            ids: Token ids, `(batch, length)`.
+            project: Gives the outputs of linear layers that share a stem and their input.
+            attend: Gives attention over rotated queries, keys and values, all `(batch, heads,
+                length, head)`.
+            turn: Cosines and signed sines of the rotary embedding, as they multiply those.
+            depth: Number of layers to read; all of them when None.
+        """
+        x = nn.functional.embedding(ids, self.embedding)
+        queries, keys = [], []
+        depth = self.depth if depth is None else depth
+        for i in range(depth):
+            stem = f"model.layers.{i}"
+            normed = self._norm(x, f"{stem}.input_layernorm")
+            q, k, v = project(f"{stem}.self_attn", ATTENTION[:3], normed)
+            if i in self.index_layers:
+                queries.append(q)
+                keys.append(k)
+            mixed = (
+                attend(*self._split_heads(q, k, v, turn)).transpose(1, 2).reshape(*ids.shape, -1)
+            )
+            x = x + project(f"{stem}.self_attn", ATTENTION[3:], mixed)[0]
+            normed = self._norm(x, f"{stem}.post_attention_layernorm")
+            gate, up = project(f"{stem}.mlp", FEED_FORWARD[:2], normed)
+            gated = nn.functional.silu(gate) * up
+            x = x + project(f"{stem}.mlp", FEED_FORWARD[2:], gated)[0]
+        if depth == self.depth:
+            x = self._norm(x, "model.norm")
+        vectors = partial(index_vectors, kv_heads=self.kv_heads, head=self.head)
+        return Traced(x, vectors(queries, grouped=True), vectors(keys, grouped=False))
+
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        weight = self._weights[f"{name}.weight"]
+        return nn.functional.rms_norm(x, x.shape[-1:], weight, self.epsilon)
+
+    def _split_heads(
+        self, q: Tensor, k: Tensor, v: Tensor, turn: Turn
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Part the heads, rotate queries and keys, and repeat what a group of heads shares."""
+        batch, length, _ = q.shape
+        q, k, v = (t.view(batch, length, -1, self.head).transpose(1, 2) for t in (q, k, v))
+        q, k = _rotated(q, *turn), _rotated(k, *turn)
+        # Grouped heads are repeated by hand: the fast kernels of the CPU know only equal counts.
+        groups = self.heads // self.kv_heads
+        return q, k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+
+
+class Reader(LayerReader):
+    """Reads rows stretch by stretch, which is fast on a core."""
+
+    def __init__(self, base: PreTrainedModel, adapter: Adapter, layers: tuple[int, ...]) -> None:
+        super().__init__(base, adapter, layers)
         self._linear: dict[str, _Linear] = {}
         for i in range(self.depth):
             for block, *groups in (
@@ -198,57 +226,20 @@ class Reader:
             depth: Number of layers to read; all of them when None.
         """
         pieces = pieces or [Piece((0, ids.shape[1]), ((0, ids.shape[1]),))]
-        x = nn.functional.embedding(ids, self.embedding)
-        turn = rotation(positions, self.head, self.theta, x.dtype)
-        queries, keys = [], []
-        depth = self.depth if depth is None else depth
-        for i in range(depth):
-            stem = f"model.layers.{i}"
-            normed = self._norm(x, f"{stem}.input_layernorm")
-            q, k, v = self._linear[f"{stem}.self_attn.q_proj"](normed)
-            if i in self.index_layers:
-                queries.append(q)
-                keys.append(k)
-            x = x + self._attend(q, k, v, f"{stem}.self_attn", turn, pieces)
-            normed = self._norm(x, f"{stem}.post_attention_layernorm")
-            gate, up = self._linear[f"{stem}.mlp.gate_proj"](normed)
-            x = x + self._linear[f"{stem}.mlp.down_proj"](nn.functional.silu(gate) * up)[0]
-        if depth == self.depth:
-            x = self._norm(x, "model.norm")
-        vectors = partial(index_vectors, kv_heads=self.kv_heads, head=self.head)
-        return Traced(x, vectors(queries, grouped=True), vectors(keys, grouped=False))
+        turn = rotation(positions, self.head, self.theta, self.embedding.dtype)
+        return self._run_layers(ids, self._project, partial(_attend, pieces), turn, depth)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return float32 logits of some hidden states."""
-        return (hidden @ self.embedding.t()).float()
+    def _project(self, stem: str, names: Sequence[str], x: Tensor) -> list[Tensor]:
+        return self._linear[f"{stem}.{names[0]}"](x)
 
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        return nn.functional.rms_norm(
-            x, x.shape[-1:], self._weights[f"{name}.weight"], self.epsilon
-        )
 
-    def _attend(
-        self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        stem: str,
-        turn: tuple[Tensor, Tensor],
-        pieces: Sequence[Piece],
-    ) -> Tensor:
-        batch, length, _ = q.shape
-        q, k, v = (t.view(batch, length, -1, self.head).transpose(1, 2) for t in (q, k, v))
-        q, k = _rotated(q, *turn), _rotated(k, *turn)
-        # Grouped heads are repeated by hand: the fast kernels of the CPU know only equal counts.
-        groups = self.heads // self.kv_heads
-        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
-        # Cut once: slices of slices would each fill a gradient of the whole length.
-        sizes = [end - begin for begin, end in (piece.queries for piece in pieces)]
-        parts = zip(*(t.split(sizes, 2) for t in (q, k, v)), strict=True)
-        cut = {piece.queries[0]: part for piece, part in zip(pieces, parts, strict=True)}
-        mixed = torch.cat([_seen(cut, piece) for piece in pieces], 2)
-        mixed = mixed.transpose(1, 2).reshape(batch, length, -1)
-        return self._linear[f"{stem}.o_proj"](mixed)[0]
+def _attend(pieces: Sequence[Piece], q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend from each stretch to the keys that it sees."""
+    # Cut once: slices of slices would each fill a gradient of the whole length.
+    sizes = [end - begin for begin, end in (piece.queries for piece in pieces)]
+    parts = zip(*(t.split(sizes, 2) for t in (q, k, v)), strict=True)
+    cut = {piece.queries[0]: part for piece, part in zip(pieces, parts, strict=True)}
+    return torch.cat([_seen(cut, piece) for piece in pieces], 2)
 
 
 def index_vectors(tensors: Sequence[Tensor], kv_heads: int, head: int, *, grouped: bool) -> Tensor:

@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 
 from pace_integrations.model._transformers import cache_argument
 from recipes.train_nano import formats
+from recipes.train_small.adapter import Adapter
 from recipes.train_small.index import LAYERS, page_score, question_ids
-from recipes.train_small.model import Adapter, Reader
+from recipes.train_small.model import Reader
 from recipes.train_small.rows import RIGHT, SINK, VERIFICATION, WRONG, Piece
 
 NEW_TOKENS = 40

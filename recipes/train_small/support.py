@@ -130,13 +130,9 @@ def ask_lookups(answerer: Answerer, questions: Path, folder: Path) -> list[Candi
     for row in load_lookups(questions):
         if row["doc"] not in read:
             read[row["doc"]] = read_document(folder / row["doc"])
-        right = partial(_matches, row)
+        right = partial(matches, row=row)
         judged.append(ask(answerer, read[row["doc"]], row["question"], right))
     return judged
-
-
-def _matches(row: dict[str, str], answer: str) -> bool:
-    return matches(answer, row)
 
 
 def fit_curve(judged: Sequence[Judged], names: Sequence[str] = NAMES) -> dict[str, float]:
@@ -211,11 +207,11 @@ def main() -> None:
     first = [one for one in (choose_answer(c, None) for c in articles) if not one.refused]
     right = [one.right for one in first]
     for names in (NAMES[:3], NAMES):
+        # Chosen on answers that no curve was fitted on, each by a curve of the others.
         apart = estimate_apart(first, names)
-        print(f"{', '.join(names[1:])}: {describe(first, apart, choose_threshold(apart, right))}")
-    weights = fit_curve(first)
-    # Chosen on answers that no curve was fitted on, each by a curve of the others.
-    threshold = choose_threshold(estimate_apart(first, NAMES), right)
+        threshold = choose_threshold(apart, right)
+        print(f"{', '.join(names[1:])}: {describe(first, apart, threshold)}")
+    weights = fit_curve(first)  # of all names, as the last threshold
     profile = ReadingProfile(support=weights)
     for name, support in (("by score", None), ("by support", weights)):
         answers = [choose_answer(candidates, support) for candidates in lookups]

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from recipes.resumable_training import ResumableTraining
+from recipes.train_small.adapter import Adapter
 from recipes.train_small.index import MOST_QUESTIONS, contrast
 from recipes.train_small.model import Reader
 from recipes.train_small.rows import Row
@@ -64,7 +65,30 @@ class Tally:
         return " ".join(f"{n} {a / max(1, b):.3f}/{b:.0f}" for n, (a, b) in self.counts.items())
 
 
-class Trainer(ResumableTraining):
+class AdapterTraining(ResumableTraining):
+    """A training of an adapter, whose matrices are part of its state.
+
+    Args:
+        adapter: What is trained.
+        schedule: How long and how fast.
+    """
+
+    def __init__(self, adapter: Adapter, schedule: Schedule) -> None:
+        super().__init__(adapter.parameters(), schedule, schedule.first)
+        self._adapter = adapter
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next step depends on."""
+        adapter = {n: p.detach() for n, p in self._adapter.named().items()}
+        return {**super().state(), "adapter": adapter}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        super().load_state(state)
+        self._adapter.load_named(state["adapter"])
+
+
+class Trainer(AdapterTraining):
     """One training, at some step.
 
     Args:
@@ -81,7 +105,7 @@ class Trainer(ResumableTraining):
         compose: Callable[[int, int, int], Row],
         schedule: Schedule,
     ) -> None:
-        super().__init__(reader.adapter.parameters(), schedule, schedule.first)
+        super().__init__(reader.adapter, schedule)
         self.reader, self.schedule = reader, schedule
         self._tokenizer, self._compose = tokenizer, compose
         self.tally, self._tokens = Tally(), 0
@@ -137,13 +161,7 @@ class Trainer(ResumableTraining):
             self.tally.add(kind, hits[at], 1)
         self.tally.add("token", right.float().sum().item(), len(right))
 
-    def state(self) -> dict[str, Any]:
-        """Return everything that the next step depends on."""
-        adapter = {n: p.detach() for n, p in self.reader.adapter.named().items()}
-        return {**super().state(), "adapter": adapter}
-
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         super().load_state(state)
-        self.reader.adapter.load_named(state["adapter"])
         self.reader.refresh()

@@ -28,6 +28,7 @@ from recipes.train_nano.tasks import Item
 from recipes.train_nano.values import Words
 from recipes.train_small.__main__ import main
 from recipes.train_small.accelerated import BatchReader, BatchTrainer
+from recipes.train_small.adapter import Adapter
 from recipes.train_small.batches import BatchPlan, make_batch, stream_batches
 from recipes.train_small.dense import Dense
 from recipes.train_small.evaluate import judge, recall
@@ -37,7 +38,7 @@ from recipes.train_small.index import contrast
 from recipes.train_small.lookups import look_up
 from recipes.train_small.material import Passage, find_kin, fold_spaces
 from recipes.train_small.mixture import Mixture, Plan, Source
-from recipes.train_small.model import Adapter, Reader
+from recipes.train_small.model import Reader
 from recipes.train_small.natural import Natural
 from recipes.train_small.reading import Answerer, Reply, load_model
 from recipes.train_small.records import Records
