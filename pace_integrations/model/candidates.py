@@ -104,13 +104,17 @@ def write_candidates(
     Returns:
         The answers, by row.
     """
-    logits = _ask(model, tail, refusal, rows, around)
-    refusals, refusing = _score_refusal(logits, refusal)
+    answers = [_Writing(AnswerWriter(model, tokenizer, config)) for _ in rows.lengths]
+    # Where it decides nothing, the first token does not wait for how likely the refusal is.
+    later = not insist and len(answers) == 1 and _is_segmented(rows.cache)
+    logits = asked = _ask(model, tail, refusal[:1] if later else refusal, rows, around)
     first = logits[:, 0].clone()
-    if insist:
-        first[refusing, refusal[0]] = float("-inf")
-    writers = (AnswerWriter(model, tokenizer, config) for _ in rows.lengths)
-    answers = list(map(_Writing, writers, refusals.tolist()))
+    if not later:
+        chances, refusing = _score_refusal(logits, refusal)
+        for answer, chance in zip(answers, chances, strict=True):
+            answer.refusal = chance
+        if insist:
+            first[refusing, refusal[0]] = float("-inf")
     going = list(range(len(answers)))
     starts = torch.tensor(rows.lengths, device=model.device)[:, None]
     positions = starts + len(tail) if len(going) > 1 else None
@@ -131,6 +135,13 @@ def write_candidates(
             logits = predict_next(model, ids, rows.cache, around=around, positions=positions)
             logs = logits.log_softmax(-1)
             positions = None if positions is None else positions + 1
+    if later and len(refusal) > 1:
+        drop_tokens(rows.cache, rows.cache.get_seq_length() - rows.lengths[0] - len(tail))
+        told = torch.tensor([list(refusal[:-1])], device=model.device)
+        rest = predict_last(model, told, rows.cache, len(refusal) - 1, around=around)
+        asked = torch.cat([asked, rest], dim=1)
+    if later:
+        ((answers[0].refusal,), _) = _score_refusal(asked, refusal)
     return [answer.finish() for answer in answers]
 
 
@@ -196,8 +207,8 @@ def _ask(
     """
     count, cache = len(rows.lengths), rows.cache
     ids = torch.tensor([list(tail)] * count, device=model.device)
-    told = torch.tensor([list(refusal[:-1])] * count, device=model.device)
-    if all(isinstance(layer, SegmentLayer) for layer in cache.layers):
+    told = torch.tensor([list(refusal[:-1])] * count, dtype=torch.long, device=model.device)
+    if _is_segmented(cache):
         # Question and refusal go through the model together; the refusal is then taken back.
         fed = torch.cat([ids, told], dim=1)
         starts = torch.tensor(rows.lengths, device=model.device)[:, None]
@@ -212,13 +223,18 @@ def _ask(
     return torch.cat([first, rest], dim=1)
 
 
-def _score_refusal(logits: Tensor, refusal: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Return how likely each row refuses ``(rows,)``, and which rows would ``(rows,)``."""
+def _is_segmented(cache: Cache) -> bool:
+    """Return True if every layer of a cache holds segments, so that tokens can be taken back."""
+    return all(isinstance(layer, SegmentLayer) for layer in cache.layers)
+
+
+def _score_refusal(logits: Tensor, refusal: Sequence[int]) -> tuple[list[float], Tensor]:
+    """Return how likely each row refuses, and which rows would ``(rows,)``."""
     wanted = torch.tensor(list(refusal), device=logits.device)
     chances = logits[:, torch.arange(len(refusal)), wanted] - logits.logsumexp(-1)
     # The end does not count: a refusal that goes on is one too.
     refusing = (logits.argmax(-1) == wanted)[:, :-1].all(-1)
-    return chances.sum(-1).exp(), refusing
+    return chances.sum(-1).exp().tolist(), refusing
 
 
 @dataclass
@@ -226,7 +242,7 @@ class _Writing:
     """An answer that is being written."""
 
     writer: AnswerWriter
-    refusal: float
+    refusal: float = 0.0
     logs: list[float] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     last: TextDelta | None = None

@@ -15,6 +15,7 @@ from pace_integrations.config import GenerationConfig
 from pace_integrations.model._transformers import cache_argument
 from pace_integrations.model.candidates import Candidate, Verification, write_candidates
 from pace_integrations.model.decode import AnswerWriter, TextDelta, decode_answer
+from pace_integrations.model.forward import predict_next
 from pace_integrations.model.pages import BlockState, PageAttention
 
 TOKENIZER = byte_tokenizer()
@@ -110,7 +111,7 @@ def test_a_row_that_can_no_longer_win_is_given_up(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         "pace_integrations.model.candidates._score_refusal",
         lambda logits, refusal: (
-            torch.tensor([0.0, 1.0, 0.0, 0.0]),
+            [0.0, 1.0, 0.0, 0.0],
             torch.zeros(4, dtype=torch.bool),
         ),
     )
@@ -133,8 +134,10 @@ def test_greedy_tokens_are_those_of_the_token_loop() -> None:
         assert deltas[-1].tokens == candidate.tokens
 
 
-def test_odds_are_those_of_one_forward() -> None:
-    candidate = ask(BLOCKS[0])[0]
+@pytest.mark.parametrize("insist", [True, False], ids=["competing", "alone"])
+@pytest.mark.parametrize("verification", [None, Verification([*TAIL, 5], 7, 8)])
+def test_odds_are_those_of_one_forward(insist: bool, verification: Verification | None) -> None:
+    candidate = ask(BLOCKS[0], insist=insist, verification=verification)[0]
     cache = PAGES.stitch([HEAD, BLOCKS[0]])
     start = cache.get_seq_length()
     ids = torch.tensor([[*TAIL, *REFUSAL]])
@@ -144,6 +147,15 @@ def test_odds_are_those_of_one_forward() -> None:
     assert candidate.refusal == pytest.approx(float(chance), rel=1e-2)
     assert candidate.score == pytest.approx((1 - candidate.refusal) * candidate.likelihood)
     assert start == HEAD.tokens + BLOCKS[0].tokens
+
+
+@pytest.mark.parametrize("insist", [True, False], ids=["competing", "alone"])
+def test_a_refusal_of_one_token_is_scored_too(insist: bool) -> None:
+    candidate = ask(BLOCKS[0], insist=insist, refusal=REFUSAL[:1])[0]
+    cache = PAGES.stitch([HEAD, BLOCKS[0]])
+    logits = predict_next(MODEL, torch.tensor([TAIL]), cache, around=nullcontext)
+    chance = float(logits[0].softmax(-1)[REFUSAL[0]])
+    assert candidate.refusal == pytest.approx(chance, rel=1e-3)
 
 
 def test_a_row_that_would_refuse_gives_its_next_best_answer_if_asked_to() -> None:
