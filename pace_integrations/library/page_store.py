@@ -204,12 +204,11 @@ class PageStore:
         try:
             handle, facts = self._states.open(path), self._states.read_facts(path)
             pair = [handle.get_tensor(f"{key}.{name}") for name in ("keys", "values")]
-            if hash_tensors(pair) != facts["blocks"][key]:
-                raise ValueError("its bytes were changed")
+            touch_used(path)
+            self._states.check(path, key, pair)
             if facts["packed"]:
                 dtype = getattr(torch, facts["dtype"])
                 pair = [unpack_int8(t, n, dtype) for t, n in zip(pair, facts["sizes"], strict=True)]
-            touch_used(path)
             return BlockState(*pair)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             if not isinstance(error, FileNotFoundError):

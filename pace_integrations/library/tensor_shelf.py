@@ -12,7 +12,7 @@ import os
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from pace_integrations._files import make_folder, remove_file, sync
 from pace_integrations.library.shared_shelf import SharedShelf
-from pace_integrations.library.state_files import measure_files
+from pace_integrations.library.state_files import hash_tensors, measure_files
 from pace_integrations.store.safetensors_writer import write_tensors
 
 _OPEN_FILES = 128  # most files kept mapped
@@ -42,6 +42,7 @@ class TensorShelf:
         self.places: dict[str, Path] = {}
         self._known: set[str] = set()
         self._open: OrderedDict[Path, Any] = OrderedDict()
+        self._checked: dict[str, tuple[int, ...]] = {}  # blocks, with their file as it was then
         self._looked = 0.0
         self.refresh()
 
@@ -125,6 +126,20 @@ class TensorShelf:
         """Return what a file says of itself."""
         facts: dict[str, Any] = json.loads((self.open(path).metadata() or {})["data"])
         return facts
+
+    def check(self, path: Path, key: str, tensors: Sequence[Tensor]) -> None:
+        """Check a block's bytes against their hash, once as long as nothing writes to the file.
+
+        Raises:
+            OSError: The file is not there.
+            ValueError: The bytes were changed.
+        """
+        status = path.stat()
+        version = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if self._checked.get(key) != version:
+            if hash_tensors(tensors) != self.read_facts(path)["blocks"][key]:
+                raise ValueError("its bytes were changed")
+            self._checked[key] = version
 
     def _list_blocks(self, path: Path) -> list[str]:
         """Return the blocks in a file of this machine; none where it is damaged or gone."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import torch
 from shared_stores import SHARED, new_url, set_up_store
 
 from pace_integrations.library.page_store import PageStore
+from pace_integrations.library.state_files import hash_tensors
 from pace_integrations.model.pages import BlockState
 from pace_integrations.store.shared_folder import SharedFolder
 
@@ -140,6 +141,34 @@ def test_a_changed_byte_makes_the_page_be_read_again(place: Place) -> None:
     assert opened.load("block1") is not None
     put(opened, "doc0", {"block0": state(0)}, {})
     assert place.open().load("block0") is not None
+
+
+def test_bytes_are_hashed_once_and_again_after_a_change(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+
+    def count(tensors: Sequence[torch.Tensor]) -> str:
+        hashed.append(len(tensors))
+        return hash_tensors(tensors)
+
+    monkeypatch.setattr("pace_integrations.library.tensor_shelf.hash_tensors", count)
+    fill(place.open(), 2)
+    store = place.open()
+    for _ in range(3):
+        assert store.load("block0") is not None
+    assert len(hashed) == 1
+    (path,) = (path for path in list_files(store) if path.name.startswith("doc0-"))
+    with path.open("r+b") as file:  # in place, where it is mapped
+        file.seek(-5, os.SEEK_END)
+        file.write(b"other")
+    found = store.load("block0")
+    assert len(hashed) > 1
+    if place.shared is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert torch.equal(found.keys, state(0).keys)
 
 
 def test_a_changed_byte_of_a_copy_makes_it_be_copied_again(place: Place) -> None:
