@@ -4,7 +4,8 @@
 
 DATA holds `nano/p0.xz` (JSON lines `{"text"}`) and `eval/squad_dev.jsonl`. The library: prose with
 passages that people asked about (natural questions) and made-up facts (planted ones) among it. It
-grows in measured steps. At every size in `--sizes` the same questions are asked by
+grows in measured steps; above `--read` tokens only the passages that questions choose are read. At
+every size in `--sizes` the same questions are asked by
 
 - `library`: passages that were read once and kept;
 - `words + Transformers`: the passages that words find, read again in one prompt;
@@ -203,6 +204,18 @@ def llama_cpp_arm(library: Library) -> Arm:
     return Arm("words + llama.cpp", first)
 
 
+def describe_prompts(library: Library, questions: Sequence[Asked], counts: Sequence[int]) -> str:
+    """Return how long prompts of so many passages are; what they hold is read by then."""
+    for asked in questions:
+        time_first_piece(library, asked.question, max(counts))
+    cells = []
+    for passages in counts:
+        prompts = [render_found(library, asked.question, passages) for asked in questions]
+        tokens = statistics.median(map(library.pace.count_tokens, prompts))
+        cells.append(f"{passages} passages are {tokens:.0f} tokens")
+    return ", ".join(cells)
+
+
 def time_arm(arm: Arm, questions: Sequence[Asked], passages: int) -> float:
     """Return the median of CPU seconds to the first token."""
     seconds = []
@@ -214,17 +227,18 @@ def time_arm(arm: Arm, questions: Sequence[Asked], passages: int) -> float:
 
 
 def grow(
-    library: Library, documents: Iterator[tuple[str, str]], have: int, size: int
+    library: Library, documents: Iterator[tuple[str, str]], have: int, size: int, *, reads: bool
 ) -> tuple[int, float]:
-    """Add prose until a library holds so many tokens; return what was read, and its rate."""
+    """Add prose until a library holds so many tokens; return the tokens added, and their rate."""
     count, batch, tokens = library.pace.count_tokens, {}, 0
     while have + tokens < size:
         title, text = next(documents)
         batch[title] = text
         tokens += round(count(text) * 1.3)  # passages overlap, and have headings
     start = time.process_time()
-    read = library.add(Corpus.from_texts(batch)).read if batch else 0
-    return read, read / (time.process_time() - start) if batch else 0.0
+    read = library.add(Corpus.from_texts(batch), read=reads).read if batch else 0
+    tokens = read if reads else tokens
+    return tokens, tokens / (time.process_time() - start) if batch else 0.0
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -237,6 +251,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--questions", type=int, default=60, help="natural ones of the last size")
     parser.add_argument("--timed", type=int, default=6, help="questions whose first token is timed")
     parser.add_argument("--passages", type=int, nargs="+", default=[5, 30])
+    parser.add_argument("--read", type=int, default=2**40, help="most tokens read in advance")
     parser.add_argument("--states", choices=["full", "int8"], default="int8")
     parser.add_argument("--profile-layers", type=int, nargs="+", help="index layers of --model")
     given = parser.parse_args(argv)
@@ -257,17 +272,20 @@ def measure(pace: Pace, library: Library, given: argparse.Namespace) -> None:
     for size in sorted({*(s for s in STEPS if s <= max(given.sizes)), *given.sizes}):
         if size == max(given.sizes):
             have += library.add(Corpus.from_texts({q.title: q.text for q in rest})).read
-        read, rate = grow(library, prose, have, size)
-        have += read
+        reads = size <= given.read
+        added, rate = grow(library, prose, have, size, reads=reads)
+        have += added
         store = library.stats().store
         kept = store.state_bytes + store.index_bytes if store else 0
         print(
-            f"{have} tokens: {read} read at {rate:.0f} per second, {kept / 2**20:.0f} MiB kept, "
-            f"{status('VmRSS'):.0f} MB of memory, {status('VmHWM'):.0f} at most",
+            f"{have} tokens: {added} {'read' if reads else 'added'} at {rate:.0f} per second, "
+            f"{kept / 2**20:.0f} MiB kept, {status('VmRSS'):.0f} MB of memory, "
+            f"{status('VmHWM'):.0f} at most",
             flush=True,
         )
         if size not in given.sizes:
             continue
+        print(f"  {describe_prompts(library, first, given.passages)}", flush=True)
         arms = library_arms(library)
         arms.append(transformers_arm(library, loaded.model, loaded.tokenizer))
         if given.dense:
