@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from torch import Tensor
@@ -31,6 +32,12 @@ class Signals:
         agreement: Likelihood of the answer where all passages stand in one prompt, or None where
             that is how it was written.
         coverage: Share of the question's words that its passages hold.
+        refusals: Probabilities with which all the passages refuse that were asked the same one by
+            one; none where they stood in one prompt.
+        negated: Whether the question is negated and no sentence that fits it best is.
+        question_gain: How much likelier its passage makes the question's tokens than all of them
+            do on average, as a logarithm; None where it is not known.
+        together: Whether the passages stood in one prompt, and were not asked one by one.
     """
 
     likelihood: float
@@ -38,18 +45,29 @@ class Signals:
     verdict: float | None = None
     agreement: float | None = None
     coverage: float = 0.0
+    refusals: tuple[float, ...] = ()
+    negated: bool = False
+    question_gain: float | None = None
+    together: bool = False
 
     def to_features(self) -> dict[str, float]:
-        """Return what a curve of support weighs, by the names of its weights."""
+        """Return what a curve of support weighs and is known, by the names of its weights."""
         agreement = self.likelihood if self.agreement is None else self.agreement
-        return {
+        known = {
             "bias": 1.0,
             "log_likelihood": math.log(max(_LEAST, self.likelihood)),
             "refusal_log_odds": _log_odds(self.refusal),
-            "verdict_log_odds": 0.0 if self.verdict is None else _log_odds(self.verdict),
             "log_agreement": math.log(max(_LEAST, agreement)),
             "coverage": self.coverage,
+            "negated": float(self.negated),
         }
+        if self.verdict is not None:
+            known["verdict_log_odds"] = _log_odds(self.verdict)
+        if self.refusals:
+            known["mean_refusal_log_odds"] = fmean(map(_log_odds, self.refusals))
+        if self.question_gain is not None:
+            known["question_gain"] = self.question_gain
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +87,13 @@ class ReadingProfile:
         yes: The word with which it confirms.
         no: The word with which it does not.
         support: Weights of a logistic curve fitted to how often answers are right: ``bias``,
-            ``log_likelihood``, ``refusal_log_odds``, ``verdict_log_odds``, ``log_agreement`` and
-            ``coverage``, of which any may be missing; see `Signals`. None takes (1 - refusal)
-            times likelihood, which orders answers and is no probability: answers give it only
-            where there is a `threshold` that was measured for it.
+            ``log_likelihood``, ``refusal_log_odds``, ``verdict_log_odds``, ``log_agreement``,
+            ``coverage``, ``mean_refusal_log_odds``, ``negated`` and ``question_gain``, of which any
+            may be missing; see `Signals`. None takes (1 - refusal) times likelihood, which orders
+            answers and is no probability: answers give it only where there is a `threshold` that
+            was measured for it.
+        support_together: Weights of another one, for answers to passages that stood in one prompt:
+            those are likely far more often than they are right. None takes `support`.
         index_heads: The key heads of them that do, as 0-based pairs of layer and key head; none
             takes all of them.
         by_page: Whether it was trained to read page by page. Others read chosen pages together,
@@ -86,6 +107,7 @@ class ReadingProfile:
     yes: str = "Yes"
     no: str = "No"
     support: Mapping[str, float] | None = None
+    support_together: Mapping[str, float] | None = None
     index_heads: tuple[tuple[int, int], ...] = ()
     by_page: bool = True
 
@@ -118,6 +140,11 @@ class ReadingProfile:
         return self.verification is not None and self.support is not None
 
     @property
+    def scores_questions(self) -> bool:
+        """Return True if it matters how likely a passage makes the question."""
+        return self.support is not None and "question_gain" in self.support
+
+    @property
     def compares(self) -> bool:
         """Return True if an answer from one passage is held against all of them together."""
         return self.support is not None and "log_agreement" in self.support
@@ -133,8 +160,9 @@ class ReadingProfile:
         """Return how well the pages support an answer, 0 to 1."""
         if self.support is None:
             return (1.0 - signals.refusal) * signals.likelihood
+        weights = (self.support_together if signals.together else None) or self.support
         seen = signals.to_features()
-        total = sum(weight * seen.get(name, 0.0) for name, weight in self.support.items())
+        total = sum(weight * seen.get(name, 0.0) for name, weight in weights.items())
         return 1.0 / (1.0 + math.exp(-max(-50.0, min(50.0, total))))
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Sequence
+from statistics import fmean
 
 import torch
 
+from pace_integrations.documents.quotes.sentences import split_sentences
 from pace_integrations.documents.quotes.words import content_keys, word_keys
 from pace_integrations.library.blocks import Block
 from pace_integrations.library.prepared import GroupReader
+from pace_integrations.model.candidates import Candidate
 from pace_integrations.model.forward import predict_last
+
+_NEGATION = re.compile(
+    r"\b(?:not|cannot|never|no|non|without|unable|un\w+able|fail\w*)\b|n['’]t\b", re.IGNORECASE
+)
+
+
+def is_negated_alone(question: str, passages: Sequence[str]) -> bool:
+    """Return True if a question is negated and no sentence that fits it best is.
+
+    Small models read over a "not": they answer which things are, asked which are not. English only.
+    """
+    if not _NEGATION.search(question):
+        return False
+    asked = content_keys(question)
+    sentences = [text[a:b] for text in passages for a, b in split_sentences(text)]
+    fits = [len(asked & word_keys(sentence)) for sentence in sentences]
+    best = [s for s, fit in zip(sentences, fits, strict=True) if fit == max(fits)]
+    return not any(map(_NEGATION.search, best))
 
 
 def measure_coverage(question: str, passages: Sequence[str]) -> float:
     """Return the share of a question's content words that passages hold."""
     asked, held = content_keys(question), word_keys("\n".join(passages))
     return len(asked & held) / max(1, len(asked))
+
+
+def measure_gain(candidate: Candidate, candidates: Sequence[Candidate]) -> float | None:
+    """Return how much likelier one's passage makes the question than all do on average, as a log.
+
+    A passage that answers a question makes its words likely; where none does they come as a
+    surprise behind each of them.
+    """
+    scores = [one.question for one in candidates if one.question is not None]
+    return None if candidate.question is None else candidate.question - fmean(scores)
 
 
 def compare_answer(

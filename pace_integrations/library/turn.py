@@ -16,7 +16,12 @@ from pace_integrations.library.choice import Budget, Choice, Selector
 from pace_integrations.library.describe import cite_blocks, describe_blocks, find_evidence
 from pace_integrations.library.prepared import GroupReader, Prepared
 from pace_integrations.library.profile import ReadingProfile, Signals
-from pace_integrations.library.signals import compare_answer, measure_coverage
+from pace_integrations.library.signals import (
+    compare_answer,
+    is_negated_alone,
+    measure_coverage,
+    measure_gain,
+)
 from pace_integrations.library.steps import run_silently
 from pace_integrations.library.strategy import Strategy, choose_strategy
 from pace_integrations.model.candidates import Candidate, Verification, write_candidates
@@ -188,6 +193,7 @@ class LibraryTurn:
             around=prepared.around,
             insist=insist and self.options.generation.constraint is None,
             verification=self._make_verification(),
+            scores_question=self.options.profile.scores_questions,
         )
 
     def _make_verification(self) -> Verification | None:
@@ -212,9 +218,17 @@ class LibraryTurn:
             agreement = yield from run_silently(
                 compare_answer(self.reader, self._tail, ordered, answer)
             )
-        coverage = measure_coverage(self._words, [one.passage.text for one in seen])
+        texts = [one.passage.text for one in seen]
         return Signals(
-            candidate.likelihood, candidate.refusal, candidate.verdict, agreement, coverage
+            candidate.likelihood,
+            candidate.refusal,
+            candidate.verdict,
+            agreement,
+            coverage=measure_coverage(self._words, texts),
+            refusals=tuple(one.refusal for one in self._candidates),
+            negated=is_negated_alone(self._words, texts),
+            question_gain=measure_gain(candidate, self._candidates),
+            together=block is None,
         )
 
     def _weigh(

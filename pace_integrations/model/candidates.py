@@ -24,8 +24,8 @@ from pace_integrations.model.batch import select_rows
 from pace_integrations.model.decode import AnswerWriter, TextDelta
 from pace_integrations.model.forward import ForwardContext, predict_last, predict_next
 from pace_integrations.model.kv_cache.cache import drop_tokens, fork_cache
-from pace_integrations.model.kv_cache.segments import SegmentLayer
 from pace_integrations.model.pages import RowsContext
+from pace_integrations.model.questions import ask_rows, is_segmented, score_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Candidate:
         finish: Why it ends.
         complete: False where it was given up, since it could no longer be the best.
         verdict: Probability with which the model confirms it when it is asked, or None.
+        question: Logarithm of the probability of the question's tokens behind what the row read,
+            or None.
     """
 
     text: str
@@ -49,6 +51,7 @@ class Candidate:
     finish: FinishReason
     complete: bool = True
     verdict: float | None = None
+    question: float | None = None
 
     @property
     def score(self) -> float:
@@ -83,6 +86,7 @@ def write_candidates(
     around: ForwardContext,
     insist: bool,
     verification: Verification | None = None,
+    scores_question: bool = False,
 ) -> Generator[list[tuple[int, TextDelta]], None, list[Candidate]]:
     """Ask every row the same question.
 
@@ -97,6 +101,7 @@ def write_candidates(
         insist: Whether rows compete. One that would refuse then gives its next best answer (how
             likely it refuses is known by then), and one that can no longer win is given up.
         verification: What the model is asked behind each answer, when all else is read already.
+        scores_question: Whether to say how likely each row makes the question, where rows compete.
 
     Yields:
         For every step the pieces of the answers still being written, with their row.
@@ -105,20 +110,14 @@ def write_candidates(
         The answers, by row.
     """
     answers = [_Writing(AnswerWriter(model, tokenizer, config)) for _ in rows.lengths]
-    # Where it decides nothing, the first token does not wait for how likely the refusal is.
-    later = not insist and len(answers) == 1 and _is_segmented(rows.cache)
-    logits = asked = _ask(model, tail, refusal[:1] if later else refusal, rows, around)
-    first = logits[:, 0].clone()
-    if not later:
-        chances, refusing = _score_refusal(logits, refusal)
-        for answer, chance in zip(answers, chances, strict=True):
-            answer.refusal = chance
-        if insist:
-            first[refusing, refusal[0]] = float("-inf")
+    later = not insist and len(answers) == 1 and is_segmented(rows.cache)
+    told = refusal[:1] if later else refusal
+    questions, asked = ask_rows(model, tail, told, rows, around, scores=scores_question and insist)
+    first = asked[:, 0] if later else _note_odds(answers, questions, asked, refusal, insist=insist)
     going = list(range(len(answers)))
-    starts = torch.tensor(rows.lengths, device=model.device)[:, None]
-    positions = starts + len(tail) if len(going) > 1 else None
-    logits, logs = first, logits[:, 0].log_softmax(-1)
+    ends = torch.tensor(rows.lengths, device=model.device)[:, None] + len(tail)
+    positions = ends if len(going) > 1 else None
+    logits, logs = first, asked[:, 0].log_softmax(-1)
     while going:
         parts = zip(going, logits.split(1), logs.split(1), strict=True)
         taken = [answers[i].add(row, own) for i, row, own in parts]
@@ -126,23 +125,62 @@ def write_candidates(
         said = [(taken[n][0], answers[i]) for n, i in enumerate(going)]
         _verify_finished(model, said, rows.cache, positions, verification, around)
         left = _find_contenders(answers, going, insist=insist)
-        if len(left) < len(taken) and positions is not None:
-            select_rows(rows.cache, torch.tensor(left, dtype=torch.long, device=model.device))
-            positions = positions[left]
+        positions = _keep_rows(rows.cache, positions, left)
         going = [going[n] for n in left]
         if going:
             ids = torch.stack([taken[n][0].view(1) for n in left])
             logits = predict_next(model, ids, rows.cache, around=around, positions=positions)
             logs = logits.log_softmax(-1)
             positions = None if positions is None else positions + 1
-    if later and len(refusal) > 1:
+    if later:
+        answers[0].refusal = _score_late(model, tail, refusal, asked, rows, around)
+    return [answer.finish() for answer in answers]
+
+
+def _note_odds(
+    answers: Sequence[_Writing],
+    questions: Sequence[float | None],
+    logits: Tensor,
+    refusal: Sequence[int],
+    *,
+    insist: bool,
+) -> Tensor:
+    """Note what is known of rows before they answer; return what they choose their first from."""
+    first = logits[:, 0].clone()
+    chances, refusing = score_refusal(logits, refusal)
+    for answer, question, chance in zip(answers, questions, chances, strict=True):
+        answer.question, answer.refusal = question, chance
+    if insist:
+        first[refusing, refusal[0]] = float("-inf")
+    return first
+
+
+def _score_late(
+    model: PreTrainedModel,
+    tail: Sequence[int],
+    refusal: Sequence[int],
+    asked: Tensor,
+    rows: RowsContext,
+    around: ForwardContext,
+) -> float:
+    """Return how likely a row refuses that competes with no other, and take its answer back.
+
+    It decides nothing there, so that the first token need not wait for it.
+    """
+    if len(refusal) > 1:
         drop_tokens(rows.cache, rows.cache.get_seq_length() - rows.lengths[0] - len(tail))
         told = torch.tensor([list(refusal[:-1])], device=model.device)
         rest = predict_last(model, told, rows.cache, len(refusal) - 1, around=around)
         asked = torch.cat([asked, rest], dim=1)
-    if later:
-        ((answers[0].refusal,), _) = _score_refusal(asked, refusal)
-    return [answer.finish() for answer in answers]
+    return score_refusal(asked, refusal)[0][0]
+
+
+def _keep_rows(cache: Cache, positions: Tensor | None, left: Sequence[int]) -> Tensor | None:
+    """Drop the rows of answers that are written, where there are several; return the positions."""
+    if positions is None or len(left) == len(positions):
+        return positions
+    select_rows(cache, torch.tensor(left, dtype=torch.long, device=positions.device))
+    return positions[left]
 
 
 def _find_contenders(
@@ -193,50 +231,6 @@ def _verify_finished(
         answer.verdict = float(both.float().softmax(-1)[0])
 
 
-def _ask(
-    model: PreTrainedModel,
-    tail: Sequence[int],
-    refusal: Sequence[int],
-    rows: RowsContext,
-    around: ForwardContext,
-) -> Tensor:
-    """Feed the question, and return what it and the refusal's tokens predict.
-
-    Returns:
-        Logits ``(rows, len(refusal), vocabulary)``: the first are those of the answer.
-    """
-    count, cache = len(rows.lengths), rows.cache
-    ids = torch.tensor([list(tail)] * count, device=model.device)
-    told = torch.tensor([list(refusal[:-1])] * count, dtype=torch.long, device=model.device)
-    if _is_segmented(cache):
-        # Question and refusal go through the model together; the refusal is then taken back.
-        fed = torch.cat([ids, told], dim=1)
-        starts = torch.tensor(rows.lengths, device=model.device)[:, None]
-        places = starts + torch.arange(fed.shape[1], device=model.device) if count > 1 else None
-        logits = predict_last(model, fed, cache, len(refusal), around=around, positions=places)
-        drop_tokens(cache, len(refusal) - 1)
-        return logits
-    first = predict_next(model, ids, cache, around=around)[:, None]
-    if len(refusal) == 1:
-        return first
-    rest = predict_last(model, told, fork_cache(cache), len(refusal) - 1, around=around)
-    return torch.cat([first, rest], dim=1)
-
-
-def _is_segmented(cache: Cache) -> bool:
-    """Return True if every layer of a cache holds segments, so that tokens can be taken back."""
-    return all(isinstance(layer, SegmentLayer) for layer in cache.layers)
-
-
-def _score_refusal(logits: Tensor, refusal: Sequence[int]) -> tuple[list[float], Tensor]:
-    """Return how likely each row refuses, and which rows would ``(rows,)``."""
-    wanted = torch.tensor(list(refusal), device=logits.device)
-    chances = logits[:, torch.arange(len(refusal)), wanted] - logits.logsumexp(-1)
-    # The end does not count: a refusal that goes on is one too.
-    refusing = (logits.argmax(-1) == wanted)[:, :-1].all(-1)
-    return chances.sum(-1).exp().tolist(), refusing
-
-
 @dataclass
 class _Writing:
     """An answer that is being written."""
@@ -247,6 +241,7 @@ class _Writing:
     texts: list[str] = field(default_factory=list)
     last: TextDelta | None = None
     verdict: float | None = None
+    question: float | None = None
 
     def add(self, logits: Tensor, logs: Tensor) -> tuple[Tensor, TextDelta]:
         """Choose the next token from logits ``(1, vocabulary)``; `logs` are the model's own."""
@@ -277,4 +272,5 @@ class _Writing:
             finish or "length",
             complete,
             self.verdict,
+            self.question,
         )

@@ -102,6 +102,24 @@ def test_support_follows_a_fitted_curve_where_there_is_one() -> None:
     assert fitted.estimate_support(Signals(0.5, 0.2)) == fitted.estimate_support(
         Signals(0.5, 0.2, agreement=0.5)
     )
+    # Others that were asked the same count by how likely they refuse.
+    many = ReadingProfile(support={"mean_refusal_log_odds": 1.0})
+    assert many.estimate_support(Signals(0.5, 0.2, refusals=(0.2, 0.8))) == pytest.approx(0.5)
+    gain = ReadingProfile(support={"question_gain": 2.0})
+    assert gain.estimate_support(Signals(0.5, 0.2, question_gain=1.0)) == pytest.approx(0.8807971)
+    # What is not known weighs nothing.
+    weights = {"verdict_log_odds": 1.0, "mean_refusal_log_odds": 1.0, "question_gain": 2.0}
+    assert ReadingProfile(support=weights).estimate_support(Signals(0.5, 0.2)) == 0.5
+    # Passages in one prompt have a curve of their own, if there is one.
+    both = ReadingProfile(support={"bias": 1.0}, support_together={"bias": -1.0, "coverage": 2.0})
+    assert both.estimate_support(Signals(0.5, 0.2)) == pytest.approx(0.7310586)
+    assert both.estimate_support(Signals(0.5, 0.2, together=True)) == pytest.approx(0.2689414)
+    assert fitted.estimate_support(Signals(0.5, 0.2, together=True)) == fitted.estimate_support(
+        Signals(0.5, 0.2)
+    )
+    negated = ReadingProfile(support={"bias": 1.0, "negated": -2.0})
+    sides = [negated.estimate_support(Signals(0.5, 0.2, negated=n)) for n in (False, True)]
+    assert sum(sides) == pytest.approx(1.0)
     for signals in (Signals(0.0, 1.0, 0.0, 0.0), Signals(1.0, 0.0, 1.0, 1.0, 1.0)):
         assert 0.0 <= fitted.estimate_support(signals) <= 1.0
 
@@ -141,3 +159,78 @@ def test_coverage_is_the_share_of_the_questions_words(tmp_path: Path) -> None:
         answer = library.ask("When does the blue bell ring at noon?", generation=short)
     # Of blue, bell, ring and noon the page has three.
     assert answer.support == pytest.approx(1 / (1 + math.exp(-0.75)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("question", "page", "alone"),
+    [
+        ("Which bells do not ring?", "The red bells ring at noon.", True),
+        ("Which bells don't ring?", "The red bells ring. The dog can not sing.", True),
+        ("Which bells never ring?", "The blue bells ring. The red bells do not ring.", False),
+        ("Who was unable to ring?", "Ann failed to ring the bell.", False),
+        ("Which bells ring?", "The red bells do not ring.", False),
+        ("Which notes of the nonagon ring?", "The notes ring.", False),
+    ],
+)
+def test_a_negation_that_no_fitting_sentence_has_is_seen(
+    tmp_path: Path, question: str, page: str, alone: bool
+) -> None:
+    base = save_tiny(tmp_path / "model", "llama")
+    weights = {"bias": 1.0, "negated": -2.0}
+    (base / FILE).write_text(json.dumps({"index_layers": [1], "support": weights}))
+    short = GenerationConfig(max_new_tokens=8)
+    with Pace.load(base, memory=None) as pace:
+        library = Library.open(tmp_path / "lib", pace)
+        library.add(Corpus.from_texts({"a": page}))
+        for strategy in ("each", "together"):
+            answer = library.ask(question, generation=short, strategy=strategy)
+            assert answer.support == pytest.approx(1 / (1 + math.exp(1 if alone else -1)))
+
+
+def test_all_passages_that_were_asked_count_by_their_refusal(tmp_path: Path) -> None:
+    base = save_tiny(tmp_path / "model", "llama")
+    short = GenerationConfig(max_new_tokens=3)
+    supports = []
+    for name in ("refusal_log_odds", "mean_refusal_log_odds"):
+        (base / FILE).write_text(json.dumps({"index_layers": [1], "support": {name: 1.0}}))
+        with Pace.load(base, memory=None, dtype="float32") as pace:
+            found = []
+            for number, texts in enumerate(
+                [{"a": "Red."}, {"b": "Blue sea."}, {"a": "Red.", "b": "Blue sea."}]
+            ):
+                library = Library.open(tmp_path / f"{name}{number}", pace)
+                library.add(Corpus.from_texts(texts))
+                answer = library.ask("Red or blue?", generation=short, strategy="each")
+                found.append(math.log(answer.support / (1 - answer.support)))
+            supports.append(found)
+    alone, mean = supports
+    assert mean[:2] == pytest.approx(alone[:2], abs=1e-4)
+    assert mean[2] == pytest.approx(sum(alone[:2]) / 2, abs=0.05)
+
+
+def test_a_passage_gains_by_making_the_question_likelier_than_the_others(tmp_path: Path) -> None:
+    base = save_tiny(tmp_path / "model", "llama")
+    weights = {"question_gain": 1.0}
+    (base / FILE).write_text(json.dumps({"index_layers": [1], "support": weights}))
+    short = GenerationConfig(max_new_tokens=3)
+    texts, question = {"a": "A bell rings.", "b": "The bell is a door."}, "What bell rings?"
+    with Pace.load(base, memory=None, dtype="float32") as pace:
+        library = Library.open(tmp_path / "lib", pace)
+        library.add(Corpus.from_texts({"a": texts["a"]}))
+        # One passage is no likelier than itself.
+        assert library.ask(question, generation=short, strategy="each").support == 0.5
+        library.add(Corpus.from_texts({"b": texts["b"]}))
+        answer = library.ask(question, generation=short, strategy="each")
+        prompts, model, scores = pace.engine.prompts, pace.engine.loaded.model, []
+        for number, (title, text) in enumerate(texts.items(), 1):
+            blocks = [prompts.encode_prefix(), prompts.encode_passage(number, title, None, text)]
+            ids = [i for block in blocks for i in block]
+            tail = prompts.encode_suffix(question)
+            mask = mask_blocks([len(block) for block in blocks], len(ids) + len(tail))
+            with torch.inference_mode():
+                logits = model(torch.tensor([ids + tail]), attention_mask=mask).logits[0]
+            logs = logits[len(ids) : -1].log_softmax(-1)
+            scores.append(sum(float(logs[i, token]) for i, token in enumerate(tail[1:])))
+    gains = [score - sum(scores) / 2 for score in scores]
+    assert abs(gains[0]) > 1e-3
+    assert math.log(answer.support / (1 - answer.support)) == pytest.approx(max(gains), abs=1e-2)

@@ -40,6 +40,7 @@ def ask(
     insist: bool = True,
     refusal: list[int] = REFUSAL,
     verification: Verification | None = None,
+    scores_question: bool = False,
 ) -> list[Candidate]:
     rows = PAGES.stitch_rows(HEAD, [[block] for block in blocks])
     steps = write_candidates(
@@ -52,6 +53,7 @@ def ask(
         around=nullcontext,
         insist=insist,
         verification=verification,
+        scores_question=scores_question,
     )
     found: list[list[Candidate]] = []
 
@@ -109,7 +111,7 @@ def test_a_row_that_can_no_longer_win_is_given_up(monkeypatch: pytest.MonkeyPatc
         ),
     )
     monkeypatch.setattr(
-        "pace_integrations.model.candidates._score_refusal",
+        "pace_integrations.model.candidates.score_refusal",
         lambda logits, refusal: (
             [0.0, 1.0, 0.0, 0.0],
             torch.zeros(4, dtype=torch.bool),
@@ -147,6 +149,25 @@ def test_odds_are_those_of_one_forward(insist: bool, verification: Verification 
     assert candidate.refusal == pytest.approx(float(chance), rel=1e-2)
     assert candidate.score == pytest.approx((1 - candidate.refusal) * candidate.likelihood)
     assert start == HEAD.tokens + BLOCKS[0].tokens
+
+
+def test_rows_say_how_likely_they_make_the_question() -> None:
+    plain = ask(*BLOCKS)
+    scored = ask(*BLOCKS, scores_question=True)
+    assert [one.text for one in scored] == [one.text for one in plain]
+    assert [one.refusal for one in scored] == pytest.approx([one.refusal for one in plain])
+    assert all(one.question is None for one in plain)
+    for block, candidate in zip(BLOCKS, scored, strict=True):
+        cache = PAGES.stitch([HEAD, block])
+        with torch.inference_mode():
+            logits = MODEL(
+                torch.tensor([TAIL]), **cache_argument(MODEL, cache), use_cache=True
+            ).logits[0]
+        logs = logits.log_softmax(-1)
+        # What the first token was expected to be, nobody knows any more.
+        expected = sum(float(logs[i - 1, TAIL[i]]) for i in range(1, len(TAIL)))
+        assert candidate.question == pytest.approx(expected, rel=1e-3)
+    assert ask(BLOCKS[0], insist=False, scores_question=True)[0].question is None
 
 
 @pytest.mark.parametrize("insist", [True, False], ids=["competing", "alone"])
