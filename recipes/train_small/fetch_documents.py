@@ -19,6 +19,9 @@ DOCUMENTS = (
     ("miscfiles", "usr/share/misc/currency.gz", "currency.txt"),
     ("miscfiles", "usr/share/misc/birthtoken.gz", "birthtoken.txt"),
     ("zlib1g-dev", "usr/share/doc/zlib1g-dev/changelog.gz", "changelog.txt"),
+    ("python3", "usr/share/doc/python3/python-policy.txt.gz", "python-policy.txt"),
+    ("ninja-build", "usr/share/doc/ninja-build/manual.html", "ninja.html"),
+    ("liblzma-dev", "usr/share/doc/liblzma-dev/xz-file-format.txt.gz", "xz-file-format.txt"),
 )
 
 
@@ -31,7 +34,9 @@ def fetch_documents(folder: Path) -> None:
         for archive in Path(work).glob("*.deb"):
             subprocess.run(["dpkg-deb", "-x", archive, work], check=True)
         for _, path, name in DOCUMENTS:
-            (folder / name).write_bytes(gzip.decompress((Path(work) / path).read_bytes()))
+            packed = (Path(work) / path).read_bytes()
+            text = gzip.decompress(packed) if path.endswith(".gz") else packed
+            (folder / name).write_bytes(text)
 
 
 def main() -> None:

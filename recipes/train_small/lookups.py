@@ -54,7 +54,7 @@ def look_up(
             replies, text, best = asked
         else:
             chosen = choose_passages(read[row["doc"]], row["question"])
-            ask = {"each": ask_each, "together": _ask_together}[way]
+            ask = {"each": ask_each, "together": ask_together}[way]
             replies, text, best = ask(answerer, chosen, row["question"])
         right, refused = matches(replies[best].insisted, row), replies[best].refusal > THRESHOLD
         supported = replies[best].support > THRESHOLD and not refused
@@ -116,7 +116,7 @@ def ask_each(
     return replies, chosen[best][1], best
 
 
-def _ask_together(
+def ask_together(
     answerer: Answerer, chosen: list[tuple[str, str]], question: str
 ) -> tuple[list[Reply], str, int]:
     """Return the reply to all passages, and the passage that it cites."""

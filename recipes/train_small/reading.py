@@ -19,6 +19,7 @@ from recipes.train_small.model import Reader
 from recipes.train_small.rows import RIGHT, SINK, VERIFICATION, WRONG, Piece
 
 NEW_TOKENS = 40
+HEARD = 64
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Reply:
         likelihood: Geometric mean of the probabilities of its tokens.
         insisted: The best answer where a refusal is not allowed; the reply itself if it is none.
         support: Probability that the model gives the answer when it is asked to verify it.
+        question: Logarithm of the probability of the question's last tokens, at most 64.
     """
 
     text: str
@@ -38,6 +40,7 @@ class Reply:
     likelihood: float
     insisted: str
     support: float
+    question: float
 
     @property
     def score(self) -> float:
@@ -104,7 +107,9 @@ class Answerer:
         tail = self.encode(formats.TO_USER) + self.encode(question)
         tail += self.encode(formats.TO_ASSISTANT)
         length = cache.get_seq_length()
-        logits = self._step(tail, cache)[-1]
+        rows = self._step(tail, cache)
+        chances = rows[:-1].log_softmax(-1).gather(1, torch.tensor(tail[1:])[:, None])
+        heard, logits = float(chances[-HEARD:].sum()), rows[-1]
         refusal = self._refusing(logits, cache)
         text, likelihood = self._write(int(logits.argmax()), logits, cache)
         insisted = text
@@ -113,7 +118,7 @@ class Answerer:
             insisted, likelihood = self._write(int(logits.argmax()), logits, cache)
         cache.crop(length - cache.get_seq_length())
         support = self._support(question, insisted, cache) if self._verify else math.nan
-        return Reply(text, refusal, likelihood, insisted, support)
+        return Reply(text, refusal, likelihood, insisted, support, heard)
 
     def _cache(self, passages: Sequence[str], by_page: bool) -> DynamicCache:
         """Read head and passages, or take them from the last reading."""

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,15 @@ from recipes.train_nano.values import Words
 from recipes.train_small.__main__ import main
 from recipes.train_small.accelerated import BatchReader, BatchTrainer
 from recipes.train_small.adapter import Adapter
+from recipes.train_small.asked import (
+    Asked,
+    Judged,
+    ask_articles,
+    ask_lookups,
+    hash_answer,
+    load_asked,
+    save_asked,
+)
 from recipes.train_small.batches import BatchPlan, make_batch, stream_batches
 from recipes.train_small.dense import Dense
 from recipes.train_small.evaluate import judge, recall
@@ -44,13 +55,14 @@ from recipes.train_small.reading import Answerer, Reply, load_model
 from recipes.train_small.records import Records
 from recipes.train_small.rows import VERIFICATION, WRONG, Page, Row, Turn
 from recipes.train_small.support import (
+    CURVES,
     NAMES,
-    Judged,
-    ask_articles,
-    ask_lookups,
+    answer_apart,
     choose_answer,
     choose_threshold,
     fit_curve,
+    fit_profile,
+    report_lines,
 )
 from recipes.train_small.train import Schedule, Trainer
 from recipes.train_small.written import Written
@@ -450,8 +462,8 @@ def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
     assert all(0 <= p <= 1 for p in (reply.refusal, reply.likelihood, reply.support))
     known = Item(passages, "How much?", ["5 euros"], frozenset({1}))
     unknown = Item(passages, "Who sings?", [], frozenset({1}))
-    right = Reply("5 euros [1]", 0.1, 0.9, "5 euros [1]", 0.9)
-    refused = Reply(formats.UNANSWERABLE, 0.8, 0.9, "Rain [2]", 0.2)
+    right = Reply("5 euros [1]", 0.1, 0.9, "5 euros [1]", 0.9, -9.0)
+    refused = Reply(formats.UNANSWERABLE, 0.8, 0.9, "Rain [2]", 0.2, -9.0)
     shares = judge([known, unknown], [right, refused])
     assert (shares["F1"], shares["citation"], shares["unanswerable refused"]) == (1, 1, 1)
     assert (shares["answerable refused"], shares["refusal AUC"], shares["support AUC"]) == (0, 1, 1)
@@ -479,17 +491,93 @@ def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
     ]
     dev.append({**dev[0], "question": "What rings?"})
     (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, dev)), encoding="utf-8")
-    judged = ask_articles(answerer, tmp_path / "dev.jsonl", 3)
-    judged += ask_lookups(answerer, tmp_path / "q.jsonl", tmp_path)
-    for candidates in judged:
-        first, *others = (one.signals for one in candidates)
+    asked = ask_articles(answerer, tmp_path / "dev.jsonl", 3)
+    asked += ask_lookups(answerer, tmp_path / "q.jsonl", tmp_path)
+    # Without the passage that answers there are too few left to ask.
+    kinds = ["known", "known", "altered", "look-up"]
+    assert [one.kind for one in asked[::2]] == [one.kind for one in asked[1::2]] == kinds
+    assert [one.together for one in asked] == [False, True] * 4
+    for one in asked[1::2]:
+        (judged,) = one.candidates
+        assert judged.signals.together
+        assert judged.signals.refusals == ()
+    for one in asked[::2]:
+        first, *others = (judged.signals for judged in one.candidates)
         assert 0 <= first.verdict <= 1
         assert 0 <= first.coverage <= 1
+        assert first.refusal in first.refusals
+        assert len(first.refusals) > 1 or first.question_gain == 0.0
         score = (1 - first.refusal) * first.likelihood
         assert all(score >= (1 - other.refusal) * other.likelihood for other in others)
         # A curve that weighs the verdict alone takes the answer that the model confirms.
-        chosen = choose_answer(candidates, {"verdict_log_odds": 1.0})
-        assert chosen.signals.verdict == max(one.signals.verdict for one in candidates)
+        chosen, support = choose_answer(one, ReadingProfile(support={"verdict_log_odds": 1.0}))
+        assert chosen.signals.verdict == max(c.signals.verdict for c in one.candidates)
+        assert support == pytest.approx(chosen.signals.verdict, abs=1e-5)
+    save_asked(tmp_path / "kept.json", asked)
+    assert load_asked(tmp_path / "kept.json") == asked
+
+
+def test_answers_are_asked_for_where_no_passage_holds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"Bell {i} rings at {i} o'clock." for i in range(8)]
+    row = {"title": "a", "question": "When does bell 3 ring?", "answers": ["3 o'clock"]}
+    rows = [{**row, "context": text} for text in texts]
+    rows.append({**row, "answers": [], "question": "When does bell 3 fall?", "context": texts[0]})
+    (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (tmp_path / "a.txt").write_text("\f".join(texts), encoding="utf-8")
+    look = {"doc": "a.txt", "question": "When, bell 3?", "pattern": "3 o", "evidence": "Bell 3"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(look), encoding="utf-8")
+    seen: list[tuple[str, list[str]]] = []
+
+    def see(
+        answerer: object,
+        kind: str,
+        passages: list[tuple[str, str]],
+        question: str,
+        is_right: Callable[[str], bool],
+    ) -> list[Asked]:
+        seen.append((question, [text for _, text in passages]))
+        return [Asked(kind, question, [Judged(Signals(0.5, 0.5), is_right("3 o'clock"))])]
+
+    monkeypatch.setattr("recipes.train_small.asked.ask", see)
+    asked = ask_articles(None, tmp_path / "dev.jsonl", 3)
+    asked += ask_lookups(None, tmp_path / "q.jsonl", tmp_path)
+    found = {(one.kind, one.candidates[0].right) for one in asked}
+    assert found == {
+        ("known", True),
+        ("absent", False),
+        ("altered", False),
+        ("look-up", True),
+        ("absent look-up", False),
+    }
+    for one, (question, given) in zip(asked, seen, strict=True):
+        assert one.question == question
+        assert any("Bell 3" in text for text in given) is not one.kind.startswith("absent")
+        assert len(given) == (7 if one.kind.startswith("absent") else 8)
+
+
+def test_an_answer_judged_by_hand_counts_as_it_was_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"title": "a", "context": "A bell.", "question": "When?", "answers": ["noon"]}
+    rows = [row, {**row, "question": "Who?"}, {**row, "question": "Why?", "answers": []}]
+    (tmp_path / "dev.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    by_hand = {hash_answer("When?", "noon"): False, hash_answer("Why?", "noon"): True}
+    (tmp_path / "judged.json").write_text(json.dumps(by_hand), encoding="utf-8")
+    monkeypatch.setattr("recipes.train_small.asked.BY_HAND", tmp_path / "judged.json")
+    monkeypatch.setattr(
+        "recipes.train_small.asked.ask",
+        lambda answerer, kind, passages, question, is_right: [
+            Asked(kind, question, [Judged(Signals(0.5, 0.5), is_right("noon"))])
+        ],
+    )
+    asked = ask_articles(None, tmp_path / "dev.jsonl", 3)
+    assert {one.question: one.candidates[0].right for one in asked} == {
+        "When?": False,
+        "Who?": True,
+        "Why?": True,
+    }
 
 
 def test_support_is_fitted_to_what_is_right() -> None:
@@ -497,7 +585,9 @@ def test_support_is_fitted_to_what_is_right() -> None:
     judged = []
     for _ in range(400):
         coverage = rng.random()
-        signals = Signals(rng.random(), rng.random(), rng.random(), None, coverage)
+        signals = Signals(
+            rng.random(), rng.random(), rng.random(), None, coverage, (rng.random(),), False, 0.0
+        )
         judged.append(Judged(signals, rng.random() < coverage**2))
     weights = fit_curve(judged)
     assert (
@@ -508,5 +598,59 @@ def test_support_is_fitted_to_what_is_right() -> None:
     profile = ReadingProfile(support=weights)
     right = [one for one in judged if profile.estimate_support(one.signals) > 0.5]
     assert sum(one.right for one in right) > 0.6 * len(right)
-    assert choose_threshold([0.2, 0.4, 0.6, 0.8], [False, True, True, True]) == 0.4
-    assert choose_threshold([0.2, 0.8], [True, False]) == 0.5
+    assert choose_threshold([(0.2, False), (0.4, True), (0.6, True), (0.8, True)]) == 0.4
+    assert choose_threshold([(0.2, True), (0.8, False)]) == 0.5
+
+
+def test_every_question_is_judged_by_a_curve_of_the_others() -> None:
+    rest = {"refusals": (0.1,), "question_gain": 0.0}
+    # The second answers are right where the model confirms them, which a curve has to find out.
+    asked = [
+        Asked(
+            "known",
+            f"question {i}",
+            [
+                Judged(Signals(0.9, 0.1, 0.5 + 0.4 * (i % 2), **rest), bool(i % 2)),
+                Judged(Signals(0.8, 0.1, 0.9, **rest), True),
+            ],
+        )
+        for i in range(40)
+    ]
+    apart = answer_apart(asked, NAMES)
+    assert [judged.right for judged, _ in apart] == [True] * 40
+    # What one question taught does not reach its own answer.
+    judged = Judged(Signals(0.9, 0.1, 0.99, **rest), False)
+    supports = {
+        answer_apart([*asked[:39], Asked("known", "question 39", [one])], NAMES)[39][1]
+        for one in (judged, replace(judged, right=True))
+    }
+    assert len(supports) == 1
+
+
+def test_both_ways_of_asking_have_a_curve_and_one_threshold() -> None:
+    rng = random.Random(2)
+    asked = []
+    for i in range(200):
+        likely, verdict = rng.random(), rng.random()
+        for together in (False, True):
+            signals = Signals(
+                likely,
+                0.1,
+                verdict,
+                refusals=() if together else (0.1,),
+                question_gain=None if together else 1.0,
+                together=together,
+            )
+            # Together half of what is likely is wrong all the same.
+            right = verdict > (0.8 if together else 0.4)
+            asked.append(Asked("known", f"question {i}", [Judged(signals, right)], together))
+    fitted = fit_profile(asked)
+    assert set(fitted) == {"threshold", *CURVES}
+    profile = ReadingProfile.from_dict(fitted)
+    for together in (False, True):
+        own = [one.candidates[0] for one in asked if one.together is together]
+        shown = [one for one in own if profile.is_supported(profile.estimate_support(one.signals))]
+        assert shown
+        assert sum(one.right for one in shown) >= 0.85 * len(shown)
+    lines = list(report_lines(asked, profile))
+    assert sum("200 asked" in line for line in lines) == 6
