@@ -12,6 +12,7 @@ from pace_integrations.documents.quotes.sentences import split_sentences
 from pace_integrations.documents.quotes.words import content_keys, word_keys
 from pace_integrations.library.blocks import Block
 from pace_integrations.library.prepared import GroupReader
+from pace_integrations.library.profile import Signals
 from pace_integrations.model.candidates import Candidate
 from pace_integrations.model.forward import predict_last
 
@@ -40,14 +41,36 @@ def measure_coverage(question: str, passages: Sequence[str]) -> float:
     return len(asked & held) / max(1, len(asked))
 
 
-def measure_gain(candidate: Candidate, candidates: Sequence[Candidate]) -> float | None:
-    """Return how much likelier one's passage makes the question than all do on average, as a log.
+def make_signals(
+    question: str,
+    texts: Sequence[str],
+    candidate: Candidate,
+    candidates: Sequence[Candidate],
+    agreement: float | None,
+) -> Signals:
+    """Return what is known of an answer.
 
-    A passage that answers a question makes its words likely; where none does they come as a
-    surprise behind each of them.
+    Args:
+        question: The question.
+        texts: The passages that it was made from.
+        candidate: The answer.
+        candidates: All answers to the question, where passages were asked one by one.
+        agreement: See `compare_answer`.
     """
-    scores = [one.question for one in candidates if one.question is not None]
-    return None if candidate.question is None else candidate.question - fmean(scores)
+    heard = [one.question for one in candidates if one.question is not None]
+    own = candidate.question
+    return Signals(
+        candidate.likelihood,
+        candidate.refusal,
+        candidate.verdict,
+        agreement,
+        measure_coverage(question, texts),
+        refusals=tuple(one.refusal for one in candidates),
+        negated=is_negated_alone(question, texts),
+        # A passage that answers makes the question's words likely; elsewhere they are a surprise.
+        question_gain=own - fmean(heard) if own is not None else None,
+        together=not candidates,
+    )
 
 
 def compare_answer(

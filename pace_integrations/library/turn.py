@@ -16,12 +16,7 @@ from pace_integrations.library.choice import Budget, Choice, Selector
 from pace_integrations.library.describe import cite_blocks, describe_blocks, find_evidence
 from pace_integrations.library.prepared import GroupReader, Prepared
 from pace_integrations.library.profile import ReadingProfile, Signals
-from pace_integrations.library.signals import (
-    compare_answer,
-    is_negated_alone,
-    measure_coverage,
-    measure_gain,
-)
+from pace_integrations.library.signals import compare_answer, make_signals
 from pace_integrations.library.steps import run_silently
 from pace_integrations.library.strategy import Strategy, choose_strategy
 from pace_integrations.model.candidates import Candidate, Verification, write_candidates
@@ -29,6 +24,7 @@ from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.kv_cache.cache import drop_tokens
 from pace_integrations.model.page_weights import weigh_pages
 from pace_integrations.model.prompts import UNANSWERABLE, Message
+from pace_integrations.model.questions import locate_question
 
 OnUnsupported = Literal["show", "refuse"]
 Question = str | Sequence[Message]
@@ -182,7 +178,9 @@ class LibraryTurn:
     ) -> Generator[list[tuple[int, TextDelta]], None, list[Candidate]]:
         loaded = self.reader.engine.loaded
         end = loaded.tokenizer.eos_token_id
-        refusal = self.reader.engine.prompts.encode_text(UNANSWERABLE)
+        prompts, scores = self.reader.engine.prompts, self.options.profile.scores_questions
+        refusal = prompts.encode_text(UNANSWERABLE)
+        heard = locate_question(prompts, self.question) if scores and insist else range(0)
         return write_candidates(
             loaded.model,
             loaded.tokenizer,
@@ -193,7 +191,7 @@ class LibraryTurn:
             around=prepared.around,
             insist=insist and self.options.generation.constraint is None,
             verification=self._make_verification(),
-            scores_question=self.options.profile.scores_questions,
+            heard=heard,
         )
 
     def _make_verification(self) -> Verification | None:
@@ -219,17 +217,8 @@ class LibraryTurn:
                 compare_answer(self.reader, self._tail, ordered, answer)
             )
         texts = [one.passage.text for one in seen]
-        return Signals(
-            candidate.likelihood,
-            candidate.refusal,
-            candidate.verdict,
-            agreement,
-            coverage=measure_coverage(self._words, texts),
-            refusals=tuple(one.refusal for one in self._candidates),
-            negated=is_negated_alone(self._words, texts),
-            question_gain=measure_gain(candidate, self._candidates),
-            together=block is None,
-        )
+        others = () if block is None else self._candidates
+        return make_signals(self._words, texts, candidate, others, agreement)
 
     def _weigh(
         self, prepared: Prepared, blocks: Sequence[Block], candidate: Candidate

@@ -86,7 +86,7 @@ def write_candidates(
     around: ForwardContext,
     insist: bool,
     verification: Verification | None = None,
-    scores_question: bool = False,
+    heard: range = range(0),
 ) -> Generator[list[tuple[int, TextDelta]], None, list[Candidate]]:
     """Ask every row the same question.
 
@@ -101,7 +101,7 @@ def write_candidates(
         insist: Whether rows compete. One that would refuse then gives its next best answer (how
             likely it refuses is known by then), and one that can no longer win is given up.
         verification: What the model is asked behind each answer, when all else is read already.
-        scores_question: Whether to say how likely each row makes the question, where rows compete.
+        heard: Where the question stands in the tail, if it matters how likely each row makes it.
 
     Yields:
         For every step the pieces of the answers still being written, with their row.
@@ -112,7 +112,7 @@ def write_candidates(
     answers = [_Writing(AnswerWriter(model, tokenizer, config)) for _ in rows.lengths]
     later = not insist and len(answers) == 1 and is_segmented(rows.cache)
     told = refusal[:1] if later else refusal
-    questions, asked = ask_rows(model, tail, told, rows, around, scores=scores_question and insist)
+    questions, asked = ask_rows(model, tail, told, rows, around, heard)
     first = asked[:, 0] if later else _note_odds(answers, questions, asked, refusal, insist=insist)
     going = list(range(len(answers)))
     ends = torch.tensor(rows.lengths, device=model.device)[:, None] + len(tail)

@@ -12,6 +12,7 @@ from pace_integrations.model.forward import ForwardContext, predict_last
 from pace_integrations.model.kv_cache.cache import drop_tokens, fork_cache
 from pace_integrations.model.kv_cache.segments import SegmentLayer
 from pace_integrations.model.pages import RowsContext
+from pace_integrations.model.prompts import Message, Prompts
 
 _HEARD = 64  # most tokens of a question whose likelihood is looked at: logits take room
 
@@ -22,8 +23,7 @@ def ask_rows(
     refusal: Sequence[int],
     rows: RowsContext,
     around: ForwardContext,
-    *,
-    scores: bool,
+    heard: range,
 ) -> tuple[list[float | None], Tensor]:
     """Feed the question, and return how likely each row makes it and what comes next.
 
@@ -33,19 +33,31 @@ def ask_rows(
         refusal: Token ids of the refusal.
         rows: What the rows have read; the question is added.
         around: Makes the context that each forward runs in.
-        scores: Whether to look at how likely the question is: its last 64 tokens, at most all but
-            the first.
+        heard: Where the words stand in the tail whose likelihood is looked at, behind its first
+            token.
 
     Returns:
-        The log probabilities of those tokens, by row; None where they are not looked at. Logits
-        ``(rows, len(refusal), vocabulary)`` of what follows the question and the refusal's tokens.
+        The log probabilities of those words, by row; None where there are none of them. Logits
+        ``(rows, len(refusal), vocabulary)`` of what follows the tail and the refusal's tokens.
     """
-    heard = min(_HEARD, len(tail) - 1) if scores else 0
-    logits = _feed(model, tail, refusal, rows, around, heard)
+    count = len(refusal) + (len(tail) - heard.start if heard else 0)
+    logits = _feed(model, tail, refusal, rows, around, count)
     questions: list[float | None] = [None] * len(rows.lengths)
     if heard:
-        questions[:] = _score_tokens(logits[:, :heard], tail)
-    return questions, logits[:, heard:]
+        questions[:] = _score_tokens(logits[:, : len(heard)], tail[heard.start : heard.stop])
+    return questions, logits[:, -len(refusal) :]
+
+
+def locate_question(prompts: Prompts, question: str | Sequence[Message]) -> range:
+    """Return where a question stands in the tail of its prompt: its last 64 tokens at most."""
+    spoken = question if isinstance(question, str) else ""
+    for message in () if isinstance(question, str) else question:
+        spoken = message["content"] if message["role"] == "user" else spoken
+    ids, own = prompts.encode_suffix(question), prompts.encode_text(spoken)
+    for start in range(len(ids) - len(own), 0, -1):
+        if ids[start : start + len(own)] == own:
+            return range(start, start + len(own))[-_HEARD:]
+    return range(0)
 
 
 def _feed(
@@ -54,22 +66,21 @@ def _feed(
     refusal: Sequence[int],
     rows: RowsContext,
     around: ForwardContext,
-    heard: int,
+    count: int,
 ) -> Tensor:
-    """Return logits ``(rows, heard + len(refusal), vocabulary)``."""
-    count, cache = len(rows.lengths), rows.cache
-    ids = torch.tensor([list(tail)] * count, device=model.device)
-    told = torch.tensor([list(refusal[:-1])] * count, dtype=torch.long, device=model.device)
+    """Return the last logits ``(rows, count, vocabulary)`` behind tail and refusal."""
+    several, cache = len(rows.lengths), rows.cache
+    ids = torch.tensor([list(tail)] * several, device=model.device)
+    told = torch.tensor([list(refusal[:-1])] * several, dtype=torch.long, device=model.device)
     if is_segmented(cache):
         # Question and refusal go through the model together; the refusal is then taken back.
         fed = torch.cat([ids, told], dim=1)
         starts = torch.tensor(rows.lengths, device=model.device)[:, None]
-        places = starts + torch.arange(fed.shape[1], device=model.device) if count > 1 else None
-        count = heard + len(refusal)
+        places = starts + torch.arange(fed.shape[1], device=model.device) if several > 1 else None
         logits = predict_last(model, fed, cache, count, around=around, positions=places)
         drop_tokens(cache, len(refusal) - 1)
         return logits
-    first = predict_last(model, ids, cache, heard + 1, around=around)
+    first = predict_last(model, ids, cache, count - len(refusal) + 1, around=around)
     if len(refusal) == 1:
         return first
     rest = predict_last(model, told, fork_cache(cache), len(refusal) - 1, around=around)
@@ -82,9 +93,8 @@ def is_segmented(cache: Cache) -> bool:
 
 
 def _score_tokens(logits: Tensor, ids: Sequence[int]) -> list[float]:
-    """Return the log probability of the last tokens in each row, of which logits are given."""
-    last = torch.tensor(list(ids[-logits.shape[1] :]), device=logits.device)
-    wanted = last.expand(logits.shape[:2])[..., None]
+    """Return the log probability of some tokens in each row."""
+    wanted = torch.tensor(list(ids), device=logits.device).expand(logits.shape[:2])[..., None]
     chances = logits.gather(-1, wanted)[..., 0] - logits.logsumexp(-1)
     scores: list[float] = chances.sum(-1).tolist()
     return scores

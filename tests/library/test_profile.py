@@ -17,6 +17,7 @@ from pace_integrations import Corpus, GenerationConfig, Pace
 from pace_integrations.errors import ModelLoadError
 from pace_integrations.library import Library, ReadingProfile
 from pace_integrations.library.profile import FILE, Signals
+from pace_integrations.model.questions import locate_question
 
 
 def test_a_checkpoint_says_how_it_reads(tmp_path: Path) -> None:
@@ -229,8 +230,10 @@ def test_a_passage_gains_by_making_the_question_likelier_than_the_others(tmp_pat
             mask = mask_blocks([len(block) for block in blocks], len(ids) + len(tail))
             with torch.inference_mode():
                 logits = model(torch.tensor([ids + tail]), attention_mask=mask).logits[0]
-            logs = logits[len(ids) : -1].log_softmax(-1)
-            scores.append(sum(float(logs[i, token]) for i, token in enumerate(tail[1:])))
+            logs = logits[len(ids) - 1 : -1].log_softmax(-1)
+            heard = locate_question(prompts, question)
+            assert [tail[i] for i in heard] == prompts.encode_text(question)
+            scores.append(sum(float(logs[i, tail[i]]) for i in heard))
     gains = [score - sum(scores) / 2 for score in scores]
     assert abs(gains[0]) > 1e-3
     assert math.log(answer.support / (1 - answer.support)) == pytest.approx(max(gains), abs=1e-2)

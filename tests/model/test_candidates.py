@@ -12,11 +12,13 @@ from checkpoints import byte_tokenizer
 from tiny import tiny_model
 
 from pace_integrations.config import GenerationConfig
-from pace_integrations.model._transformers import cache_argument
+from pace_integrations.model._transformers import PreTrainedTokenizerBase, cache_argument
 from pace_integrations.model.candidates import Candidate, Verification, write_candidates
 from pace_integrations.model.decode import AnswerWriter, TextDelta, decode_answer
 from pace_integrations.model.forward import predict_next
 from pace_integrations.model.pages import BlockState, PageAttention
+from pace_integrations.model.prompts import Prompts
+from pace_integrations.model.questions import locate_question
 
 TOKENIZER = byte_tokenizer()
 MODEL = tiny_model("llama", vocab_size=len(TOKENIZER))
@@ -40,7 +42,7 @@ def ask(
     insist: bool = True,
     refusal: list[int] = REFUSAL,
     verification: Verification | None = None,
-    scores_question: bool = False,
+    heard: range = range(0),
 ) -> list[Candidate]:
     rows = PAGES.stitch_rows(HEAD, [[block] for block in blocks])
     steps = write_candidates(
@@ -53,7 +55,7 @@ def ask(
         around=nullcontext,
         insist=insist,
         verification=verification,
-        scores_question=scores_question,
+        heard=heard,
     )
     found: list[list[Candidate]] = []
 
@@ -151,9 +153,10 @@ def test_odds_are_those_of_one_forward(insist: bool, verification: Verification 
     assert start == HEAD.tokens + BLOCKS[0].tokens
 
 
-def test_rows_say_how_likely_they_make_the_question() -> None:
+@pytest.mark.parametrize("heard", [range(1, len(TAIL)), range(2, len(TAIL) - 1), range(1, 2)])
+def test_rows_say_how_likely_they_make_the_question(heard: range) -> None:
     plain = ask(*BLOCKS)
-    scored = ask(*BLOCKS, scores_question=True)
+    scored = ask(*BLOCKS, heard=heard)
     assert [one.text for one in scored] == [one.text for one in plain]
     assert [one.refusal for one in scored] == pytest.approx([one.refusal for one in plain])
     assert all(one.question is None for one in plain)
@@ -164,10 +167,30 @@ def test_rows_say_how_likely_they_make_the_question() -> None:
                 torch.tensor([TAIL]), **cache_argument(MODEL, cache), use_cache=True
             ).logits[0]
         logs = logits.log_softmax(-1)
-        # What the first token was expected to be, nobody knows any more.
-        expected = sum(float(logs[i - 1, TAIL[i]]) for i in range(1, len(TAIL)))
+        expected = sum(float(logs[i - 1, TAIL[i]]) for i in heard)
         assert candidate.question == pytest.approx(expected, rel=1e-3)
-    assert ask(BLOCKS[0], insist=False, scores_question=True)[0].question is None
+
+
+@pytest.mark.parametrize("tokenizer", [TOKENIZER, byte_tokenizer(None)], ids=["chat", "plain"])
+def test_a_question_is_found_in_its_tail(tokenizer: PreTrainedTokenizerBase) -> None:
+    prompts = Prompts(tokenizer)
+    history = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "Which?"}]
+    for question in (
+        "Which?",
+        "Which one is it, and why? " * 9,
+        [*history, {"role": "user", "content": "Which?"}],
+        [{"role": "system", "content": "Which?"}, {"role": "user", "content": "Is it red?"}],
+        [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "It is"}],
+    ):
+        told = question
+        if not isinstance(question, str):
+            told = [m["content"] for m in question if m["role"] == "user"][-1]
+        ids = prompts.encode_suffix(question)
+        found = locate_question(prompts, question)
+        own = prompts.encode_text(told)
+        assert [ids[i] for i in found] == own[-64:]
+        rest = ids[found.stop :]
+        assert own != rest[: len(own)]
 
 
 @pytest.mark.parametrize("insist", [True, False], ids=["competing", "alone"])
