@@ -105,9 +105,10 @@ def ask(
 def time_first_piece(library: Library, question: str, passages: int) -> tuple[float, str | None]:
     """Return CPU seconds to the first text of an answer, and that text, if it has any.
 
-    The kept passages stand in one prompt.
+    The kept passages stand in one prompt. The answer is longer than that: what follows its end is
+    not to be counted in.
     """
-    config, start = GenerationConfig(max_new_tokens=2), time.process_time()
+    config, start = GenerationConfig(max_new_tokens=ANSWER), time.process_time()
     with library.stream(
         question, strategy="together", passages=passages, budget=2**20, generation=config
     ) as stream:

@@ -32,7 +32,7 @@ class Reply:
         likelihood: Geometric mean of the probabilities of its tokens.
         insisted: The best answer where a refusal is not allowed; the reply itself if it is none.
         support: Probability that the model gives the answer when it is asked to verify it.
-        question: Logarithm of the probability of the question's last tokens, at most 64.
+        question: Logarithm of the probability of the question's tokens, the last 64 at most.
     """
 
     text: str
@@ -104,12 +104,12 @@ class Answerer:
     def answer(self, passages: Sequence[str], question: str, *, by_page: bool) -> Reply:
         """Answer a question about rendered passages."""
         cache = self._cache(passages, by_page)
-        tail = self.encode(formats.TO_USER) + self.encode(question)
-        tail += self.encode(formats.TO_ASSISTANT)
+        turn, asked = self.encode(formats.TO_USER), self.encode(question)
         length = cache.get_seq_length()
-        rows = self._step(tail, cache)
-        chances = rows[:-1].log_softmax(-1).gather(1, torch.tensor(tail[1:])[:, None])
-        heard, logits = float(chances[-HEARD:].sum()), rows[-1]
+        rows = self._step([*turn, *asked, *self.encode(formats.TO_ASSISTANT)], cache)
+        chances = rows[len(turn) - 1 :][: len(asked)].log_softmax(-1)
+        heard = float(chances.gather(1, torch.tensor(asked)[:, None])[-HEARD:].sum())
+        logits = rows[-1]
         refusal = self._refusing(logits, cache)
         text, likelihood = self._write(int(logits.argmax()), logits, cache)
         insisted = text

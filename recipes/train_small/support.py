@@ -58,7 +58,7 @@ def fit_curve(judged: Sequence[Judged], names: Sequence[str] = NAMES) -> dict[st
     rows = [[one.signals.to_features()[name] for name in names] for one in judged]
     x, y = torch.tensor(rows), torch.tensor([float(one.right) for one in judged])
     weights = torch.zeros(x.shape[1], requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=200)
+    optimizer = torch.optim.LBFGS([weights], max_iter=500, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
@@ -149,8 +149,14 @@ def fit_profile(asked: Iterable[Asked]) -> dict[str, Any]:
     fitted: dict[str, Any] = {"threshold": 0.0}
     for name, own in _split_articles(asked).items():
         apart = answer_apart(own, CURVES[name])
-        shown = [(support, judged.right) for judged, support in apart if not judged.refused]
-        # Chosen on answers that no curve was fitted on, and right enough in both ways.
+        # Chosen on answers that no curve was fitted on, and right enough in both ways. Altered
+        # questions are there to mislead, in a number that says nothing of what people ask: curves
+        # learn from them, and the report says how many pass.
+        shown = [
+            (support, judged.right)
+            for one, (judged, support) in zip(own, apart, strict=True)
+            if one.kind != "altered" and not judged.refused
+        ]
         fitted["threshold"] = max(fitted["threshold"], choose_threshold(shown))
         fitted[name] = fit_curve(list_first(own), CURVES[name])
     return fitted
