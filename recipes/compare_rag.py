@@ -168,9 +168,9 @@ def measure(pace: Pace, library: Library, given: argparse.Namespace) -> None:
     first, rest = asked[: given.timed], asked[given.timed :]  # natural ones come first
     have += library.add(Corpus.from_texts({q.title: q.text for q in first})).read
     for size in sorted({*(s for s in STEPS if s <= max(given.sizes)), *given.sizes}):
-        if size == max(given.sizes):
-            have += library.add(Corpus.from_texts({q.title: q.text for q in rest})).read
         reads = size <= given.read
+        if size == max(given.sizes):
+            have += library.add(Corpus.from_texts({q.title: q.text for q in rest}), read=reads).read
         added, rate = grow(library, prose, have, size, reads=reads)
         have += added
         store = library.stats().store

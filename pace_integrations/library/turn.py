@@ -19,12 +19,13 @@ from pace_integrations.library.profile import ReadingProfile, Signals
 from pace_integrations.library.signals import compare_answer, make_signals
 from pace_integrations.library.steps import run_silently
 from pace_integrations.library.strategy import Strategy, choose_strategy
-from pace_integrations.model.candidates import Candidate, Verification, write_candidates
+from pace_integrations.model.candidates import Asking, Candidate, write_candidates
 from pace_integrations.model.decode import TextDelta
 from pace_integrations.model.kv_cache.cache import drop_tokens
 from pace_integrations.model.page_weights import weigh_pages
 from pace_integrations.model.prompts import UNANSWERABLE, Message
 from pace_integrations.model.questions import locate_question
+from pace_integrations.model.verification import Verification
 
 OnUnsupported = Literal["show", "refuse"]
 Question = str | Sequence[Message]
@@ -93,6 +94,7 @@ class LibraryTurn:
         told = self.question if isinstance(self.question, str) else self.question[-1]["content"]
         told = self.options.search or told
         self._words = told
+        self._judged = _JUDGED if self.options.profile.verifies else 1
         self._strategy, self._reason = choose_strategy(told, self.options.strategy)
 
     def run(self) -> Iterator[TextDelta]:
@@ -123,7 +125,7 @@ class LibraryTurn:
         complete = [i for i in range(len(blocks)) if candidates[i].complete]
         ranked = sorted(complete, key=lambda i: -candidates[i].score)
         supports = {}
-        for i in ranked[: _JUDGED if self.options.profile.verifies else 1]:
+        for i in ranked[: self._judged]:
             signals = yield from self._collect_signals(candidates[i], blocks[i], blocks)
             supports[i] = self._judge(candidates[i], signals)
         best = max(supports, key=supports.__getitem__)
@@ -181,17 +183,21 @@ class LibraryTurn:
         prompts, scores = self.reader.engine.prompts, self.options.profile.scores_questions
         refusal = prompts.encode_text(UNANSWERABLE)
         heard = locate_question(prompts, self.question) if scores and insist else range(0)
+        asking = Asking(
+            self._tail,
+            [*refusal, end] if isinstance(end, int) else refusal,
+            insist and self.options.generation.constraint is None,
+            self._judged,
+            heard,
+            self._make_verification(),
+        )
         return write_candidates(
             loaded.model,
             loaded.tokenizer,
-            self._tail,
             prepared.rows,
+            asking,
             self.options.generation,
-            refusal=[*refusal, end] if isinstance(end, int) else refusal,
             around=prepared.around,
-            insist=insist and self.options.generation.constraint is None,
-            verification=self._make_verification(),
-            heard=heard,
         )
 
     def _make_verification(self) -> Verification | None:

@@ -6,6 +6,7 @@ rows' own suffixes differ. Suffixes are padded on the left, and padding is never
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -104,3 +105,11 @@ def select_rows(cache: Cache, rows: Tensor) -> None:
     for layer in cache.layers:
         if isinstance(layer, SegmentLayer):
             layer.select_rows(rows)
+
+
+def copy_rows(cache: Cache, rows: Tensor) -> Cache:
+    """Return a cache of some rows, and leave the other as it is; all its layers hold segments."""
+    twin = copy.copy(cache)
+    twin.layers = [copy.copy(layer) for layer in cache.layers]
+    select_rows(twin, rows)
+    return twin

@@ -20,12 +20,13 @@ from pace_integrations.model._transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from pace_integrations.model.batch import select_rows
+from pace_integrations.model.batch import copy_rows, select_rows
 from pace_integrations.model.decode import AnswerWriter, TextDelta
 from pace_integrations.model.forward import ForwardContext, predict_last, predict_next
 from pace_integrations.model.kv_cache.cache import drop_tokens, fork_cache
 from pace_integrations.model.pages import RowsContext
 from pace_integrations.model.questions import ask_rows, is_segmented, score_refusal
+from pace_integrations.model.verification import AnswerEnd, Verification, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,47 +62,47 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """What the model is asked right behind an answer.
+class Asking:
+    """What rows are asked, and what is to be known of their answers.
 
     Attributes:
-        ids: Token ids from the answer's end on, up to where the model says yes or no.
-        yes: The token that confirms.
-        no: The token that does not.
+        tail: Token ids of the prompt's tail with the question.
+        refusal: Token ids of the model's refusal, its end included.
+        insist: Whether rows compete. One that would refuse then gives its next best answer (how
+            likely it refuses is known by then), and one that can no longer be among the best is
+            given up.
+        wanted: How many the best are.
+        heard: Where the question stands in the tail, if it matters how likely each row makes it.
+        verification: What the model is asked behind its answers, when all else is read already;
+            where rows compete, behind the best.
     """
 
-    ids: Sequence[int]
-    yes: int
-    no: int
+    tail: Sequence[int]
+    refusal: Sequence[int]
+    insist: bool
+    wanted: int = 1
+    heard: range = range(0)
+    verification: Verification | None = None
 
 
 def write_candidates(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    tail: Sequence[int],
     rows: RowsContext,
+    asking: Asking,
     config: GenerationConfig,
     *,
-    refusal: Sequence[int],
     around: ForwardContext,
-    insist: bool,
-    verification: Verification | None = None,
-    heard: range = range(0),
 ) -> Generator[list[tuple[int, TextDelta]], None, list[Candidate]]:
     """Ask every row the same question.
 
     Args:
         model: A causal language model.
         tokenizer: Its tokenizer.
-        tail: The prompt's tail with the question.
         rows: What the rows have read; it is extended.
+        asking: What they are asked.
         config: Length, sampling and stop strings of each answer.
-        refusal: Token ids of the model's refusal, its end included.
         around: Makes the context that each forward runs in.
-        insist: Whether rows compete. One that would refuse then gives its next best answer (how
-            likely it refuses is known by then), and one that can no longer win is given up.
-        verification: What the model is asked behind each answer, when all else is read already.
-        heard: Where the question stands in the tail, if it matters how likely each row makes it.
 
     Yields:
         For every step the pieces of the answers still being written, with their row.
@@ -109,10 +110,11 @@ def write_candidates(
     Returns:
         The answers, by row.
     """
+    tail, refusal, insist = asking.tail, asking.refusal, asking.insist
     answers = [_Writing(AnswerWriter(model, tokenizer, config)) for _ in rows.lengths]
     later = not insist and len(answers) == 1 and is_segmented(rows.cache)
     told = refusal[:1] if later else refusal
-    questions, asked = ask_rows(model, tail, told, rows, around, heard)
+    questions, asked = ask_rows(model, tail, told, rows, around, asking.heard)
     first = asked[:, 0] if later else _note_odds(answers, questions, asked, refusal, insist=insist)
     going = list(range(len(answers)))
     ends = torch.tensor(rows.lengths, device=model.device)[:, None] + len(tail)
@@ -122,9 +124,10 @@ def write_candidates(
         parts = zip(going, logits.split(1), logs.split(1), strict=True)
         taken = [answers[i].add(row, own) for i, row, own in parts]
         yield [(i, delta) for i, (_, delta) in zip(going, taken, strict=True)]
-        said = [(taken[n][0], answers[i]) for n, i in enumerate(going)]
-        _verify_finished(model, said, rows.cache, positions, verification, around)
-        left = _find_contenders(answers, going, insist=insist)
+        bar = _find_bar(answers, asking.wanted) if insist else -1.0
+        if asking.verification is not None:
+            _keep_ends(answers, going, bar, [token for token, _ in taken], rows.cache, positions)
+        left = _find_contenders(answers, going, bar)
         positions = _keep_rows(rows.cache, positions, left)
         going = [going[n] for n in left]
         if going:
@@ -132,6 +135,9 @@ def write_candidates(
             logits = predict_next(model, ids, rows.cache, around=around, positions=positions)
             logs = logits.log_softmax(-1)
             positions = None if positions is None else positions + 1
+    for answer in answers:
+        if asking.verification is not None and answer.end is not None:
+            answer.verdict = verify(model, answer.end, asking.verification, around)
     if later:
         answers[0].refusal = _score_late(model, tail, refusal, asked, rows, around)
     return [answer.finish() for answer in answers]
@@ -183,12 +189,14 @@ def _keep_rows(cache: Cache, positions: Tensor | None, left: Sequence[int]) -> T
     return positions[left]
 
 
-def _find_contenders(
-    answers: Sequence[_Writing], going: Sequence[int], *, insist: bool
-) -> list[int]:
+def _find_bar(answers: Sequence[_Writing], wanted: int) -> float:
+    """Return the score of the last of the best answers that are finished, -1 with fewer."""
+    scores = sorted((a.finish().score for a in answers if a.is_finished()), reverse=True)
+    return scores[wanted - 1] if len(scores) >= wanted else -1.0
+
+
+def _find_contenders(answers: Sequence[_Writing], going: Sequence[int], bar: float) -> list[int]:
     """Return which of the answers under way are written on, as indices into `going`."""
-    done = [answer.standing() for answer in answers if answer.is_finished()]
-    bar = max(done, default=-1.0) if insist else -1.0
     # A score is at most what the refusal leaves.
     return [
         n
@@ -197,38 +205,26 @@ def _find_contenders(
     ]
 
 
-def _verify_finished(
-    model: PreTrainedModel,
-    said: Sequence[tuple[Tensor, _Writing]],
+def _keep_ends(
+    answers: Sequence[_Writing],
+    going: Sequence[int],
+    bar: float,
+    tokens: Sequence[Tensor],
     cache: Cache,
     positions: Tensor | None,
-    verification: Verification | None,
-    around: ForwardContext,
 ) -> None:
-    """Ask the model about the answers that have just ended; the cache stays as it is.
-
-    Args:
-        model: The model.
-        said: Last token and answer of every row.
-        cache: What was read and written, but for those tokens.
-        positions: Their positions, None where there is one row.
-        verification: What is asked.
-        around: Makes the context that each forward runs in.
-    """
-    if verification is None:
-        return
-    for row, (token, answer) in enumerate(said):
-        if not answer.is_finished():
+    """Keep where the answers ended that are among the best so far, and forget the others."""
+    for row, i in enumerate(going):
+        if not answers[i].is_finished():
             continue
-        # An answer that was cut off has no end of its own, and the verification brings one.
-        cut = [] if int(token) == verification.ids[0] else [int(token)]
-        ids = torch.tensor([[*cut, *verification.ids]], device=model.device)
-        places, twin = None, fork_cache(cache, None if positions is None else row)
-        if positions is not None:
-            places = positions[row] + torch.arange(ids.shape[1], device=model.device)[None]
-        logits = predict_next(model, ids, twin, around=around, positions=places)
-        both = logits[0, [verification.yes, verification.no]]
-        answer.verdict = float(both.float().softmax(-1)[0])
+        if positions is None:
+            answers[i].end = AnswerEnd(fork_cache(cache), int(tokens[row]), None)
+        else:
+            own = copy_rows(cache, torch.tensor([row], device=positions.device))
+            answers[i].end = AnswerEnd(own, int(tokens[row]), positions[row])
+    for answer in answers:
+        if answer.is_finished() and answer.finish().score < bar:
+            answer.end = None
 
 
 @dataclass
@@ -242,6 +238,7 @@ class _Writing:
     last: TextDelta | None = None
     verdict: float | None = None
     question: float | None = None
+    end: AnswerEnd | None = None
 
     def add(self, logits: Tensor, logs: Tensor) -> tuple[Tensor, TextDelta]:
         """Choose the next token from logits ``(1, vocabulary)``; `logs` are the model's own."""
@@ -253,10 +250,6 @@ class _Writing:
     def is_finished(self) -> bool:
         """Return True if it is written to its end."""
         return self.last is not None and self.last.finish is not None
-
-    def standing(self) -> float:
-        """Return what others must be able to beat: the score, less where it is not confirmed."""
-        return self.finish().score * (1.0 if self.verdict is None else self.verdict)
 
     def finish(self) -> Candidate:
         """Return the answer, as far as it was written."""

@@ -13,12 +13,13 @@ from tiny import tiny_model
 
 from pace_integrations.config import GenerationConfig
 from pace_integrations.model._transformers import PreTrainedTokenizerBase, cache_argument
-from pace_integrations.model.candidates import Candidate, Verification, write_candidates
+from pace_integrations.model.candidates import Asking, Candidate, write_candidates
 from pace_integrations.model.decode import AnswerWriter, TextDelta, decode_answer
 from pace_integrations.model.forward import predict_next
 from pace_integrations.model.pages import BlockState, PageAttention
 from pace_integrations.model.prompts import Prompts
 from pace_integrations.model.questions import locate_question
+from pace_integrations.model.verification import Verification
 
 TOKENIZER = byte_tokenizer()
 MODEL = tiny_model("llama", vocab_size=len(TOKENIZER))
@@ -43,20 +44,11 @@ def ask(
     refusal: list[int] = REFUSAL,
     verification: Verification | None = None,
     heard: range = range(0),
+    wanted: int = 1,
 ) -> list[Candidate]:
     rows = PAGES.stitch_rows(HEAD, [[block] for block in blocks])
-    steps = write_candidates(
-        MODEL,
-        TOKENIZER,
-        TAIL,
-        rows,
-        CONFIG,
-        refusal=refusal,
-        around=nullcontext,
-        insist=insist,
-        verification=verification,
-        heard=heard,
-    )
+    asking = Asking(TAIL, refusal, insist, wanted, heard, verification)
+    steps = write_candidates(MODEL, TOKENIZER, rows, asking, CONFIG, around=nullcontext)
     found: list[list[Candidate]] = []
 
     def keep() -> Iterator[list[tuple[int, TextDelta]]]:
@@ -126,6 +118,33 @@ def test_a_row_that_can_no_longer_win_is_given_up(monkeypatch: pytest.MonkeyPatc
     assert not hopeless.complete
     assert (hopeless.score, hopeless.tokens) == (0.0, 3)
     assert [candidate.text for candidate in others] == [c.text for c in whole[2:]]
+
+
+@pytest.mark.parametrize("wanted", [1, 2, 3])
+def test_the_best_rows_are_written_and_verified(
+    wanted: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Verification([TOKENIZER.eos_token_id, *TOKENIZER.encode("Sure?")], 70, 71)
+    alone = ask(*BLOCKS, insist=False, verification=told)
+    lengths = iter([3, 5, 9, 9])
+    monkeypatch.setattr(
+        "pace_integrations.model.candidates.AnswerWriter",
+        lambda model, tokenizer, config: AnswerWriter(
+            model, tokenizer, replace(config, max_new_tokens=next(lengths))
+        ),
+    )
+    monkeypatch.setattr(
+        "pace_integrations.model.candidates.score_refusal",
+        lambda logits, refusal: ([0.0, 0.0, 1.0, 0.0], torch.zeros(4, dtype=torch.bool)),
+    )
+    found = ask(*BLOCKS, verification=told, wanted=wanted)
+    # The third can win nothing, and is written until as many as are wanted have ended.
+    assert found[2].tokens == {1: 3, 2: 5, 3: 9}[wanted]
+    best = sorted(found, key=lambda one: -one.score)[:wanted]
+    assert [one.verdict is not None for one in found] == [one in best for one in found]
+    if found[3] in best:  # which was cut off where it is alone
+        place = found.index(found[3])
+        assert found[3].verdict == pytest.approx(alone[place].verdict, rel=1e-3)
 
 
 def test_greedy_tokens_are_those_of_the_token_loop() -> None:

@@ -64,26 +64,19 @@ def drop_tokens(cache: Cache, tokens: int) -> bool:
     return True
 
 
-def fork_cache(cache: Cache, row: int | None = None) -> Cache:
+def fork_cache(cache: Cache) -> Cache:
     """Return a cache that continues from `cache` and leaves it as it is.
 
     Layers of growing keys and values share their tensors with the original until they grow;
     other kinds (recurrent states) are copied.
-
-    Args:
-        cache: The cache.
-        row: Which of its rows the other continues from, where all layers are in segments; None
-            takes all.
     """
     twin = copy.copy(cache)
-    twin.layers = [_fork_layer(layer, row) for layer in cache.layers]
+    twin.layers = [_fork_layer(layer) for layer in cache.layers]
     return twin
 
 
-def _fork_layer(layer: Layer, row: int | None) -> Layer | SegmentLayer | HippocampusLayer:
-    if isinstance(layer, SegmentLayer):
-        return layer.fork(row)
-    if isinstance(layer, HippocampusLayer):
+def _fork_layer(layer: Layer) -> Layer | SegmentLayer | HippocampusLayer:
+    if isinstance(layer, SegmentLayer | HippocampusLayer):
         return layer.fork()
     return copy.copy(layer) if type(layer) in _SHAREABLE else copy.deepcopy(layer)
 

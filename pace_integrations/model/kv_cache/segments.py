@@ -156,14 +156,14 @@ class SegmentLayer(CacheLayer):
         """Announce that `tokens` more will come, so that the buffer is allocated once."""
         self._room = self._length + tokens
 
-    def fork(self, row: int | None = None) -> SegmentLayer:
-        """Return a layer that continues from this one, or from one row of it, and leaves it be."""
+    def fork(self) -> SegmentLayer:
+        """Return a layer that continues from this one and leaves it as it is."""
         twin = type(self)()
         twin.is_initialized = self.is_initialized
         if self.is_initialized:
             twin.dtype, twin.device = self.dtype, self.device
         # Views: the twin appends to a buffer of its own, and this layer behind what the twin sees.
-        twin._shared = self.list_segments() if row is None else self._list_row(row)
+        twin._shared = self.list_segments()
         self._seen = max(self._seen, self._length)
         # Each segment costs a kernel call at every token; beyond a few, one copy is cheaper.
         if len(twin._shared) > MOST_SEGMENTS:
@@ -176,15 +176,6 @@ class SegmentLayer(CacheLayer):
             return self._shared
         own = (self._keys[:, :, : self._length], self._values[:, :, : self._length])
         return (*self._shared, own)
-
-    def _list_row(self, row: int) -> Pairs:
-        """Return views of one row, without the padding that its own tokens begin with."""
-        rows = list(self.list_segments())
-        if self._length:
-            start = 0 if self.padding is None else int(self.padding[row])
-            keys, values = (part[row : row + 1, :, start:] for part in rows[-1])
-            rows[-1] = keys, values
-        return tuple(rows)
 
     def select_rows(self, rows: Tensor) -> None:
         """Keep some rows of its own tokens; shared ones serve any number of rows."""
