@@ -31,7 +31,8 @@ def is_negated_alone(question: str, passages: Sequence[str]) -> bool:
     asked = content_keys(question)
     sentences = [text[a:b] for text in passages for a, b in split_sentences(text)]
     fits = [len(asked & word_keys(sentence)) for sentence in sentences]
-    best = [s for s, fit in zip(sentences, fits, strict=True) if fit == max(fits)]
+    most = max(fits, default=0)
+    best = [s for s, fit in zip(sentences, fits, strict=True) if fit == most]
     return not any(map(_NEGATION.search, best))
 
 

@@ -182,9 +182,10 @@ class LibraryTurn:
         end = loaded.tokenizer.eos_token_id
         prompts, scores = self.reader.engine.prompts, self.options.profile.scores_questions
         refusal = prompts.encode_text(UNANSWERABLE)
-        heard = locate_question(prompts, self.question) if scores and insist else range(0)
+        tail = self._tail
+        heard = locate_question(prompts, self.question, tail) if scores and insist else range(0)
         asking = Asking(
-            self._tail,
+            tail,
             [*refusal, end] if isinstance(end, int) else refusal,
             insist and self.options.generation.constraint is None,
             self._judged,

@@ -215,7 +215,7 @@ def _keep_ends(
 ) -> None:
     """Keep where the answers ended that are among the best so far, and forget the others."""
     for row, i in enumerate(going):
-        if not answers[i].is_finished():
+        if not answers[i].is_finished() or answers[i].finish().score < bar:
             continue
         if positions is None:
             answers[i].end = AnswerEnd(fork_cache(cache), int(tokens[row]), None)

@@ -48,12 +48,14 @@ def ask_rows(
     return questions, logits[:, -len(refusal) :]
 
 
-def locate_question(prompts: Prompts, question: str | Sequence[Message]) -> range:
+def locate_question(
+    prompts: Prompts, question: str | Sequence[Message], tail: Sequence[int]
+) -> range:
     """Return where a question stands in the tail of its prompt: its last 64 tokens at most."""
     spoken = question if isinstance(question, str) else ""
     for message in () if isinstance(question, str) else question:
         spoken = message["content"] if message["role"] == "user" else spoken
-    ids, own = prompts.encode_suffix(question), prompts.encode_text(spoken)
+    ids, own = list(tail), prompts.encode_text(spoken)
     for start in range(len(ids) - len(own), 0, -1):
         if ids[start : start + len(own)] == own:
             return range(start, start + len(own))[-_HEARD:]

@@ -231,7 +231,7 @@ def test_a_passage_gains_by_making_the_question_likelier_than_the_others(tmp_pat
             with torch.inference_mode():
                 logits = model(torch.tensor([ids + tail]), attention_mask=mask).logits[0]
             logs = logits[len(ids) - 1 : -1].log_softmax(-1)
-            heard = locate_question(prompts, question)
+            heard = locate_question(prompts, question, tail)
             assert [tail[i] for i in heard] == prompts.encode_text(question)
             scores.append(sum(float(logs[i, tail[i]]) for i in heard))
     gains = [score - sum(scores) / 2 for score in scores]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -96,21 +96,26 @@ def test_a_verdict_is_what_the_model_says_behind_the_answer_of_its_row() -> None
     assert verified[0].verdict == pytest.approx(expected, rel=1e-3)
 
 
-def test_a_row_that_can_no_longer_win_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, lengths = ask(*BLOCKS), iter([3, 9, 9, 9])  # the first row ends first
+def set_rows(
+    monkeypatch: pytest.MonkeyPatch, lengths: Sequence[int], refusals: Sequence[float]
+) -> None:
+    """Let the rows asked next end after so many tokens, and refuse with such probabilities."""
+    ends = iter(lengths)
     monkeypatch.setattr(
         "pace_integrations.model.candidates.AnswerWriter",
         lambda model, tokenizer, config: AnswerWriter(
-            model, tokenizer, replace(config, max_new_tokens=next(lengths))
+            model, tokenizer, replace(config, max_new_tokens=next(ends))
         ),
     )
     monkeypatch.setattr(
         "pace_integrations.model.candidates.score_refusal",
-        lambda logits, refusal: (
-            [0.0, 1.0, 0.0, 0.0],
-            torch.zeros(4, dtype=torch.bool),
-        ),
+        lambda logits, refusal: (list(refusals), torch.zeros(len(refusals), dtype=torch.bool)),
     )
+
+
+def test_a_row_that_can_no_longer_win_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = ask(*BLOCKS)
+    set_rows(monkeypatch, [3, 9, 9, 9], [0.0, 1.0, 0.0, 0.0])  # the first row ends first
     first, hopeless, *others = ask(*BLOCKS)
     assert first.complete
     assert first.tokens == 3
@@ -126,17 +131,7 @@ def test_the_best_rows_are_written_and_verified(
 ) -> None:
     told = Verification([TOKENIZER.eos_token_id, *TOKENIZER.encode("Sure?")], 70, 71)
     alone = ask(*BLOCKS, insist=False, verification=told)
-    lengths = iter([3, 5, 9, 9])
-    monkeypatch.setattr(
-        "pace_integrations.model.candidates.AnswerWriter",
-        lambda model, tokenizer, config: AnswerWriter(
-            model, tokenizer, replace(config, max_new_tokens=next(lengths))
-        ),
-    )
-    monkeypatch.setattr(
-        "pace_integrations.model.candidates.score_refusal",
-        lambda logits, refusal: ([0.0, 0.0, 1.0, 0.0], torch.zeros(4, dtype=torch.bool)),
-    )
+    set_rows(monkeypatch, [3, 5, 9, 9], [0.0, 0.0, 1.0, 0.0])
     found = ask(*BLOCKS, verification=told, wanted=wanted)
     # The third can win nothing, and is written until as many as are wanted have ended.
     assert found[2].tokens == {1: 3, 2: 5, 3: 9}[wanted]
@@ -205,7 +200,7 @@ def test_a_question_is_found_in_its_tail(tokenizer: PreTrainedTokenizerBase) -> 
         if not isinstance(question, str):
             told = [m["content"] for m in question if m["role"] == "user"][-1]
         ids = prompts.encode_suffix(question)
-        found = locate_question(prompts, question)
+        found = locate_question(prompts, question, ids)
         own = prompts.encode_text(told)
         assert [ids[i] for i in found] == own[-64:]
         rest = ids[found.stop :]
