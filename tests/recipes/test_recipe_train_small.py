@@ -454,8 +454,12 @@ def test_plain_peft_opens_the_adapter(base: Path, reader: Reader, tmp_path: Path
     assert (theirs - tiny_base().model(ids).last_hidden_state).abs().max() > 0.2
 
 
-def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
-    answerer = Answerer(load_model(base, base), base, verify=True, layers=LAYERS)
+@pytest.fixture
+def answerer(base: Path) -> Answerer:
+    return Answerer(load_model(base, base), base, verify=True, layers=LAYERS)
+
+
+def test_a_model_is_asked_and_judged(answerer: Answerer, tmp_path: Path) -> None:
     passages = tasks.numbered([("A", "The deposit is 5."), ("B", "Rain.")])
     reply = answerer.answer(passages, "How much?", by_page=True)
     assert answerer.answer(passages, "How much?", by_page=True) == reply
@@ -480,6 +484,12 @@ def test_a_model_is_asked_and_judged(base: Path, tmp_path: Path) -> None:
     assert look_up(answerer, tmp_path / "q.jsonl", tmp_path)["right page"] == 1
     (tmp_path / "a.txt").write_text("The deposit is 5 euros.\n" * 500, encoding="utf-8")
     assert look_up(answerer, tmp_path / "q.jsonl", tmp_path, way="whole") == {"too long": 1}
+
+
+def test_answers_come_with_what_a_library_knows(answerer: Answerer, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The deposit is 5 euros.\n" * 500, encoding="utf-8")
+    row = {"doc": "a.txt", "question": "How much?", "pattern": "5", "evidence": "deposit"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row), encoding="utf-8")
     dev = [
         {
             "title": "a",
